@@ -1,0 +1,48 @@
+# Every target does its own set-up; a second run skips what is there.
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.stamp
+DEBIAN := openvswitch-switch mininet iperf3 tshark tcpdump nftables iproute2 ethtool iputils-ping python3-venv gcc libc6-dev
+
+.PHONY: setup check test unit e2e demo bench proto lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml deploy/setup.sh
+	@deploy/setup.sh "$(VENV)" $(DEBIAN)
+	@touch $@
+
+check: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	@deploy/proto.sh --check
+
+unit: setup
+	$(PY) -m pytest -m "not e2e and not root"
+
+e2e: setup
+	$(PY) -m pytest -m "e2e or root"
+
+test: check
+	$(PY) -m pytest
+
+demo: setup
+	@$(PY) -m topologies.demo
+
+proto: setup
+	deploy/proto.sh
+
+bench: setup
+	@for b in bench/*.py; do $(PY) $$b || exit 1; done
+
+bench-%: setup
+	$(PY) bench/$*.py
+
+lock:
+	$(VENV)/bin/python -m pip install -q uv
+	$(VENV)/bin/uv pip compile -q --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

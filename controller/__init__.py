@@ -1,0 +1,1 @@
+"""SDN controller for computing-power corridors: SRv6 over fine-grain OTN."""

@@ -1,0 +1,1 @@
+"""The pure core: values and functions. No clock, no I/O, no logging, no randomness."""

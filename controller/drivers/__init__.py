@@ -1,0 +1,1 @@
+"""Southbound: read, apply and watch devices, each behind one `Device` contract."""
