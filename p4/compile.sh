@@ -1,0 +1,7 @@
+#!/bin/sh
+# Compiles the pipeline and records which sources it was compiled from (p4/corridor.sha256: `sha256sum -c` from the
+# repository's root). Paths are relative on purpose: the compiler writes them into the JSON.
+set -eu
+cd "$(dirname "$0")/.."
+p4c-bm2-ss --arch v1model --p4runtime-files p4/corridor.p4info.txtpb -o p4/corridor.json p4/corridor.p4
+sha256sum p4/*.p4 >p4/corridor.sha256

@@ -1,0 +1,88 @@
+/* The packet node's pipeline, and at the same time its contract: every target that announces this P4Info
+ * behaves as written here, whether it runs the program (BMv2) or realises it by other means (Linux SRv6).
+ *
+ *   customer port -> edge filter -> classifier -> policy (H.Encaps.Red) -> slice meter, counter -> next hop
+ *                                   no match   -> route by VRF          -> next hop -> host
+ *   network port  -> local SID   -> route by VRF 0, or by the VRF of the SID        -> next hop -> host
+ *
+ * References: RFC 8754 (SRH), RFC 8986 (network programming), RFC 9800 (NEXT-C-SID), RFC 8200 (IPv6).
+ * SIDs follow a 32-bit block and 16-bit C-SIDs (`block:node:function::`). Ids are explicit so that they never
+ * change. docs/pipeline.md says who writes which table.
+ */
+
+#define V1MODEL_VERSION 20200408
+
+#include <core.p4>
+#include <v1model.p4>
+
+#include "customer_port.p4"
+#include "forwarding.p4"
+#include "headers.p4"
+#include "network_port.p4"
+#include "parser.p4"
+
+control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    customer_port() customer_side;
+    network_port() network_side;
+    forwarding() forward;
+
+    @hidden action drop() { mark_to_drop(standard_metadata); }
+
+    // ---- what a port is ----
+
+    @id(0x01000001) action network(@id(1) bit<48> mac) { meta.port_mac = mac; }
+
+    @id(0x01000002) action customer(@id(1) bit<48> mac, @id(2) bit<16> vrf) {
+        meta.port_mac = mac;
+        meta.vrf = vrf;
+        meta.is_customer = true;
+    }
+
+    /* A port without a role carries nothing but LLDP. */
+    @id(0x02000001) table port_role {
+        key = { standard_metadata.ingress_port : exact @id(1) @name("port"); }
+        actions = { network; customer; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 512;
+    }
+
+    @hidden action punt() {
+        standard_metadata.egress_spec = CPU_PORT;
+        hdr.packet_in.setValid();
+        hdr.packet_in.ingress_port = standard_metadata.ingress_port;
+        hdr.packet_in.pad = 0;
+    }
+
+    apply {
+        if (hdr.packet_out.isValid()) {
+            standard_metadata.egress_spec = hdr.packet_out.egress_port;
+            hdr.packet_out.setInvalid();
+            exit;
+        }
+        /* Discovery comes first: LLDP is punted from any port, also one without a role, and whatever its
+         * destination, since it is sent to a trail's channel address to prove an adjacency. */
+        if (hdr.ethernet.isValid() && hdr.ethernet.ether_type == ETHERTYPE_LLDP) {
+            punt();
+            exit;
+        }
+        bool known_port = port_role.apply().hit;
+        if (!known_port || hdr.ethernet.dst_addr != meta.port_mac || standard_metadata.parser_error != error.NoError) {
+            drop();
+            exit;
+        }
+
+        if (meta.is_customer) {
+            customer_side.apply(hdr, meta, standard_metadata);
+        } else {
+            network_side.apply(hdr, meta, standard_metadata);
+        }
+        forward.apply(hdr, meta, standard_metadata);
+    }
+}
+
+control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    apply { }
+}
+
+@pkginfo(name = "corridor", version = "1.0.0")
+V1Switch(corridor_parser(), corridor_verify(), ingress(), egress(), corridor_checksum(), corridor_deparser()) main;

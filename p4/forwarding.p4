@@ -1,0 +1,126 @@
+/* Routes by VRF, next hops and hosts: where a packet leaves, and with which addresses. */
+
+#ifndef FORWARDING_P4
+#define FORWARDING_P4
+
+#include "headers.p4"
+
+control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    @hidden action drop() { mark_to_drop(standard_metadata); }
+
+    // ---- routes by VRF; VRF 0 is the underlay and holds the locators ----
+
+    @id(0x01000011) action set_next_hop(@id(1) bit<16> next_hop) { meta.next_hop = next_hop; }
+
+    @id(0x01000012) action drop_route() {
+        drop();
+        exit;
+    }
+
+    @id(0x02000007) table route_v6 {
+        key = {
+            meta.vrf : exact @id(1) @name("vrf");
+            hdr.ipv6.dst_addr : lpm @id(2) @name("dst");
+        }
+        actions = { set_next_hop; drop_route; }
+        const default_action = drop_route();
+        size = 65536;
+    }
+
+    @id(0x02000008) table route_v4 {
+        key = {
+            meta.vrf : exact @id(1) @name("vrf");
+            hdr.ipv4.dst_addr : lpm @id(2) @name("dst");
+        }
+        actions = { set_next_hop; drop_route; }
+        const default_action = drop_route();
+        size = 65536;
+    }
+
+    // ---- next hops and hosts ----
+
+    /* An adjacency that rides an OTN slice has the slice's channel address as dst_mac: this is where an
+     * fgOTN slice becomes an SRv6 adjacency segment. */
+    @id(0x01000013) action to_adjacency(@id(1) bit<9> port, @id(2) bit<48> src_mac, @id(3) bit<48> dst_mac) {
+        standard_metadata.egress_spec = port;
+        hdr.ethernet.src_addr = src_mac;
+        hdr.ethernet.dst_addr = dst_mac;
+    }
+
+    /* The source MAC is the one the frame came in for: port_role made sure that it is this router's own. */
+    @id(0x01000014) action to_customer(@id(1) bit<9> port) {
+        standard_metadata.egress_spec = port;
+        hdr.ethernet.src_addr = meta.port_mac;
+        meta.to_customer = true;
+    }
+
+    @id(0x02000009) table next_hop {
+        key = { meta.next_hop : exact @id(1) @name("next_hop"); }
+        actions = { to_adjacency; to_customer; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
+    @id(0x01000015) action set_dst_mac(@id(1) bit<48> mac) { hdr.ethernet.dst_addr = mac; }
+
+    @id(0x0200000a) table host_v6 {
+        key = {
+            standard_metadata.egress_spec : exact @id(1) @name("port");
+            hdr.ipv6.dst_addr : exact @id(2) @name("addr");
+        }
+        actions = { set_dst_mac; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
+    @id(0x0200000b) table host_v4 {
+        key = {
+            standard_metadata.egress_spec : exact @id(1) @name("port");
+            hdr.ipv4.dst_addr : exact @id(2) @name("addr");
+        }
+        actions = { set_dst_mac; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
+    apply {
+        /* A router lowers the hop limit once, of the packet it forwards; a tunnel's own was set above. */
+        if (hdr.ipv6.isValid()) {
+            if (hdr.ipv6.hop_limit <= 1) {
+                drop();
+                exit;
+            }
+            hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - 1;
+            if (!meta.next_hop_known) {
+                route_v6.apply();
+            }
+        } else {
+            if (hdr.ipv4.ttl <= 1) {
+                drop();
+                exit;
+            }
+            hdr.ipv4.ttl = hdr.ipv4.ttl - 1;
+            if (!meta.next_hop_known) {
+                route_v4.apply();
+            }
+        }
+        bool forwarded = next_hop.apply().hit;
+        if (!forwarded) {
+            drop();
+            exit;
+        }
+        if (meta.to_customer) {
+            bool host_known = false;
+            if (hdr.ipv6.isValid()) {
+                host_known = host_v6.apply().hit;
+            } else {
+                host_known = host_v4.apply().hit;
+            }
+            if (!host_known) {
+                drop();
+            }
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,149 @@
+/* A network port: SR segment endpoint behaviours. What is not a local SID is only in transit. */
+
+#ifndef NETWORK_PORT_P4
+#define NETWORK_PORT_P4
+
+#include "headers.p4"
+
+control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    @hidden action drop() { mark_to_drop(standard_metadata); }
+
+    // ---- SR segment endpoint behaviours ----
+
+    @id(0x01000004) action end() { meta.behavior = behavior_t.END; }
+
+    @id(0x01000005) action end_x(@id(1) bit<16> next_hop) {
+        meta.behavior = behavior_t.END_X;
+        meta.next_hop = next_hop;
+    }
+
+    @id(0x01000006) action end_dt6(@id(1) bit<16> vrf) {
+        meta.behavior = behavior_t.END_DT6;
+        meta.vrf = vrf;
+    }
+
+    @id(0x01000007) action end_dt4(@id(1) bit<16> vrf) {
+        meta.behavior = behavior_t.END_DT4;
+        meta.vrf = vrf;
+    }
+
+    @id(0x01000008) action end_dx4(@id(1) bit<16> next_hop) {
+        meta.behavior = behavior_t.END_DX4;
+        meta.next_hop = next_hop;
+    }
+
+    @id(0x01000009) action u_n() { meta.behavior = behavior_t.U_N; }
+
+    @id(0x0100000a) action u_a(@id(1) bit<16> next_hop) {
+        meta.behavior = behavior_t.U_A;
+        meta.next_hop = next_hop;
+    }
+
+    @id(0x0100000b) action u_dt6(@id(1) bit<16> vrf) {
+        meta.behavior = behavior_t.U_DT6;
+        meta.vrf = vrf;
+    }
+
+    @id(0x0100000c) action u_dt4(@id(1) bit<16> vrf) {
+        meta.behavior = behavior_t.U_DT4;
+        meta.vrf = vrf;
+    }
+
+    /* Longest prefix wins, which is what lets `block:node:function::/64` (uA, uDT) stand beside the node's
+     * own `block:node::/48` (uN): RFC 9800 clause 4.1. */
+    @id(0x02000003) table local_sid {
+        key = { hdr.ipv6.dst_addr : lpm @id(1) @name("dst"); }
+        actions = { end; end_x; end_dt6; end_dt4; end_dx4; u_n; u_a; u_dt6; u_dt4; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 16384;
+    }
+
+    /* RFC 8986 clause 4.1 lines S13..S15 (End): the next segment of the list becomes the destination. */
+    @hidden action next_segment(bit<128> sid) {
+        hdr.srh.segments_left = hdr.srh.segments_left - 1;
+        hdr.ipv6.dst_addr = sid;
+    }
+
+    /* RFC 9800 clause 4.1.1 (End): one C-SID consumed, the rest of the carrier moves up behind the block. */
+    @hidden action shift_one() { hdr.ipv6.dst_addr = hdr.ipv6.dst_addr[127:96] ++ hdr.ipv6.dst_addr[79:0] ++ 16w0; }
+
+    /* RFC 9800 clause 4.1.2 (End.X) where node and function are both of this node: two C-SIDs consumed. */
+    @hidden action shift_two() { hdr.ipv6.dst_addr = hdr.ipv6.dst_addr[127:96] ++ hdr.ipv6.dst_addr[63:0] ++ 32w0; }
+
+    @hidden action strip_srh() {
+        hdr.srh.setInvalid();
+        hdr.segments[0].setInvalid();
+        hdr.segments[1].setInvalid();
+        hdr.segments[2].setInvalid();
+    }
+
+    /* The uncovered customer packet takes the place of what arrived, so that everything behind looks at one. */
+    @hidden action decapsulate_ipv6() {
+        strip_srh();
+        hdr.ipv6 = hdr.inner_ipv6;
+        hdr.inner_ipv6.setInvalid();
+    }
+
+    @hidden action decapsulate_ipv4() {
+        strip_srh();
+        hdr.ipv6.setInvalid();
+        hdr.ipv4 = hdr.inner_ipv4;
+        hdr.inner_ipv4.setInvalid();
+        hdr.ethernet.ether_type = ETHERTYPE_IPV4;
+    }
+
+    apply {
+        if (!hdr.ipv6.isValid()) {
+            drop();
+            exit;
+        }
+        local_sid.apply();
+        if (meta.behavior == behavior_t.U_N && hdr.ipv6.dst_addr[79:0] != 0) {
+            shift_one();
+        } else if (meta.behavior == behavior_t.U_A && hdr.ipv6.dst_addr[63:0] != 0) {
+            shift_two();
+        } else if (meta.behavior == behavior_t.END || meta.behavior == behavior_t.END_X
+                || meta.behavior == behavior_t.U_N || meta.behavior == behavior_t.U_A) {
+            /* RFC 8986 clause 4.1 S02..S09: nothing left, or a list that does not hold together. */
+            if (!hdr.srh.isValid() || hdr.srh.segments_left > hdr.srh.last_entry + 1) {
+                drop();
+                exit;
+            }
+            if (hdr.srh.segments_left == 1) {
+                next_segment(hdr.segments[0].sid);
+            } else if (hdr.srh.segments_left == 2) {
+                next_segment(hdr.segments[1].sid);
+            } else if (hdr.srh.segments_left == 3) {
+                next_segment(hdr.segments[2].sid);
+            } else {
+                drop();
+                exit;
+            }
+        } else if (meta.behavior != behavior_t.NONE) {
+            /* Decapsulation is for the last segment only (RFC 8986 clauses 4.5 to 4.7 S02). */
+            if (meta.has_routing_header && (!hdr.srh.isValid() || hdr.srh.segments_left != 0)) {
+                drop();
+                exit;
+            }
+            if (meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6) {
+                if (!hdr.inner_ipv6.isValid()) {
+                    drop();
+                    exit;
+                }
+                decapsulate_ipv6();
+            } else {
+                if (!hdr.inner_ipv4.isValid() || hdr.inner_ipv4.ihl != 5 || standard_metadata.checksum_error == 1) {
+                    drop();
+                    exit;
+                }
+                decapsulate_ipv4();
+            }
+        }
+        if (meta.behavior == behavior_t.END_X || meta.behavior == behavior_t.U_A
+                || meta.behavior == behavior_t.END_DX4) {
+            meta.next_hop_known = true;
+        }
+    }
+}
+
+#endif
