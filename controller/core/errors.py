@@ -1,17 +1,17 @@
 """Two families: the caller's fault, and a device's. Anything else is a defect and crashes loudly.
 
-    CorridorError
-    ├── Refused                 the caller's fault: nothing was changed
-    │   ├── Invalid             a field is wrong (names the field)
-    │   ├── NotFound
-    │   ├── AlreadyExists
-    │   ├── Conflict            etag or generation is stale, or a concurrent change won
-    │   ├── FailedPrecondition  the thing is in the wrong state for it
-    │   ├── Infeasible          no path, latency or capacity for it (names what binds)
-    │   └── Unavailable         this controller cannot serve it now
-    └── DeviceError             a device's fault
-        ├── DeviceUnreachable   retried with backoff
-        └── DeviceRejected      terminal until the desired entries change
+CorridorError
+├── Refused                 the caller's fault: nothing was changed
+│   ├── Invalid             a field is wrong (names the field)
+│   ├── NotFound
+│   ├── AlreadyExists
+│   ├── Conflict            etag or generation is stale, or a concurrent change won
+│   ├── FailedPrecondition  the thing is in the wrong state for it
+│   ├── Infeasible          no path, latency or capacity for it (names what binds)
+│   └── Unavailable         this controller cannot serve it now
+└── DeviceError             a device's fault
+    ├── DeviceUnreachable   retried with backoff
+    └── DeviceRejected      terminal until the desired entries change
 """
 
 from __future__ import annotations

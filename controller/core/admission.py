@@ -1,0 +1,158 @@
+"""What a corridor must be before anyone looks for a path: every refusal here names its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from controller.core import names
+from controller.core.errors import FailedPrecondition, Invalid, Violation
+from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, Profile, Protection
+from controller.core.paths import light_floor_us
+from controller.core.topology import Topology
+
+MAX_BANDWIDTH_KBPS = 400_000_000
+"""400 Gbit/s: beyond any line interface in use; a larger number is a slip of the unit."""
+MIN_MTU_BYTES = 1280
+"""RFC 8200 clause 5: no IPv6 link has less."""
+MAX_MTU_BYTES = 9000
+INFRASTRUCTURE = IPv6Network("fdc0:de::/32")
+"""Synthetic neighbour addresses of the routers' adjacencies."""
+
+
+def validate(corridor: Corridor, topology: Topology) -> None:
+    """Raise `Invalid` with every violated field, or return."""
+    violations = tuple(_violations(corridor, topology))
+    if violations:
+        text = "; ".join(f"{v.field}: {v.description}" for v in violations)
+        raise Invalid(text, violations=violations)
+    if corridor.protection is Protection.PROTECT:
+        raise FailedPrecondition("protection PROTECT is not offered yet", reason="PROTECT_NOT_OFFERED")
+    _light(corridor, topology)
+
+
+def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
+    tenant = names.tenant_of(corridor.name)
+    yield from _end(corridor.a_end, "a_end", tenant, topology)
+    yield from _end(corridor.z_end, "z_end", tenant, topology)
+    if corridor.a_end.node == corridor.z_end.node:
+        yield Violation("z_end.node", "both ends are on the same router")
+    yield from _families(corridor)
+    yield from _profiles(corridor)
+    yield from _numbers(corridor)
+
+
+def _end(end: EndPoint, field: str, tenant: str, topology: Topology) -> Iterator[Violation]:
+    node = topology.nodes.get(end.node)
+    if node is None or node.kind is not NodeKind.ROUTER:
+        yield Violation(f"{field}.node", f"no router {end.node!r} in domain {topology.domain}")
+    else:
+        port = topology.access_port(end.node, end.port)
+        if port is None:
+            yield Violation(f"{field}.port", f"no access port {end.port!r} on {end.node}")
+        elif port.tenant and port.tenant != tenant:
+            yield Violation(f"{field}.port", f"port {end.port} does not belong to tenant {tenant}")
+    if end.dscp is not None and not 0 <= end.dscp <= 63:
+        yield Violation(f"{field}.dscp", "a DSCP is 0 to 63 (RFC 2474)")
+    yield from _prefixes(end.ipv4_prefixes, f"{field}.ipv4_prefixes", IPv4Network, topology)
+    yield from _prefixes(end.ipv6_prefixes, f"{field}.ipv6_prefixes", IPv6Network, topology)
+
+
+def _prefixes(
+    prefixes: Iterable[str], field: str, family: type[IPv4Network | IPv6Network], topology: Topology
+) -> Iterator[Violation]:
+    reserved = (IPv6Network(topology.srv6_block), INFRASTRUCTURE)
+    for index, text in enumerate(prefixes):
+        try:
+            network = ip_network(text)
+        except ValueError as wrong:
+            yield Violation(f"{field}[{index}]", str(wrong))
+            continue
+        if not isinstance(network, family):
+            yield Violation(f"{field}[{index}]", f"{text} is of the other address family")
+        elif network.is_multicast or network.prefixlen == 0:
+            yield Violation(f"{field}[{index}]", f"{text} is not a customer's unicast prefix")
+        elif isinstance(network, IPv6Network) and any(network.overlaps(taken) for taken in reserved):
+            yield Violation(f"{field}[{index}]", f"{text} overlaps the infrastructure of the SR domain (RFC 8754 5.1)")
+
+
+def _families(corridor: Corridor) -> Iterator[Violation]:
+    a, z = corridor.a_end, corridor.z_end
+    if not (a.ipv4_prefixes or a.ipv6_prefixes):
+        yield Violation("a_end.ipv6_prefixes", "at least one prefix is needed at each end")
+    if bool(a.ipv4_prefixes) != bool(z.ipv4_prefixes):
+        yield Violation("z_end.ipv4_prefixes", "IPv4 prefixes are needed at both ends or at none")
+    if bool(a.ipv6_prefixes) != bool(z.ipv6_prefixes):
+        yield Violation("z_end.ipv6_prefixes", "IPv6 prefixes are needed at both ends or at none")
+    for first in a.ipv4_prefixes + a.ipv6_prefixes:
+        for second in z.ipv4_prefixes + z.ipv6_prefixes:
+            if _overlap(first, second):
+                yield Violation("z_end", f"{second} overlaps {first} of the other end")
+
+
+def _overlap(first: str, second: str) -> bool:
+    try:
+        a, b = ip_network(first), ip_network(second)
+    except ValueError:
+        return False
+    if isinstance(a, IPv4Network) and isinstance(b, IPv4Network):
+        return a.overlaps(b)
+    return isinstance(a, IPv6Network) and isinstance(b, IPv6Network) and a.overlaps(b)
+
+
+def _profiles(corridor: Corridor) -> Iterator[Violation]:
+    known = [p.name for p in corridor.profiles]
+    if not known:
+        yield Violation("profiles", "at least one profile is needed")
+    for index, profile in enumerate(corridor.profiles):
+        field = f"profiles[{index}]"
+        if not profile.name or known.count(profile.name) > 1:
+            yield Violation(f"{field}.name", f"{profile.name!r} is empty or given twice")
+        yield from _bandwidth(profile, field, corridor.isolation)
+    if known and corridor.active_profile not in known:
+        yield Violation("active_profile", f"{corridor.active_profile!r} is none of {', '.join(known)}")
+
+
+def _bandwidth(profile: Profile, field: str, isolation: Isolation) -> Iterator[Violation]:
+    if not 0 < profile.bandwidth_kbps <= MAX_BANDWIDTH_KBPS:
+        yield Violation(f"{field}.bandwidth_kbps", f"{profile.bandwidth_kbps} is not in 1..{MAX_BANDWIDTH_KBPS} kbit/s")
+    reverse = profile.reverse_bandwidth_kbps
+    if not 0 <= reverse <= MAX_BANDWIDTH_KBPS:
+        yield Violation(f"{field}.reverse_bandwidth_kbps", f"{reverse} is not in 0..{MAX_BANDWIDTH_KBPS} kbit/s")
+    if isolation is Isolation.HARD and reverse not in (0, profile.bandwidth_kbps):
+        yield Violation(f"{field}.reverse_bandwidth_kbps", "a hard corridor has the same bandwidth both ways")
+
+
+def _numbers(corridor: Corridor) -> Iterator[Violation]:
+    if not MIN_MTU_BYTES <= corridor.mtu_bytes <= MAX_MTU_BYTES:
+        yield Violation("mtu_bytes", f"{corridor.mtu_bytes} is not in {MIN_MTU_BYTES}..{MAX_MTU_BYTES}")
+    if not 64 <= corridor.reference_packet_bytes <= corridor.mtu_bytes:
+        yield Violation("reference_packet_bytes", f"{corridor.reference_packet_bytes} is not in 64..mtu_bytes")
+    if not 0 <= corridor.priority <= 7:
+        yield Violation("priority", f"{corridor.priority} is not in 0..7")
+
+
+def _light(corridor: Corridor, topology: Topology) -> None:
+    floor = light_floor_us(topology, corridor.a_end.node, corridor.z_end.node)
+    if 0 < corridor.max_latency_us < floor:
+        raise Invalid(
+            f"max_latency_us: {corridor.max_latency_us} µs is less than light takes over the great circle ({floor} µs)",
+            reason="FASTER_THAN_LIGHT",
+            violations=(Violation("max_latency_us", f"light in vacuum needs {floor} µs"),),
+            metadata={"floorUs": str(floor)},
+        )
+
+
+def peak(corridor: Corridor) -> Profile:
+    """The largest of each direction over all profiles."""
+    forward = max(p.bandwidth_kbps for p in corridor.profiles)
+    reverse = max(reverse_of(p) for p in corridor.profiles)
+    return Profile("", forward, reverse)
+
+
+def active(corridor: Corridor) -> Profile:
+    return next(p for p in corridor.profiles if p.name == corridor.active_profile)
+
+
+def reverse_of(profile: Profile) -> int:
+    return profile.reverse_bandwidth_kbps or profile.bandwidth_kbps

@@ -1,0 +1,110 @@
+"""A placement in the making: the snapshot it is made on, what stands already, and the ids it takes on the way."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from controller.core import names, srv6
+from controller.core.errors import Infeasible
+from controller.core.ids import IdKey, Ids
+from controller.core.latency import budget
+from controller.core.model import Corridor, Leg, SegmentList, Slice
+from controller.core.otn import Claim, Ledger, Row, RowKey
+from controller.core.paths import Path
+from controller.core.records import (
+    Placement,
+    Record,
+    claims_of,
+    customer_port_id,
+    decapsulation_ids,
+    headend_ids,
+    vrf_key,
+)
+from controller.core.topology import Topology
+
+Steering = tuple[srv6.Segment, ...]
+
+
+class Draft:
+    """The one mutable thing of planning; it lives for one call of `plan`."""
+
+    def __init__(self, topology: Topology, ledger: Ledger, ids: Ids, now: datetime, before: Record | None) -> None:
+        self.topology = topology
+        self.ledger = ledger
+        self.ids = ids
+        self.now = now
+        self.standing: Placement | None = before.target if before else None
+        self._own: dict[RowKey, Claim] = {claim.row: claim for claim in claims_of(before)} if before else {}
+
+    def assign(self, key: IdKey) -> int:
+        self.ids = self.ids.assign(key, self.now)
+        return self.ids[key]
+
+    def row(self, link: str, server: str, direction: int) -> Row:
+        return self.ledger.row(RowKey(link, server, direction))
+
+    def own_kbps(self, link: str, direction: int) -> int:
+        """What this corridor itself holds of an adjacency: old and new path count once there."""
+        claim = self._own.get(RowKey(link, "", direction))
+        return claim.kbps if claim else 0
+
+    def end_ids(self, corridor: Corridor) -> int:
+        """Assign what both ends need; returns the tenant's VRF id."""
+        vrf = self.assign(vrf_key(names.tenant_of(corridor.name)))
+        for end in (corridor.a_end, corridor.z_end):
+            port = self.topology.access_port(end.node, end.port)
+            assert port is not None, "validated"
+            keys = (*headend_ids(end.node, corridor.name), *decapsulation_ids(end.node, vrf))
+            for key in (*keys, customer_port_id(end.node, port.port)):
+                self.assign(key)
+        return vrf
+
+    def lists(self, headend: str, tail: str, steering: Steering, vrf: int) -> tuple[SegmentList, SegmentList]:
+        """(IPv6, IPv4 customers) segment lists from `headend` over `steering` to the VRF at `tail`."""
+        node = self.topology.nodes[tail]
+        limit = self.topology.nodes[headend].capabilities.max_carriers
+        made = []
+        for key, family in zip(decapsulation_ids(tail, vrf), ("uDT6", "uDT4"), strict=True):
+            last = srv6.decapsulate(node.node_id, self.ids[key], f"{family}({names.short(tail)}, vrf {vrf})")
+            made.append(srv6.segment_list(self.topology.srv6_block, (*steering, last), limit))
+        return made[0], made[1]
+
+    def leg(
+        self,
+        corridor: Corridor,
+        vrf: int,
+        routers: tuple[str, ...],
+        path: Path,
+        steering: tuple[Steering, Steering],
+        part: Slice | None,
+        thinnest: int | None,
+    ) -> Leg:
+        """The leg of this domain, with its latency budget; `thinnest`: slots of the smallest profile, None if soft."""
+        a, z = routers[0], routers[-1]
+        forward, forward_ipv4 = self.lists(a, z, steering[0], vrf)
+        reverse, reverse_ipv4 = self.lists(z, a, steering[1], vrf)
+        size = corridor.mtu_bytes + max(forward.overhead_bytes, reverse.overhead_bytes)
+        self._require_mtu(path, size)
+        terms = budget(self.topology, routers, path, size, thinnest)
+        return Leg(
+            self.topology.domain,
+            corridor.max_latency_us,
+            routers,
+            path.links,
+            forward,
+            forward_ipv4,
+            reverse,
+            reverse_ipv4,
+            (part,) if part else (),
+            terms,
+            sum(term.value_us for term in terms),
+        )
+
+    def _require_mtu(self, path: Path, size: int) -> None:
+        short = [name for name in path.links if self.topology.links[name].mtu_bytes < size]
+        if short:
+            raise Infeasible(
+                f"{short[0]} carries {self.topology.links[short[0]].mtu_bytes} bytes, {size} are needed",
+                reason="MTU",
+                metadata={"links": ",".join(short), "neededBytes": str(size)},
+            )

@@ -1,0 +1,38 @@
+"""The one-way latency of a leg, term by term, each with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller.core.model import LatencySource, LatencyTerm, LinkKind
+from controller.core.otn import serialisation_us
+from controller.core.paths import Path
+from controller.core.topology import Topology
+
+
+def budget(
+    topology: Topology, routers: Iterable[str], path: Path, packet_bytes: int, slots: int | None
+) -> tuple[LatencyTerm, ...]:
+    """Terms of a leg over `path` through `routers`.
+
+    `slots`: size of the thinnest profile's slice, None for a soft leg, whose packets are clocked into its adjacencies.
+    """
+    return (
+        LatencyTerm("fibre", LatencySource.COMPUTED, sum(topology.links[name].delay_us for name in path.links)),
+        LatencyTerm("otn-nodes", LatencySource.CONFIGURED, _otn_nodes_us(topology, path)),
+        LatencyTerm("routers", LatencySource.CONFIGURED, sum(topology.nodes[name].processing_us for name in routers)),
+        LatencyTerm("serialisation", LatencySource.COMPUTED, _serialisation_us(topology, path, packet_bytes, slots)),
+    )
+
+
+def _otn_nodes_us(topology: Topology, path: Path) -> int:
+    """A path of fibres passes its own nodes; the delay of an adjacency already holds those of its trail."""
+    if topology.links[path.links[0]].kind is not LinkKind.FIBRE:
+        return 0
+    return sum(topology.nodes[name].processing_us for name in path.nodes)
+
+
+def _serialisation_us(topology: Topology, path: Path, packet_bytes: int, slots: int | None) -> int:
+    if slots is not None:
+        return serialisation_us(packet_bytes, slots)
+    return sum(-(-packet_bytes * 8 * 1000 // topology.links[name].capacity_kbps) for name in path.links)

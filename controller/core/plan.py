@@ -1,0 +1,126 @@
+"""Plan: from a corridor and a snapshot of the network to what shall stand, or to a refusal that says why.
+
+Pure: the plan is applied elsewhere, in one store transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller.core import names
+from controller.core.admission import active, reverse_of, validate
+from controller.core.draft import Draft
+from controller.core.errors import Infeasible, Invalid
+from controller.core.ids import Ids
+from controller.core.model import Corridor, Isolation, Leg, Stage
+from controller.core.otn import Claim, Ledger, wire_kbps
+from controller.core.place_hard import place_hard
+from controller.core.place_soft import claimed_kbps, place_soft
+from controller.core.records import Placement, Record, claims_of, own_ids
+from controller.core.topology import Topology
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The network at one instant, as planning sees it."""
+
+    topology: Topology
+    ledger: Ledger
+    ids: Ids
+    records: Mapping[str, Record]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One atomic change: the record before and after it, and the ledger and ids that go with it."""
+
+    before: Record | None
+    record: Record
+    ledger: Ledger
+    ids: Ids
+
+
+def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
+    """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing."""
+    validate(corridor, snapshot.topology)
+    _require_distinct(snapshot, corridor)
+    before = snapshot.records.get(corridor.name)
+    draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
+    target = _place(draft, corridor)
+    public = replace(corridor, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
+    record = Record(public, before.target if before else None, target, Stage.BUILD)
+    return _book(snapshot, before, record, draft.ids)
+
+
+def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
+    """The change that takes a corridor away; `corridor` is its public face while it goes."""
+    public = replace(corridor, stage=Stage.BUILD, reconciling=True)
+    return _book(snapshot, before, Record(public, before.target, None, Stage.BUILD), snapshot.ids)
+
+
+def advance(snapshot: Snapshot, before: Record, after: Record) -> Plan:
+    """A later stage, or a roll-back: what the record no longer holds is released."""
+    return _book(snapshot, before, after, snapshot.ids)
+
+
+def _book(snapshot: Snapshot, before: Record | None, record: Record, ids: Ids) -> Plan:
+    held: frozenset[Claim] = claims_of(before) if before else frozenset()
+    ledger = snapshot.ledger.change(held, claims_of(record))
+    spent = (own_ids(before) if before else frozenset()) - own_ids(record)
+    return Plan(before, record, ledger, ids.free(spent, snapshot.now))
+
+
+def _place(draft: Draft, corridor: Corridor) -> Placement:
+    vrf = draft.end_ids(corridor)
+    place = place_hard if corridor.isolation is Isolation.HARD else place_soft
+    leg, directions = place(draft, corridor, vrf)
+    _require_latency(corridor, leg)
+    profile, packet, overhead = active(corridor), corridor.reference_packet_bytes, leg.forward.overhead_bytes
+    return Placement(
+        corridor.a_end,
+        corridor.z_end,
+        vrf,
+        corridor.mtu_bytes,
+        wire_kbps(profile.bandwidth_kbps, packet, overhead),
+        wire_kbps(reverse_of(profile), packet, overhead),
+        *claimed_kbps(corridor, overhead),
+        leg,
+        directions,
+    )
+
+
+def _require_latency(corridor: Corridor, leg: Leg) -> None:
+    if corridor.max_latency_us and leg.latency_us > corridor.max_latency_us:
+        terms = ", ".join(f"{term.name} {term.value_us}" for term in leg.latency)
+        raise Infeasible(
+            f"the fastest path with this bandwidth takes {leg.latency_us} µs one way ({terms}), "
+            f"the bound is {corridor.max_latency_us} µs",
+            reason="LATENCY_BOUND",
+            metadata={"latencyUs": str(leg.latency_us), "boundUs": str(corridor.max_latency_us)},
+        )
+
+
+def _require_distinct(snapshot: Snapshot, corridor: Corridor) -> None:
+    """Two corridors of a tenant may not ask for the same traffic."""
+    tenant, wanted = names.tenant_of(corridor.name), _selectors(corridor)
+    for other in snapshot.records.values():
+        if (
+            other.name != corridor.name
+            and names.tenant_of(other.name) == tenant
+            and wanted & _selectors(other.corridor)
+        ):
+            raise Invalid.field("a_end", f"{other.name} already carries this traffic", "SAME_TRAFFIC")
+
+
+def _selectors(corridor: Corridor) -> frozenset[tuple[str, str, str, int | None]]:
+    """(headend, source prefix, destination prefix, DSCP) of both directions."""
+    ends = ((corridor.a_end, corridor.z_end), (corridor.z_end, corridor.a_end))
+    return frozenset(
+        (source.node, a, z, source.dscp)
+        for source, sink in ends
+        for a in source.ipv4_prefixes + source.ipv6_prefixes
+        for z in sink.ipv4_prefixes + sink.ipv6_prefixes
+    )

@@ -1,0 +1,125 @@
+"""What the controller keeps of a corridor beside its public face: the states it stands in and moves to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controller.core.addresses import A_TO_Z, Z_TO_A
+from controller.core.ids import IdKey
+from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
+from controller.core.otn import Claim, RowKey, bitmap_of, parse_slots
+
+LINE = "line"
+"""Name of the ledger row of a fibre's line ODU2: its 1.25G tributary slots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One realised state of a corridor: everything that its device entries follow from, with topology and ids."""
+
+    a_end: EndPoint
+    z_end: EndPoint
+    vrf: int
+    mtu_bytes: int
+    forward_kbps: int
+    """Rate of the ingress shaper A to Z, wire bits (Ethernet with preamble and gap)."""
+    reverse_kbps: int
+    claimed_forward_kbps: int
+    """Soft: held in the ledger on each adjacency; equal to the shaper rate or, with reservation PEAK, above it."""
+    claimed_reverse_kbps: int
+    leg: Leg
+    directions: tuple[int, ...] = ()
+    """Per link of the leg: 0 where A to Z runs from the link's A end to its Z end, else 1."""
+
+    @property
+    def slice(self) -> Slice | None:
+        return self.leg.slices[0] if self.leg.slices else None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A corridor with what stands (`current`) and what the change under way leads to (`target`)."""
+
+    corridor: Corridor
+    current: Placement | None
+    target: Placement | None
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        return self.corridor.name
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """What must be held: both while a change is under way, one when settled."""
+        both = (self.current, self.target) if self.stage is not Stage.SETTLED else (self.target,)
+        return tuple(dict.fromkeys(p for p in both if p is not None))
+
+
+def claims_of(record: Record) -> frozenset[Claim]:
+    """Per ledger row: the union of slots, and the larger of the soft rates (old and new path count once)."""
+    slots: dict[RowKey, int] = {}
+    rates: dict[RowKey, int] = {}
+    for placement in record.placements:
+        for row, bitmap in _slot_claims(placement):
+            slots[row] = slots.get(row, 0) | bitmap
+        for row, kbps in _rate_claims(placement):
+            rates[row] = max(rates.get(row, 0), kbps)
+    taken = [Claim(record.name, row, bitmap=bitmap) for row, bitmap in slots.items()]
+    return frozenset([*taken, *(Claim(record.name, row, kbps=kbps) for row, kbps in rates.items())])
+
+
+def _slot_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
+    for hop in (hop for part in placement.leg.slices for hop in part.hops):
+        for direction in (A_TO_Z, Z_TO_A):
+            yield RowKey(hop.link, hop.server, direction), bitmap_of(parse_slots(hop.slots))
+
+
+def _rate_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
+    if placement.leg.slices:
+        return
+    for link, way in zip(placement.leg.links, placement.directions, strict=True):
+        yield RowKey(link, "", way), placement.claimed_forward_kbps
+        yield RowKey(link, "", 1 - way), placement.claimed_reverse_kbps
+
+
+def own_ids(record: Record) -> frozenset[IdKey]:
+    """The ids that belong to this corridor alone and rest when it no longer needs them."""
+    keys: set[IdKey] = set()
+    for placement in record.placements:
+        ends = (placement.a_end.node, placement.z_end.node)
+        keys |= {key for router in ends for key in headend_ids(router, record.name)}
+        for part in placement.leg.slices:
+            keys.add(slice_id_key(record.name, part.id))
+            keys |= {key for router in ends for key in adjacency_ids(router, part.id)}
+    return frozenset(keys)
+
+
+def headend_ids(router: str, corridor: str) -> tuple[IdKey, ...]:
+    """Policy per family, and the index of shaper and counter, at a corridor's headend."""
+    families = tuple(IdKey("policy", router, f"{corridor}/{family}") for family in (6, 4))
+    return (*families, IdKey("corridor", router, corridor))
+
+
+def adjacency_ids(router: str, slice_id: int) -> tuple[IdKey, IdKey]:
+    """(next hop, uA function) of the adjacency that rides a slice."""
+    return IdKey("next-hop", router, f"slice:{slice_id}"), IdKey("function", router, f"slice:{slice_id}")
+
+
+def slice_id_key(owner: str, slice_id: int) -> IdKey:
+    """A slice's id is its own owner's: the value is part of the key, so that old and new stand side by side."""
+    return IdKey("slice", "", f"{owner}#{slice_id}")
+
+
+def vrf_key(tenant: str) -> IdKey:
+    return IdKey("vrf", "", tenant)
+
+
+def decapsulation_ids(router: str, vrf: int) -> tuple[IdKey, IdKey]:
+    """(uDT6, uDT4) functions of a VRF at a router."""
+    return IdKey("function", router, f"dt6:{vrf}"), IdKey("function", router, f"dt4:{vrf}")
+
+
+def customer_port_id(router: str, port: int) -> IdKey:
+    return IdKey("next-hop", router, f"port:{port}")

@@ -1,0 +1,129 @@
+"""Render: from records, topology and ids to the entries that each device shall hold. Pure, and the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv6Network
+from typing import TypeAlias
+
+import networkx as nx
+
+from controller.core import srv6
+from controller.core.addresses import A_TO_Z, Z_TO_A
+from controller.core.admission import INFRASTRUCTURE
+from controller.core.entries import Entry, Exact, Lpm, MatchValue, SliceMeter, SlotAssignment
+from controller.core.ids import Ids
+from controller.core.model import Link, LinkKind, Stage, Status
+from controller.core.otn import parse_slots, slots_rate_kbps
+from controller.core.records import LINE, Placement, Record, adjacency_ids
+from controller.core.render_optical import Connection, SlotsAt, connection_entries
+from controller.core.render_packet import (
+    UNDERLAY_VRF,
+    adjacency_entries,
+    customer_entries,
+    entry,
+    headend_entries,
+    node_entries,
+)
+from controller.core.topology import Topology, other_end
+from controller.core.trails import trail_slots
+
+Desired: TypeAlias = dict[str, dict[Hashable, Entry]]
+"""Per device, its entries by key."""
+
+
+def render_record(topology: Topology, ids: Ids, record: Record) -> Desired:
+    """What one corridor asks of the devices in its present stage (lifecycle.NEXT_STAGE says what each is for)."""
+    head = record.current if record.stage is Stage.BUILD else record.target
+    standing = record.placements if record.stage in (Stage.BUILD, Stage.STEER) else (record.target,)
+    desired: Desired = {}
+    for placement in standing:
+        if placement is not None:
+            _add(desired, _body(topology, ids, placement))
+    if head is not None:
+        _add(desired, headend_entries(topology, ids, record.name, head))
+    return desired
+
+
+def render_infrastructure(topology: Topology, ids: Ids) -> Desired:
+    """What stands whether or not there is a corridor: locators, trails as IP adjacencies, underlay routes."""
+    desired: Desired = {}
+    block = IPv6Network(topology.srv6_block)
+    filtered = [(int(net.network_address), net.prefixlen) for net in (block, INFRASTRUCTURE)]
+    trails = [link for link in topology.of_kind(LinkKind.ADJACENCY) if link.trail]
+    wired = [link for link in trails if trail_connection(topology, link).wired(topology)]
+    for router in topology.routers:
+        _add(desired, ((router.name, e) for e in node_entries(topology, router.name, filtered)))
+    for link in wired:
+        _add(desired, connection_entries(topology, trail_connection(topology, link)))
+        _add(desired, _adjacency(topology, ids, link.a_node, link.z_node, link.slice_id))
+    _add(desired, _locator_routes(topology, ids, wired))
+    return desired
+
+
+def merged(parts: Iterable[Mapping[Hashable, Entry]]) -> dict[Hashable, Entry]:
+    """One device's entries out of several parts."""
+    whole: dict[Hashable, Entry] = {}
+    for part in parts:
+        for key, value in part.items():
+            whole[key] = _larger(whole[key], value) if key in whole else value
+    return whole
+
+
+def trail_connection(topology: Topology, link: Link) -> Connection:
+    """The long-lived OTN connection under an IP adjacency."""
+    hops = tuple(SlotsAt(fibre, LINE, slots, len(slots)) for fibre, slots in trail_slots(topology, link))
+    return Connection(link.slice_id, link.a_node, link.z_node, hops, link.capacity_kbps)
+
+
+def _body(topology: Topology, ids: Ids, placement: Placement) -> Iterator[tuple[str, Entry]]:
+    """All of a placement but what steers traffic into it."""
+    for end in (placement.a_end, placement.z_end):
+        yield from ((end.node, e) for e in customer_entries(topology, ids, end, placement.vrf))
+    for part in placement.leg.slices:
+        hops = tuple(SlotsAt(h.link, h.server, parse_slots(h.slots), part.active_slots) for h in part.hops)
+        a, z = placement.a_end.node, placement.z_end.node
+        yield from connection_entries(topology, Connection(part.id, a, z, hops, slots_rate_kbps(part.active_slots)))
+        yield from _adjacency(topology, ids, a, z, part.id)
+
+
+def _adjacency(topology: Topology, ids: Ids, a: str, z: str, slice_id: int) -> Iterator[tuple[str, Entry]]:
+    """Both ends of the adjacency that rides a slice or trail."""
+    for router, direction in ((a, A_TO_Z), (z, Z_TO_A)):
+        yield from ((router, e) for e in adjacency_entries(topology, ids, router, slice_id, direction))
+
+
+def _add(desired: Desired, pairs: Iterable[tuple[str, Entry]]) -> None:
+    for device, value in pairs:
+        entries = desired.setdefault(device, {})
+        entries[value.key] = _larger(entries[value.key], value) if value.key in entries else value
+
+
+def _larger(old: Entry, new: Entry) -> Entry:
+    """Old and new of one slice side by side: the larger of both; of anything else the new."""
+    if isinstance(old, SliceMeter) and isinstance(new, SliceMeter):
+        return max(old, new, key=lambda meter: meter.rate_kbps)
+    if isinstance(old, SlotAssignment) and isinstance(new, SlotAssignment):
+        return replace(new, slots=tuple(sorted({*old.slots, *new.slots})), active=max(old.active, new.active))
+    return new
+
+
+def _locator_routes(topology: Topology, ids: Ids, wired: Iterable[Link]) -> Iterator[tuple[str, Entry]]:
+    """Routes to the other routers' locators, by IGP metric over the adjacencies that are not down."""
+    graph = nx.Graph()
+    graph.add_nodes_from(router.name for router in topology.routers)
+    for link in sorted(wired, key=lambda each: (-each.igp_metric, each.name), reverse=True):
+        known = graph.get_edge_data(link.a_node, link.z_node)
+        if link.status is not Status.DOWN and (known is None or known["weight"] > link.igp_metric):
+            graph.add_edge(link.a_node, link.z_node, weight=link.igp_metric, link=link)
+    for router in topology.routers:
+        paths = nx.single_source_dijkstra_path(graph, router.name)
+        for target, nodes in sorted(paths.items()):
+            if len(nodes) > 1:
+                first: Link = graph.edges[nodes[0], nodes[1]]["link"]
+                assert other_end(first, router.name) == nodes[1]
+                hop = ids[adjacency_ids(router.name, first.slice_id)[0]]
+                prefix = srv6.locator(topology.srv6_block, topology.nodes[target].node_id)
+                match: dict[str, MatchValue] = {"vrf": Exact(UNDERLAY_VRF), "dst": Lpm(*prefix)}
+                yield router.name, entry("route_v6", match, "set_next_hop", next_hop=hop)

@@ -1,0 +1,155 @@
+"""The live topology of a domain: planned nodes and links in two layers, with what was seen of them.
+
+Immutable: `apply(event)` gives a new one. `graph` is the public view, a networkx multigraph keyed by link name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+
+import networkx as nx
+
+from controller.core.errors import NotFound
+from controller.core.model import AccessPort, Capabilities, Link, LinkKind, Node, NodeKind, Status, TopologyView
+from controller.core.names import topology as topology_name
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanged:
+    node: str
+    status: Status
+    capabilities: Capabilities | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """Status of a planned link; ports are those discovered, 0 keeps what is known."""
+
+    link: str
+    status: Status
+    a_port: int = 0
+    z_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUnplanned:
+    """Two ports that are wired although the file does not say so."""
+
+    link: Link
+
+
+Event = NodeChanged | LinkChanged | LinkUnplanned
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Planned and observed. Not slotted: it caches its views."""
+
+    domain: str
+    srv6_block: str
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+    version: int = 0
+
+    @classmethod
+    def planned(cls, domain: str, srv6_block: str, nodes: Iterable[Node], links: Iterable[Link]) -> Topology:
+        return cls(
+            domain,
+            srv6_block,
+            MappingProxyType({n.name: n for n in nodes}),
+            MappingProxyType({link.name: link for link in links}),
+        )
+
+    def apply(self, event: Event) -> Topology:
+        """The topology after `event`; itself where nothing changes."""
+        match event:
+            case NodeChanged():
+                return self._node(event)
+            case LinkChanged():
+                old = self.links[event.link]
+                ports = event.a_port or old.a_port, event.z_port or old.z_port
+                return self._link(replace(old, status=event.status, a_port=ports[0], z_port=ports[1]))
+            case LinkUnplanned():
+                return self._link(replace(event.link, status=Status.UNPLANNED))
+
+    def _node(self, event: NodeChanged) -> Topology:
+        old = self.nodes[event.node]
+        new = replace(old, status=event.status, capabilities=event.capabilities or old.capabilities)
+        if new == old:
+            return self
+        return replace(self, nodes=MappingProxyType({**self.nodes, new.name: new}), version=self.version + 1)
+
+    def _link(self, new: Link) -> Topology:
+        if self.links.get(new.name) == new:
+            return self
+        return replace(self, links=MappingProxyType({**self.links, new.name: new}), version=self.version + 1)
+
+    @cached_property
+    def graph(self) -> nx.MultiDiGraph:
+        """Both layers: one node per node, one edge per link and direction, with `link` and `direction` attributes."""
+        graph = nx.MultiDiGraph(domain=self.domain)
+        for node in self.nodes.values():
+            graph.add_node(node.name, node=node)
+        for link in self.links.values():
+            graph.add_edge(link.a_node, link.z_node, key=link.name, link=link, direction=0)
+            graph.add_edge(link.z_node, link.a_node, key=link.name, link=link, direction=1)
+        return graph
+
+    def node(self, name: str, field_name: str = "name") -> Node:
+        try:
+            return self.nodes[name]
+        except KeyError:
+            raise NotFound(f"{field_name}: no node {name!r} in {self.domain}", metadata={"node": name}) from None
+
+    def router(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def of_kind(self, kind: LinkKind) -> tuple[Link, ...]:
+        return tuple(link for link in self.links.values() if link.kind is kind)
+
+    @cached_property
+    def client_links(self) -> Mapping[str, Link]:
+        """The client link of each router and of each OTN node, by node name."""
+        found: dict[str, Link] = {}
+        for link in self.of_kind(LinkKind.CLIENT):
+            found[link.a_node] = link
+            found[link.z_node] = link
+        return found
+
+    def otn_of(self, router: str) -> str:
+        """The OTN node that a router hangs on."""
+        link = self.client_links[router]
+        return link.z_node if link.a_node == router else link.a_node
+
+    def usable(self, link: Link) -> bool:
+        """True where new traffic may be placed on it: it is up and both its nodes answer."""
+        ends = (self.nodes[link.a_node].status, self.nodes[link.z_node].status)
+        return link.status is Status.UP and ends == (Status.UP, Status.UP)
+
+    def access_port(self, node: str, port: str) -> AccessPort | None:
+        return next((p for p in self.nodes[node].access_ports if p.name == port), None)
+
+    @cached_property
+    def routers(self) -> tuple[Node, ...]:
+        return tuple(n for n in self.nodes.values() if n.kind is NodeKind.ROUTER)
+
+    def view(self) -> TopologyView:
+        return TopologyView(
+            name=topology_name(self.domain),
+            srv6_block=self.srv6_block,
+            nodes=tuple(self.nodes.values()),
+            links=tuple(self.links.values()),
+            version=self.version,
+        )
+
+
+def port_at(link: Link, node: str) -> int:
+    """The discovered port number of `link` at `node`; 0 while unknown."""
+    return link.a_port if link.a_node == node else link.z_port
+
+
+def other_end(link: Link, node: str) -> str:
+    return link.z_node if link.a_node == node else link.a_node
