@@ -1,0 +1,365 @@
+"""The topology file: what discovery cannot know (place, length, capacity, risk groups) and what the lab builds.
+
+`load` either returns a whole, consistent `TopologyFile` or raises `Invalid` with `FILE:LINE:` in front. Great
+circles use the mean earth radius (IUGG); a fibre's delay is its length times `fibre.us_per_km`, rounded up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from controller.core import names
+from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
+from controller.marked_yaml import Element, parse, read
+from controller.topology_values import (
+    LABEL,
+    LINE_SLOTS,
+    LINK_LABEL,
+    TRIBUTARY_SLOTS,
+    IpInterface,
+    fresh,
+    host_address,
+    interface,
+    locator_block,
+    overlap,
+    risk_groups,
+    servers,
+    unused,
+)
+
+Thing = TypeVar("Thing")
+
+EARTH_RADIUS_KM = 6371.0088
+PAYLOAD_KBPS: Mapping[Container, int] = MappingProxyType(
+    {Container.ODU0: 1_238_954, Container.ODU1: 2_488_320, Container.ODU2: 9_995_276}
+)
+"""OPU payload rate: the Ethernet that a trail in the container carries."""
+CLIENT_KBPS = 10_000_000
+MTU_BYTES = 9000
+FIRST_ACCESS_PORT = 2
+"""Router ports: 1 is the client link to its OTN node, then the access ports in the file's order."""
+FIRST_LINE_PORT = 2
+"""OTN node ports: 1 is the client link to its router, then its fibres in the file's order."""
+
+_CLIENT_PREFIX = "C-"
+_ROUNDING_KM = 0.05
+
+
+class Role(StrEnum):
+    """What a site is for; also the kind of an access port (`exchange` has none)."""
+
+    COMPUTE = "compute"
+    ENTERPRISE = "enterprise"
+    MOBILE = "5g-a"
+    EXCHANGE = "exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place on the map, in degrees."""
+
+    name: str
+    title: str
+    latitude: float
+    longitude: float
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class LabHost:
+    """A customer's machine, in the lab only. Addresses carry their prefix length; empty: not that family."""
+
+    name: str
+    router: str
+    """`domains/{domain}/nodes/{node}`."""
+    port: str
+    """Name of the access port."""
+    tenant: str
+    ipv4: str
+    ipv6: str
+    ipv4_gateway: str
+    """Without prefix length."""
+    ipv6_gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyFile:
+    """A domain as planned. Nodes: routers, then OTN nodes. Links: fibres, client links, adjacencies."""
+
+    domain: str
+    title: str
+    srv6_block: str
+    sites: tuple[Site, ...]
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    hosts: tuple[LabHost, ...]
+
+    def line_port(self, otn_node: str, fibre: str) -> int:
+        """Port number of a fibre at one of its OTN nodes; both are resource names. KeyError where it does not end."""
+        ends = (k.name for k in self.links if k.kind is LinkKind.FIBRE and otn_node in (k.a_node, k.z_node))
+        return {name: FIRST_LINE_PORT + n for n, name in enumerate(ends)}[fibre]
+
+
+def load(path: str | Path) -> TopologyFile:
+    """The topology in a file; raises `Invalid` whose message starts with `FILE:LINE:`."""
+    return _Reading(read(Path(path))).topology()
+
+
+def loads(text: str, file: str = "<text>") -> TopologyFile:
+    """The topology in a text; `file` stands for it in messages."""
+    return _Reading(parse(file, text.encode("utf-8", "surrogatepass"))).topology()
+
+
+def great_circle_km(a: Site | Node, z: Site | Node) -> float:
+    """Shortest distance over the ground (haversine)."""
+    phi_a, phi_z = math.radians(a.latitude), math.radians(z.latitude)
+    half_lambda = math.radians(z.longitude - a.longitude) / 2
+    h = math.sin((phi_z - phi_a) / 2) ** 2 + math.cos(phi_a) * math.cos(phi_z) * math.sin(half_lambda) ** 2
+    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(h)))
+
+
+class _Reading:
+    """One pass over one document, in the order in which its sections refer to each other."""
+
+    def __init__(self, root: Element) -> None:
+        required = ("domain", "title", "srv6", "fibre", "sites", "routers", "otn_nodes", "fibres")
+        self._sections = root.mapping(required, ("trails", "hosts"))
+        self._domain = self._sections["domain"].text(LABEL)
+        self._sites: dict[str, Site] = {}
+        self._routers: dict[str, Node] = {}
+        self._otn_nodes: dict[str, Node] = {}
+        self._otn_of: dict[str, str] = {}
+        self._fibres: dict[str, Link] = {}
+        self._trails: dict[str, Link] = {}
+        self._hosts: dict[str, LabHost] = {}
+        self._slots_taken: dict[str, int] = {}
+        self._prefixes: list[tuple[str, IpInterface]] = []
+        self._occupied: set[tuple[str, str]] = set()
+
+    def topology(self) -> TopologyFile:
+        title = self._sections["title"].text()
+        self._block = self._sections["srv6"].mapping(["block"])["block"].parsed(locator_block)
+        fibre = self._sections["fibre"].mapping(["us_per_km", "route_factor"])
+        self._us_per_km = fibre["us_per_km"].number(3.33, 10)  # from the speed of light in vacuum
+        self._route_factor = fibre["route_factor"].number(1, 5)
+        for section, read_item in (
+            ("sites", self._site),
+            ("routers", self._router),
+            ("otn_nodes", self._otn_node),
+            ("fibres", self._fibre),
+            ("trails", self._trail),
+            ("hosts", self._host),
+        ):
+            for item in self._sections[section].sequence() if section in self._sections else ():
+                read_item(item)
+            if section == "otn_nodes":
+                self._every_router_has_an_otn_node()
+        clients = (self._client_link(router, otn) for router, otn in self._otn_of.items())
+        return TopologyFile(
+            domain=self._domain,
+            title=title,
+            srv6_block=str(self._block),
+            sites=tuple(self._sites.values()),
+            nodes=(*self._routers.values(), *self._otn_nodes.values()),
+            links=(*self._fibres.values(), *clients, *self._trails.values()),
+            hosts=tuple(self._hosts.values()),
+        )
+
+    def _site(self, item: Element) -> None:
+        keys = item.mapping(["name", "title", "latitude", "longitude", "role"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), self._sites)
+        latitude, longitude = keys["latitude"].number(-90, 90), keys["longitude"].number(-180, 180)
+        self._sites[name] = Site(name, keys["title"].text(), latitude, longitude, keys["role"].choice(Role, Role))
+
+    def _router(self, item: Element) -> None:
+        keys = item.mapping(["name", "site", "node_id"], ["processing_us", "access"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), self._routers)
+        node_id = keys["node_id"].integer(0x0001, 0xDFFF)
+        unused(keys["node_id"], node_id, (router.node_id for router in self._routers.values()))
+        ports: dict[str, AccessPort] = {}
+        for number, port in enumerate(keys["access"].sequence() if "access" in keys else (), FIRST_ACCESS_PORT):
+            self._access_port(port, number, ports)
+        node = self._node(keys, name, NodeKind.ROUTER, node_id)
+        self._routers[name] = replace(node, access_ports=tuple(ports.values()))
+
+    def _node(self, keys: Mapping[str, Element], name: str, kind: NodeKind, node_id: int) -> Node:
+        site = _known(keys["site"], self._sites)
+        return Node(
+            name=names.node(self._domain, name),
+            kind=kind,
+            site=site.name,
+            latitude=site.latitude,
+            longitude=site.longitude,
+            node_id=node_id,
+            processing_us=keys["processing_us"].integer(0, 100_000) if "processing_us" in keys else 0,
+        )
+
+    def _access_port(self, item: Element, number: int, ports: dict[str, AccessPort]) -> None:
+        keys = item.mapping(["name", "kind"], ["tenant", "ipv4_gateway", "ipv6_gateway"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), ports)
+        tenant = keys["tenant"].text(LABEL) if "tenant" in keys else "default"
+        gateways = {family: self._gateway(keys, family, tenant) for family in ("ipv4", "ipv6")}
+        if not any(gateways.values()):
+            raise item.wrong("needs an ipv4_gateway or an ipv6_gateway")
+        kind = keys["kind"].choice(Role, (role for role in Role if role is not Role.EXCHANGE))
+        ports[name] = AccessPort(name, number, tenant, str(kind), gateways["ipv4"], gateways["ipv6"])
+
+    def _gateway(self, keys: Mapping[str, Element], family: str, tenant: str) -> str:
+        key = keys.get(f"{family}_gateway")
+        if key is None:
+            return ""
+        address = interface(key, family)
+        for other_tenant, other in (*self._prefixes, ("", ipaddress.IPv6Interface(str(self._block)))):
+            if other_tenant in (tenant, "") and overlap(address, other):
+                raise key.wrong(f"{address.network} overlaps {other.network} of the same tenant or of the SRv6 block")
+        self._prefixes.append((tenant, address))
+        return str(address.with_prefixlen)
+
+    def _otn_node(self, item: Element) -> None:
+        keys = item.mapping(["name", "site", "datapath_id"], ["router", "processing_us"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), self._routers, self._otn_nodes)
+        datapath_id = keys["datapath_id"].integer(1, 0xFFFF_FFFF)
+        unused(keys["datapath_id"], datapath_id, (node.node_id for node in self._otn_nodes.values()))
+        self._otn_nodes[name] = node = self._node(keys, name, NodeKind.OTN, datapath_id)
+        if "router" in keys:
+            router = _known(keys["router"], self._routers)
+            if router.site != node.site:
+                raise keys["router"].wrong(f"the router is at {router.site}, not at {node.site}")
+            self._otn_of[fresh(keys["router"], names.short(router.name), self._otn_of)] = name
+
+    def _every_router_has_an_otn_node(self) -> None:
+        for item in self._sections["routers"].sequence():
+            name = item.mapping(["name", "site", "node_id"], ["processing_us", "access"])["name"]
+            if name.text() not in self._otn_of:
+                raise name.wrong(f"no OTN node names {name.text()!r} as its router")
+
+    def _fibre(self, item: Element) -> None:
+        keys = item.mapping(["name", "a", "z"], ["km", "line", "servers", "srlgs"])
+        name = self._link_name(keys["name"])
+        a, z = _known(keys["a"], self._otn_nodes), _known(keys["z"], self._otn_nodes)
+        if a is z:
+            raise keys["z"].wrong("a fibre ends at two nodes")
+        if "line" in keys:
+            keys["line"].choice(Container, [Container.ODU2])
+        km = self._length_km(item, keys, great_circle_km(a, z))
+        carried = servers(keys["servers"]) if "servers" in keys else ()
+        self._slots_taken[name] = sum(server.tributary_slots for server in carried)
+        self._fibres[name] = Link(
+            name=names.link(self._domain, name),
+            kind=LinkKind.FIBRE,
+            a_node=a.name,
+            z_node=z.name,
+            length_km=km,
+            delay_us=math.ceil(round(km * self._us_per_km, 6)),
+            capacity_kbps=PAYLOAD_KBPS[Container.ODU2],
+            mtu_bytes=MTU_BYTES,
+            srlgs=risk_groups(keys["srlgs"]) if "srlgs" in keys else (),
+            servers=carried,
+        )
+
+    def _length_km(self, item: Element, keys: Mapping[str, Element], ground_km: float) -> float:
+        if "km" not in keys:
+            if ground_km < _ROUNDING_KM:
+                raise item.wrong("both ends are at one place: give its km")
+            return round(ground_km * self._route_factor, 3)
+        km = keys["km"].number(0.001, 20_040)  # half the way around the earth
+        if km < ground_km - _ROUNDING_KM:
+            raise keys["km"].wrong(f"{km:g} km is shorter than the great circle of {ground_km:.1f} km")
+        if km > 10 * ground_km + 100:
+            raise keys["km"].wrong(f"{km:g} km is absurd for a great circle of {ground_km:.1f} km")
+        return km
+
+    def _client_link(self, router: str, otn_node: str) -> Link:
+        return Link(
+            name=names.link(self._domain, _CLIENT_PREFIX + router),
+            kind=LinkKind.CLIENT,
+            a_node=names.node(self._domain, router),
+            z_node=names.node(self._domain, otn_node),
+            capacity_kbps=CLIENT_KBPS,
+            mtu_bytes=MTU_BYTES,
+        )
+
+    def _trail(self, item: Element) -> None:
+        keys = item.mapping(["name", "a", "z", "fibres"], ["container", "igp_metric"])
+        name = self._link_name(keys["name"])
+        a, z = _known(keys["a"], self._routers), _known(keys["z"], self._routers)
+        if a is z:
+            raise keys["z"].wrong("a trail joins two routers")
+        container = keys["container"].choice(Container, TRIBUTARY_SLOTS) if "container" in keys else Container.ODU0
+        fibres, otn_nodes = self._route(keys["fibres"], names.short(a.name), names.short(z.name))
+        self._occupy(keys["fibres"], TRIBUTARY_SLOTS[container])
+        delay_us = sum(fibre.delay_us for fibre in fibres) + sum(node.processing_us for node in otn_nodes)
+        self._trails[name] = Link(
+            name=names.link(self._domain, name),
+            kind=LinkKind.ADJACENCY,
+            a_node=a.name,
+            z_node=z.name,
+            length_km=round(sum(fibre.length_km for fibre in fibres), 3),
+            delay_us=delay_us,
+            capacity_kbps=PAYLOAD_KBPS[container],
+            igp_metric=keys["igp_metric"].integer(1, 0xFF_FFFF) if "igp_metric" in keys else max(1, delay_us),
+            mtu_bytes=MTU_BYTES,
+            srlgs=tuple(sorted({group for fibre in fibres for group in fibre.srlgs})),
+            trail=tuple(fibre.name for fibre in fibres),
+            container=container,
+        )
+
+    def _route(self, route: Element, a: str, z: str) -> tuple[list[Link], list[Node]]:
+        """The fibres and the OTN nodes from router a to router z, in order."""
+        here = self._otn_nodes[self._otn_of[a]]
+        fibres, otn_nodes = list[Link](), [here]
+        for item in route.sequence():
+            fibre = _known(item, self._fibres)
+            if here.name not in (fibre.a_node, fibre.z_node):
+                raise item.wrong(f"{names.short(fibre.name)} does not continue from {names.short(here.name)}")
+            far = fibre.z_node if here.name == fibre.a_node else fibre.a_node
+            here = self._otn_nodes[names.short(far)]
+            if here in otn_nodes:
+                raise item.wrong(f"the route comes back to {names.short(here.name)}")
+            fibres.append(fibre)
+            otn_nodes.append(here)
+        if names.short(here.name) != self._otn_of[z]:
+            raise route.wrong(f"the route ends at {names.short(here.name)}, not at {self._otn_of[z]}")
+        return fibres, otn_nodes
+
+    def _occupy(self, route: Element, slots: int) -> None:
+        for item in route.sequence():
+            fibre = item.text()
+            self._slots_taken[fibre] += slots
+            if self._slots_taken[fibre] > LINE_SLOTS:
+                taken = self._slots_taken[fibre]
+                raise item.wrong(f"servers and trails take {taken} of the {LINE_SLOTS} tributary slots of {fibre}")
+
+    def _link_name(self, key: Element) -> str:
+        name = fresh(key, key.text(LINK_LABEL), self._fibres, self._trails)
+        if name.removeprefix(_CLIENT_PREFIX) in self._routers and name.startswith(_CLIENT_PREFIX):
+            raise key.wrong(f"{name!r} is the name of a client link")
+        return name
+
+    def _host(self, item: Element) -> None:
+        keys = item.mapping(["name", "router", "port"], ["ipv4", "ipv6"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), self._hosts, self._routers, self._otn_nodes)
+        router = _known(keys["router"], self._routers)
+        port = _known(keys["port"], {port.name: port for port in router.access_ports})
+        if (router.name, port.name) in self._occupied:
+            raise keys["port"].wrong(f"{port.name!r} has a host already")
+        self._occupied.add((router.name, port.name))
+        if "ipv4" not in keys and "ipv6" not in keys:
+            raise item.wrong("needs an ipv4 or an ipv6 address")
+        ipv4, ipv4_gateway = host_address(keys, "ipv4", port.ipv4_gateway)
+        ipv6, ipv6_gateway = host_address(keys, "ipv6", port.ipv6_gateway)
+        self._hosts[name] = LabHost(name, router.name, port.name, port.tenant, ipv4, ipv6, ipv4_gateway, ipv6_gateway)
+
+
+def _known(element: Element, things: Mapping[str, Thing]) -> Thing:
+    name = element.text()
+    if name not in things:
+        raise element.wrong(f"there is no {name!r}")
+    return things[name]

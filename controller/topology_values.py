@@ -1,0 +1,98 @@
+"""The values of a topology file: labels, containers, risk groups, customer addresses.
+
+Each takes an element and returns its value or raises `Invalid` with the element's place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from controller.core.model import Container, Server
+from controller.core.otn import FGTS_PER_SERVER
+from controller.marked_yaml import Element
+
+IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+LINK_LABEL = r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+LINE_SLOTS = 8
+"""1.25G tributary slots of an OPU2, the only line so far."""
+TRIBUTARY_SLOTS: Mapping[Container, int] = MappingProxyType({Container.ODU0: 1, Container.ODU1: 2, Container.ODU2: 8})
+"""1.25G slots of a line ODU2 that each container takes (G.709)."""
+
+
+def fresh(element: Element, name: str, *taken: Mapping[str, object]) -> str:
+    if any(name in names_taken for names_taken in taken):
+        raise element.wrong(f"{name!r} is given twice")
+    return name
+
+
+def unused(element: Element, number: int, taken: Iterable[int]) -> None:
+    if number in taken:
+        raise element.wrong(f"{number} is given twice")
+
+
+def servers(element: Element) -> tuple[Server, ...]:
+    carried: dict[str, Server] = {}
+    for item in element.sequence():
+        keys = item.mapping(["name", "odu"])
+        name = fresh(keys["name"], keys["name"].text(LABEL), carried)
+        odu = keys["odu"].choice(Container, TRIBUTARY_SLOTS)
+        fgts = FGTS_PER_SERVER[odu]
+        carried[name] = Server(name, odu, TRIBUTARY_SLOTS[odu], fgts, free_forward=fgts, free_reverse=fgts)
+    taken = sum(server.tributary_slots for server in carried.values())
+    if taken > LINE_SLOTS:
+        raise element.wrong(f"the servers take {taken} of {LINE_SLOTS} tributary slots")
+    return tuple(carried.values())
+
+
+def risk_groups(element: Element) -> tuple[int, ...]:
+    groups: list[int] = []
+    for item in element.sequence():
+        group = item.integer(1, 0xFFFF_FFFF)
+        unused(item, group, groups)
+        groups.append(group)
+    return tuple(sorted(groups))
+
+
+def locator_block(text: str) -> ipaddress.IPv6Network:
+    block = ipaddress.IPv6Network(text)
+    if block.prefixlen != 32:
+        raise ValueError(f"{block} is not 32 bits long, which 16-bit node ids and functions need")
+    return block
+
+
+def interface(element: Element, family: str) -> IpInterface:
+    """An address a machine can have, with its prefix length."""
+    if not re.fullmatch(r"[0-9a-fA-F.:]+/[0-9]{1,3}", element.text()):
+        raise element.wrong(f"{element.text()!r} is not an address with its prefix length")
+    address = element.parsed(ipaddress.ip_interface)
+    if address.version != int(family[-1]):
+        raise element.wrong(f"{address} is not an {family} address")
+    ip, network = address.ip, address.network
+    if ip.is_multicast or ip.is_loopback or ip.is_link_local or ip.is_unspecified:
+        raise element.wrong(f"{ip} is not an address of a customer network")
+    if network.num_addresses < 4 or ip == network.network_address or (ip.version == 4 and ip == network[-1]):
+        raise element.wrong(f"{address} is no machine's address in {network}")
+    return address
+
+
+def overlap(one: IpInterface, other: IpInterface) -> bool:
+    return one.version == other.version and (one.ip in other.network or other.ip in one.network)
+
+
+def host_address(keys: Mapping[str, Element], family: str, gateway: str) -> tuple[str, str]:
+    """A host's address with prefix length, and its gateway without; both empty where it has none."""
+    if family not in keys:
+        return "", ""
+    if not gateway:
+        raise keys[family].wrong(f"the port has no {family}_gateway")
+    address, router = interface(keys[family], family), ipaddress.ip_interface(gateway)
+    if address.network != router.network:
+        raise keys[family].wrong(f"{address} is not in the gateway's {router.network}")
+    if address.ip == router.ip:
+        raise keys[family].wrong(f"{address.ip} is the gateway's own address")
+    return str(address.with_prefixlen), str(router.ip)

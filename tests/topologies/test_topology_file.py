@@ -1,0 +1,228 @@
+"""The loader: what it fills in, and that whatever is wrong is said with its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from controller.core.errors import Invalid
+from controller.core.model import Container, Link, LinkKind, NodeKind
+from controller.topology_file import TopologyFile, load, loads
+
+TWO_SITES = """\
+domain: test
+title: Two sites
+srv6: {block: "fcbb:bb00::/32"}
+fibre: {us_per_km: 4.9, route_factor: 1.3}
+sites:
+  - {name: a, title: A, latitude: 40.0, longitude: 116.0, role: enterprise}
+  - {name: b, title: B, latitude: 40.0, longitude: 116.1, role: compute}
+routers:
+  - name: a-r
+    site: a
+    node_id: 1
+    processing_us: 15
+    access:
+      - {name: p1, kind: enterprise, ipv4_gateway: 10.1.0.1/24, ipv6_gateway: "2001:db8:1::1/64"}
+  - {name: b-r, site: b, node_id: 2, processing_us: 15}
+otn_nodes:
+  - {name: a-o, site: a, router: a-r, datapath_id: 0x101, processing_us: 20}
+  - {name: m-o, site: b, datapath_id: 0x102, processing_us: 30}
+  - {name: b-o, site: b, router: b-r, datapath_id: 0x103, processing_us: 25}
+fibres:
+  - {name: F-1, a: a-o, z: m-o, km: 10.0, line: ODU2, servers: [{name: odu1-1, odu: ODU1}], srlgs: [7, 3]}
+  - {name: F-2, a: b-o, z: m-o, km: 20.5, line: ODU2, srlgs: [3]}
+trails:
+  - {name: A-1, a: a-r, z: b-r, container: ODU1, fibres: [F-1, F-2]}
+hosts:
+  - {name: h-1, router: a-r, port: p1, ipv4: 10.1.0.2/24, ipv6: "2001:db8:1::2/64"}
+"""
+
+
+def link(topology: TopologyFile, name: str) -> Link:
+    return next(k for k in topology.links if k.name == f"domains/test/links/{name}")
+
+
+def test_fills_what_follows_from_the_file() -> None:
+    topology = loads(TWO_SITES)
+    assert [n.name.rsplit("/", 1)[-1] for n in topology.nodes] == ["a-r", "b-r", "a-o", "m-o", "b-o"]
+    assert [n.node_id for n in topology.nodes if n.kind is NodeKind.OTN] == [0x101, 0x102, 0x103]
+    fibre = link(topology, "F-2")
+    assert (fibre.kind, fibre.length_km, fibre.delay_us) == (LinkKind.FIBRE, 20.5, 101)  # 100.45 rounded up
+    assert link(topology, "F-1").servers[0].fgts == 238
+    adjacency = link(topology, "A-1")
+    assert adjacency.delay_us == 49 + 101 + 20 + 30 + 25
+    assert adjacency.igp_metric == adjacency.delay_us
+    assert (adjacency.length_km, adjacency.capacity_kbps, adjacency.srlgs) == (30.5, 2_488_320, (3, 7))
+    assert adjacency.trail == ("domains/test/links/F-1", "domains/test/links/F-2")
+    assert adjacency.container is Container.ODU1
+    client = link(topology, "C-a-r")
+    assert (client.kind, client.delay_us, client.z_node) == (LinkKind.CLIENT, 0, "domains/test/nodes/a-o")
+    assert topology.hosts[0].ipv6_gateway == "2001:db8:1::1"
+    port = topology.nodes[0].access_ports[0]
+    assert (port.port, port.tenant) == (2, "default")
+
+
+def test_line_ports_follow_the_order_of_the_file() -> None:
+    topology = loads(TWO_SITES)
+    node = "domains/test/nodes/m-o"
+    assert [topology.line_port(node, f"domains/test/links/F-{n}") for n in (1, 2)] == [2, 3]
+
+
+def test_length_defaults_to_great_circle_times_route_factor() -> None:
+    topology = loads(TWO_SITES.replace("km: 10.0, ", ""))
+    degrees_km = 111.195 * 0.1 * 0.766044  # 0.1 degree of longitude at 40 degrees north
+    assert link(topology, "F-1").length_km == pytest.approx(degrees_km * 1.3, rel=1e-3)
+
+
+WRONG = [
+    ("domain: test", "domain: Test", "does not match"),
+    ("title: Two sites", "title: [x]", "single value"),
+    ("title: Two sites", "titel: Two sites", "unknown key 'titel'"),
+    ("title: Two sites", "title: Two sites\ntitle: again", "given twice"),
+    ('"fcbb:bb00::/32"', '"fcbb:bb00::/48"', "not 32 bits"),
+    ('"fcbb:bb00::/32"', "nonsense", "nonsense"),
+    ("us_per_km: 4.9", "us_per_km: 0.1", "within"),
+    ("us_per_km: 4.9", "us_per_km: .nan", "decimal number"),
+    ("latitude: 40.0, longitude: 116.0", "latitude: 91, longitude: 116.0", "within"),
+    ("role: enterprise", "role: palace", "not one of"),
+    ("name: b, title: B", "name: a, title: B", "given twice"),
+    ("node_id: 1\n", "node_id: 0\n", "within 1..57343"),
+    ("node_id: 1\n", "node_id: 0xE000\n", "within 1..57343"),
+    ("node_id: 2", "node_id: 1", "given twice"),
+    ("node_id: 2", "node_id: two", "whole number"),
+    ("node_id: 2", "node_id: 1:30", "whole number"),
+    ("node_id: 2", "node_id: 010", "whole number"),
+    ("datapath_id: 0x103", "datapath_id: 0x101", "given twice"),
+    ("name: b-o,", "name: b-r,", "given twice"),
+    ("site: b, router: b-r", "site: nowhere, router: b-r", "no 'nowhere'"),
+    ("site: b, router: b-r", "site: a, router: b-r", "the router is at b"),
+    ("site: b, router: b-r", "site: a, router: a-r", "given twice"),
+    ("router: b-r, ", "", "no OTN node names 'b-r'"),
+    ("km: 10.0", "km: -10.0", "within"),
+    ("km: 10.0", "km: 8.0", "shorter than the great circle"),
+    ("km: 10.0", "km: 10000.0", "absurd"),
+    ("km: 20.5, ", "", "give its km"),
+    ("z: m-o, km: 10.0", "z: a-o, km: 10.0", "two nodes"),
+    ("line: ODU2, servers", "line: ODU4, servers", "not one of"),
+    ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU2}, {name: y, odu: ODU0}]", "9 of 8"),
+    ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU0}, {name: x, odu: ODU0}]", "given twice"),
+    ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU2}]", "10 of the 8 tributary slots of F-1"),
+    ("container: ODU1", "container: FGODUFLEX", "not one of"),
+    ("fibres: [F-1, F-2]", "fibres: [F-2, F-1]", "does not continue from a-o"),
+    ("fibres: [F-1, F-2]", "fibres: [F-1]", "ends at m-o"),
+    ("fibres: [F-1, F-2]", "fibres: [F-1, F-1]", "comes back to a-o"),
+    ("fibres: [F-1, F-2]", "fibres: []", "ends at a-o"),
+    ("fibres: [F-1, F-2]", "fibres: [F-1, F-9]", "no 'F-9'"),
+    ("name: A-1", "name: F-1", "given twice"),
+    ("name: A-1", "name: C-a-r", "name of a client link"),
+    ("srlgs: [7, 3]", "srlgs: [7, 7]", "given twice"),
+    ("ipv4: 10.1.0.2/24", "ipv4: 10.1.1.2/24", "not in the gateway's"),
+    ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.2/25", "not in the gateway's"),
+    ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.1/24", "own address"),
+    ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.255/24", "no machine's address"),
+    ("ipv4: 10.1.0.2/24", 'ipv4: "2001:db8:1::3/64"', "not an ipv4 address"),
+    ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.2", "prefix length"),
+    ("port: p1", "port: p2", "no 'p2'"),
+    ('"2001:db8:1::1/64"', '"fcbb:bb00:1::1/64"', "SRv6 block"),
+    ("  - {name: h-1", "  - 3\n  - {name: h-1", "mapping"),
+]
+
+
+ELSEWHERE = {"no OTN node names 'b-r'": 15, "10 of the 8 tributary slots of F-1": 24}
+"""Where the fault shows in another line than the one changed: the router's, the trail's."""
+
+
+@pytest.mark.parametrize(("right", "wrong", "words"), WRONG)
+def test_says_what_is_wrong_and_where(right: str, wrong: str, words: str) -> None:
+    assert TWO_SITES.count(right) >= 1
+    at = TWO_SITES.index(right)
+    with pytest.raises(Invalid) as raised:
+        loads(TWO_SITES[:at] + wrong + TWO_SITES[at + len(right) :], "lab.yaml")
+    message = raised.value.message
+    assert words in message
+    line = int(re.match(r"lab\.yaml:(\d+): ", message).group(1))  # type: ignore[union-attr]
+    around = TWO_SITES[:at].count("\n") + 1
+    assert line - ELSEWHERE.get(words, around) in (0, 1)
+
+
+def test_two_ports_of_one_tenant_may_not_share_a_prefix_but_those_of_two_tenants_may() -> None:
+    port = '      - {name: p1, kind: enterprise, ipv4_gateway: 10.1.0.1/24, ipv6_gateway: "2001:db8:1::1/64"}\n'
+    second = port.replace("p1", "p2")
+    with pytest.raises(Invalid, match=r"^<text>:15: .*overlaps"):
+        loads(TWO_SITES.replace(port, port + second))
+    loads(TWO_SITES.replace(port, port + second.replace("kind:", "tenant: acme, kind:")))
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"", 1),
+        (b"a: b\n---\nc: d\n", 2),
+        (b"a: [1\nb: 2\n", 2),
+        (b"a: b\n\xff\n", 2),
+        (b"a: b\nc: \x00\n", 2),
+        (b'a: "\\UFFFFFFFF"\n', 1),
+        (b"[" * 5000, 1),
+        (b"&a [*a]", 1),
+    ],
+)
+def test_what_is_not_yaml(tmp_path: Path, data: bytes, line: int) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(data)
+    with pytest.raises(Invalid, match=f"^{re.escape(str(file))}:{line}: "):
+        load(file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="cannot be read"):
+        load(tmp_path / "none.yaml")
+
+
+FRAGMENTS = ["", "{", "]", "- ", ":", "#", "'", '"', "&x ", "*x", "!!int ", "!!python/object:os.system ", "<<: ", "\t"]
+FRAGMENTS += [
+    "null",
+    "~",
+    "-1",
+    "1e999",
+    ".inf",
+    "9" * 40,
+    "0x",
+    "yes",
+    "2026-99-99",
+    "\x85",
+    "\ud800",
+    "10.1.0.2/24",
+    "a-o",
+]
+
+
+def assert_loads_or_names_a_line(text: str) -> None:
+    message = ""
+    try:
+        loads(text, "f")
+    except Invalid as error:
+        message = error.message
+    assert re.match(r"(f:[1-9]\d*: \S|$)", message)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    start=st.integers(0, len(TWO_SITES)),
+    length=st.integers(0, 40),
+    insert=st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=12)),
+)
+def test_any_change_of_a_file_loads_or_is_invalid_with_a_line(start: int, length: int, insert: str) -> None:
+    assert_loads_or_names_a_line(TWO_SITES[:start] + insert + TWO_SITES[start + length :])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_lines_swapped_or_dropped(data: st.DataObject) -> None:
+    lines = TWO_SITES.splitlines(keepends=True)
+    kept = data.draw(st.lists(st.sampled_from(range(len(lines))), min_size=len(lines) - 3, max_size=len(lines) + 3))
+    assert_loads_or_names_a_line("".join(lines[n] for n in sorted(kept)))
