@@ -1,0 +1,54 @@
+"""From what a device holds to what it shall hold: the ordered list of writes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
+
+from controller.core.entries import Change, CrossConnect, Entry, MeterEntry, Operation, SliceMeter, SlotAssignment
+
+_TABLE_RANK: Mapping[str, int] = MappingProxyType(
+    {
+        "port_role": 0,
+        "tunnel_source": 0,
+        "edge_filter": 0,
+        "next_hop": 1,
+        "host_v6": 2,
+        "host_v4": 2,
+        "route_v6": 2,
+        "route_v4": 2,
+        "local_sid": 2,
+        "policy": 4,
+        "classifier_v6": 5,
+        "classifier_v4": 5,
+    }
+)
+_METER_RANK = 3
+
+
+def rank(entry: Entry) -> int:
+    """Order of creation: what is referred to stands before what refers to it; removal runs the other way."""
+    match entry:
+        case SlotAssignment():
+            return 0
+        case SliceMeter():
+            return 1
+        case CrossConnect():
+            return 2
+        case MeterEntry():
+            return _METER_RANK
+        case _:
+            return _TABLE_RANK[entry.table]
+
+
+def changes(actual: Mapping[Hashable, Entry], desired: Mapping[Hashable, Entry]) -> tuple[Change, ...]:
+    """Additions and modifications first, in order of reference, then removals in the reverse order."""
+    wanted = [
+        Change(Operation.MODIFY if key in actual else Operation.INSERT, entry)
+        for key, entry in desired.items()
+        if actual.get(key) != entry
+    ]
+    unwanted = [Change(Operation.DELETE, entry) for key, entry in actual.items() if key not in desired]
+    wanted.sort(key=lambda change: rank(change.entry))
+    unwanted.sort(key=lambda change: -rank(change.entry))
+    return (*wanted, *unwanted)

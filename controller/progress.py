@@ -1,0 +1,125 @@
+"""Carry a change through its stages: BUILD, STEER, CLEAN; each is stored before the devices hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from controller.core.conditions import with_condition
+from controller.core.errors import Conflict, DeviceError
+from controller.core.lifecycle import NEXT_STAGE, Happening, after
+from controller.core.model import Corridor, EventType, Stage, State
+from controller.core.plan import advance
+from controller.core.records import Record
+from controller.state import NetworkState, Touched
+
+log = logging.getLogger(__name__)
+
+STAGE_TIMEOUT_S = 10.0
+"""A stage that a device blocks for longer is rolled back (or, with nothing to go back to, tried again)."""
+DRAIN_MARGIN_S = 0.02
+"""Beside twice the one-way latency: what the ingress shaper may still hold is sent at its new rate."""
+
+
+class Progress:
+    """One task per corridor with a change under way."""
+
+    def __init__(self, state: NetworkState) -> None:
+        self._state = state
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def resume(self) -> None:
+        """After a restart: every stored change goes on where it was."""
+        for record in self._state.records.values():
+            if record.stage is not Stage.SETTLED:
+                self.drive(record.name, self._state.touching(record.name))
+
+    def drive(self, name: str, touched: Touched) -> None:
+        """Take a freshly committed change to its end in the background."""
+        task = asyncio.create_task(self._drive(name, touched), name=f"progress {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
+
+    async def settled(self, name: str, timeout_s: float = STAGE_TIMEOUT_S) -> None:
+        """Until no change of a corridor is under way; `Conflict` when that takes too long."""
+        task = self._tasks.get(name)
+        if task is None:
+            return
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _drive(self, name: str, touched: Touched) -> None:
+        while (record := self._state.records.get(name)) is not None and record.stage is not Stage.SETTLED:
+            try:
+                await self._state.reconciler.converge(touched, STAGE_TIMEOUT_S)
+            except DeviceError as failure:
+                log.warning("%s: %s is blocked: %s", name, record.stage, failure)
+                touched = await self._blocked(name, failure)
+                continue
+            if record.stage is Stage.STEER:
+                await asyncio.sleep(drain_s(record))
+            touched = await self._next(name)
+
+    async def _next(self, name: str) -> Touched:
+        async with self._state.writer:
+            before = self._state.records[name]
+            record = next_record(before)
+            gone = record.stage is Stage.SETTLED and record.target is None
+            kind = EventType.DELETED if gone else EventType.UPDATED
+            record = replace(record, corridor=replace(record.corridor, update_time=self._state.now()))
+            return await self._state.commit(advance(self._state.snapshot(), before, record), kind)
+
+    async def _blocked(self, name: str, failure: DeviceError) -> Touched:
+        """Roll a change back that cannot be built; later stages and first builds are tried again until they hold."""
+        async with self._state.writer:
+            before = self._state.records[name]
+            snapshot = self._state.snapshot()
+            corridor = with_condition(
+                before.corridor, "Blocked", True, type(failure).__name__, str(failure), snapshot.now
+            )
+            record = replace(before, corridor=corridor)
+            back = before.stage is Stage.BUILD and before.current is not None and before.target is not None
+            if back:
+                assert before.current is not None
+                legs = (before.current.leg,)
+                record = Record(replace(corridor, legs=legs, stage=Stage.CLEAN), None, before.current, Stage.CLEAN)
+            if record == before:
+                return self._state.touching(name)
+            touched = await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
+            return touched if back else self._state.touching(name)
+
+
+def next_record(record: Record) -> Record:
+    """The record one stage on; settled, it is what its change led to."""
+    stage = NEXT_STAGE[record.stage]
+    corridor = replace(record.corridor, stage=stage)
+    if stage is not Stage.SETTLED:
+        return replace(record, corridor=corridor, stage=stage)
+    return Record(_settled(corridor), record.target, record.target, stage)
+
+
+def _settled(corridor: Corridor) -> Corridor:
+    state = corridor.state if corridor.state is State.DELETING else after(corridor.state, Happening.SETTLED)
+    return replace(
+        corridor,
+        state=state,
+        reconciling=False,
+        observed_generation=corridor.generation,
+        conditions=tuple(c for c in corridor.conditions if c.type not in ("Blocked", "PathLost")),
+    )
+
+
+def drain_s(record: Record) -> float:
+    """How long packets on the old path may still be under way: nothing is taken from under them."""
+    old, new = record.current, record.target
+    if old is None or (new is not None and new.leg.slices == old.leg.slices and new.leg.links == old.leg.links):
+        return 0.0
+    return 2 * old.leg.latency_us / 1e6 + DRAIN_MARGIN_S

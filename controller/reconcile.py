@@ -1,0 +1,167 @@
+"""Desired entries into devices: level-triggered, one serial worker per device, parallel across devices.
+
+A pass applies the difference between what the device is known to hold and what it shall hold. What it holds is read
+back in full on connect, after any error, and periodically; in between, the last confirmed state is good enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+
+from controller.core.diff import changes
+from controller.core.entries import Entry, Operation, Rejection
+from controller.core.errors import DeviceError, DeviceRejected, DeviceUnreachable
+from controller.drivers.device import Device
+
+log = logging.getLogger(__name__)
+
+Desired = Callable[[str], Mapping[Hashable, Entry]]
+
+FIRST_RETRY_S = 0.2
+LAST_RETRY_S = 10.0
+
+
+class Worker:
+    """Keeps one device in line."""
+
+    def __init__(self, device: Device, desired: Desired, resync_s: float) -> None:
+        self.device = device
+        self._desired = desired
+        self._resync_s = resync_s
+        self._actual: dict[Hashable, Entry] | None = None
+        self._rejected: dict[Hashable, Rejection] = {}
+        self._asked = 0
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._dirty = asyncio.Event()
+        self._failures = 0
+        self.task = asyncio.create_task(self._run(), name=f"reconcile {device.name}")
+
+    def mark(self) -> int:
+        """Dirty; returns the ticket that `reached` resolves for."""
+        self._asked += 1
+        self._dirty.set()
+        return self._asked
+
+    def forget(self) -> None:
+        """What the device holds is unknown: read it back before the next write."""
+        self._actual = None
+        self.mark()
+
+    def reached(self, ticket: int) -> asyncio.Future[None]:
+        """Resolves when a pass that began after the ticket was drawn is through."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ticket, future))
+        return future
+
+    def rejected(self, keys: frozenset[Hashable]) -> Rejection | None:
+        return next((r for key, r in self._rejected.items() if key in keys), None)
+
+    async def _run(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), self._pause())
+            if not self._dirty.is_set():
+                self._actual = None  # periodic read-back
+            self._dirty.clear()
+            if not self.device.connected:
+                continue
+            ticket = self._asked
+            try:
+                await self._pass()
+            except DeviceError as failure:
+                log.warning("%s", failure)
+                self._actual = None
+                self._failures += 1
+                continue
+            self._failures = 1 + self._failures if self._rejected else 0
+            self._resolve(ticket)
+
+    def _pause(self) -> float:
+        """Until the next pass without being asked: the resync period, or a backoff with jitter after a failure."""
+        if not self._failures or not self.device.connected:
+            return self._resync_s
+        backoff = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures - 1, 10))
+        return float(backoff * random.uniform(0.8, 1.2))
+
+    async def _pass(self) -> None:
+        if self._actual is None:
+            self._actual = dict(await self.device.read())
+        actual = self._actual
+        writes = changes(actual, self._desired(self.device.name))
+        self._rejected = {}
+        if not writes:
+            return
+        rejections = await self.device.apply(writes)
+        self._rejected = {r.change.entry.key: r for r in rejections}
+        for change in writes:
+            if change.entry.key in self._rejected:
+                continue
+            if change.operation is Operation.DELETE:
+                actual.pop(change.entry.key, None)
+            else:
+                actual[change.entry.key] = change.entry
+        if rejections:
+            self._actual = None
+            log.warning("%s refused %s", self.device.name, "; ".join(f"{r.change}: {r.message}" for r in rejections))
+
+    def _resolve(self, ticket: int) -> None:
+        waiting, self._waiting = self._waiting, []
+        for asked, future in waiting:
+            if asked > ticket:
+                self._waiting.append((asked, future))
+            elif not future.done():
+                future.set_result(None)
+
+
+class Reconciler:
+    """All devices, by name."""
+
+    def __init__(self, desired: Desired, *, resync_s: float = 30.0) -> None:
+        self._desired = desired
+        self._resync_s = resync_s
+        self._workers: dict[str, Worker] = {}
+
+    def add(self, device: Device) -> None:
+        self._workers[device.name] = Worker(device, self._desired, self._resync_s)
+
+    def device(self, name: str) -> Device:
+        return self._workers[name].device
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(worker.device for worker in self._workers.values())
+
+    def connected(self, name: str) -> None:
+        self._workers[name].forget()
+
+    def mark(self, names: frozenset[str]) -> None:
+        for name in names & self._workers.keys():
+            self._workers[name].mark()
+
+    async def converge(self, wanted: Mapping[str, frozenset[Hashable]], timeout_s: float) -> None:
+        """Until the devices hold what is desired of them.
+
+        `wanted`: per device, the keys that matter to the caller. Raises `DeviceUnreachable` when a device did not
+        answer in time, `DeviceRejected` when it refused one of these keys.
+        """
+        workers = [self._workers[name] for name in wanted if name in self._workers]
+        futures = {worker.reached(worker.mark()): worker for worker in workers}
+        if futures:
+            _, late = await asyncio.wait(futures, timeout=timeout_s)
+            for future in late:
+                future.cancel()
+                raise DeviceUnreachable(futures[future].device.name, f"not in line within {timeout_s:g} s")
+        for worker in workers:
+            refusal = worker.rejected(wanted[worker.device.name])
+            if refusal:
+                raise DeviceRejected(worker.device.name, f"{refusal.code}: {refusal.message}")
+
+    async def close(self) -> None:
+        tasks = [worker.task for worker in self._workers.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

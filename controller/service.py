@@ -1,0 +1,230 @@
+"""Every use case, once: what the gRPC and REST faces call. Errors are those of `core.errors`."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from controller.core import names
+from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
+from controller.core.lifecycle import Happening, after
+from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, Server, State, TopologyView
+from controller.core.otn import RowKey
+from controller.core.plan import plan, removal
+from controller.core.records import Record
+from controller.progress import Progress
+from controller.state import NetworkState
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 1000
+OUTPUT_ONLY = {
+    "uid": "",
+    "state": State.PROVISIONING,
+    "reconciling": False,
+    "vrf": 0,
+    "legs": (),
+    "conditions": (),
+    "generation": 0,
+    "observed_generation": 0,
+    "etag": "",
+    "create_time": None,
+    "update_time": None,
+}
+IMMUTABLE = ("name", "isolation")
+CHANGEABLE = (
+    "display_name",
+    "a_end",
+    "z_end",
+    "reservation",
+    "protection",
+    "profiles",
+    "active_profile",
+    "max_latency_us",
+    "mtu_bytes",
+    "reference_packet_bytes",
+    "priority",
+    "allow_interruption",
+)
+
+
+class Service:
+    """The use cases over one domain's state."""
+
+    def __init__(self, state: NetworkState, progress: Progress) -> None:
+        self._state = state
+        self._progress = progress
+        self._requests: dict[str, str] = {}
+
+    async def create_corridor(
+        self,
+        parent: str,
+        corridor_id: str,
+        corridor: Corridor,
+        *,
+        validate_only: bool = False,
+        request_id: str = "",
+    ) -> Corridor:
+        """Plan, store and start to build a corridor; the answer is the plan, the state follows (AIP-133)."""
+        name = names.corridor(names.tenant_of(parent), names.require_id(corridor_id, "corridor_id"))
+        async with self._state.writer:
+            if name in self._state.records:
+                if request_id and self._requests.get(request_id) == name:
+                    return self._record(name).corridor
+                raise AlreadyExists(f"{name} exists already", metadata={"name": name})
+            asked = self._stamped(replace(corridor, **OUTPUT_ONLY, name=name))  # type: ignore[arg-type]
+            change = plan(self._state.snapshot(), asked)
+            if validate_only:
+                return change.record.corridor
+            touched = await self._state.commit(change, EventType.CREATED)
+        if request_id:
+            self._requests[request_id] = name
+        self._progress.drive(name, touched)
+        return change.record.corridor
+
+    async def get_corridor(self, name: str) -> Corridor:
+        return self._record(name).corridor
+
+    async def list_corridors(
+        self, parent: str, page_size: int = 0, page_token: str = ""
+    ) -> tuple[tuple[Corridor, ...], str]:
+        """A page in order of name, and the token of the next (AIP-158); `tenants/-` lists all tenants."""
+        if page_size < 0:
+            raise Invalid.field("page_size", "a page has no negative size")
+        size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
+        start = _after(page_token)
+        found = sorted(name for name in self._state.records if _within(parent, name) and name > start)
+        token = base64.urlsafe_b64encode(found[size - 1].encode()).decode() if len(found) > size else ""
+        return tuple(self._state.records[name].corridor for name in found[:size]), token
+
+    async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
+        """Change the named fields (AIP-134); a change under way is waited for."""
+        fields = update_mask or tuple(f for f in CHANGEABLE if getattr(corridor, f) != getattr(Corridor(), f))
+        for field in fields:
+            if field in IMMUTABLE or field not in CHANGEABLE:
+                raise Invalid.field(field, "this field cannot be changed", "IMMUTABLE_FIELD")
+        return await self._change(corridor.name, {f: getattr(corridor, f) for f in fields}, etag or corridor.etag)
+
+    async def switch_profile(self, name: str, profile: str, *, etag: str = "") -> Corridor:
+        """Make another of the corridor's profiles the active one."""
+        return await self._change(name, {"active_profile": profile}, etag)
+
+    async def delete_corridor(self, name: str, *, etag: str = "") -> Corridor:
+        """Start to take a corridor away; it is gone when its traffic has drained and every device has let go."""
+        self._record(name)
+        await self._progress.settled(name)
+        async with self._state.writer:
+            record = self._record(name)
+            _require_fresh(record, etag)
+            if record.corridor.state is State.DELETING:
+                return record.corridor
+            state = after(record.corridor.state, Happening.DELETE)
+            going = self._stamped(replace(record.corridor, state=state))
+            change = removal(self._state.snapshot(), record, going)
+            touched = await self._state.commit(change, EventType.UPDATED)
+        self._progress.drive(name, touched)
+        return change.record.corridor
+
+    async def watch_corridors(self, parent: str, after_sequence: int = 0) -> AsyncIterator[CorridorEvent]:
+        """The present state, or what happened past a sequence number, and then every change as it happens."""
+        queue = self._state.watch()
+        try:
+            last = after_sequence
+            for event in await self._backlog(parent, after_sequence):
+                last = max(last, event.sequence)
+                yield event
+            last = max(last, after_sequence)
+            while True:
+                event = await queue.get()
+                if event.sequence > last and _within(parent, event.corridor.name):
+                    yield event
+        finally:
+            self._state.unwatch(queue)
+
+    async def get_topology(self, name: str) -> TopologyView:
+        """The live topology with what the ledger holds of it."""
+        topology = self._state.topology
+        if name not in (names.topology(topology.domain), names.topology("-")):
+            raise NotFound(f"no topology {name!r}", metadata={"name": name})
+        view = topology.view()
+        return replace(view, links=tuple(self._with_usage(link) for link in view.links))
+
+    async def _change(self, name: str, fields: dict[str, object], etag: str) -> Corridor:
+        self._record(name)
+        await self._progress.settled(name)
+        async with self._state.writer:
+            record = self._record(name)
+            _require_fresh(record, etag)
+            if record.corridor.state is State.DELETING:
+                raise FailedPrecondition(f"{name} is being deleted", reason="WRONG_STATE")
+            changed = replace(record.corridor, **fields)  # type: ignore[arg-type]
+            if changed == record.corridor:
+                return changed
+            state = after(record.corridor.state, Happening.CHANGE)
+            change = plan(self._state.snapshot(), self._stamped(replace(changed, state=state)))
+            touched = await self._state.commit(change, EventType.UPDATED)
+        self._progress.drive(name, touched)
+        return change.record.corridor
+
+    async def _backlog(self, parent: str, after_sequence: int) -> list[CorridorEvent]:
+        if after_sequence:
+            return [e for e in await self._state.events(after_sequence) if _within(parent, e.corridor.name)]
+        now, sequence = self._state.now(), self._state.sequence
+        return [
+            CorridorEvent(sequence, EventType.CREATED, record.corridor, now)
+            for name, record in sorted(self._state.records.items())
+            if _within(parent, name)
+        ]
+
+    def _record(self, name: str) -> Record:
+        record = self._state.records.get(name)
+        if record is None:
+            names.tenant_of(name, "name")
+            raise NotFound(f"no corridor {name!r}", metadata={"name": name})
+        return record
+
+    def _stamped(self, corridor: Corridor) -> Corridor:
+        """The next generation of a corridor, with its times and etag."""
+        now, generation = self._state.now(), corridor.generation + 1
+        uid = corridor.uid or str(uuid.uuid4())
+        return replace(
+            corridor,
+            uid=uid,
+            generation=generation,
+            etag=f"{uid[:8]}-{generation}",
+            create_time=corridor.create_time or now,
+            update_time=now,
+        )
+
+    def _with_usage(self, link: Link) -> Link:
+        rows = self._state.snapshot().ledger.rows
+        if link.kind is LinkKind.ADJACENCY:
+            there, back = (rows[RowKey(link.name, "", direction)].kbps for direction in (0, 1))
+            return replace(link, reserved_forward_kbps=there, reserved_reverse_kbps=back)
+
+        def counted(server: Server) -> Server:
+            there, back = (rows[RowKey(link.name, server.name, direction)].free_slots() for direction in (0, 1))
+            return replace(server, free_forward=there, free_reverse=back)
+
+        return replace(link, servers=tuple(counted(server) for server in link.servers))
+
+
+def _require_fresh(record: Record, etag: str) -> None:
+    if etag and etag.strip('"') != record.corridor.etag.strip('"'):
+        raise Conflict(
+            f"{record.name} has changed since: its etag is {record.corridor.etag}",
+            reason="STALE_ETAG",
+            metadata={"etag": record.corridor.etag},
+        )
+
+
+def _within(parent: str, name: str) -> bool:
+    return parent in ("tenants/-", name) or name.startswith(f"{parent}/corridors/")
+
+
+def _after(page_token: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(page_token.encode()).decode() if page_token else ""
+    except ValueError:
+        raise Invalid.field("page_token", "not a token that a list gave") from None

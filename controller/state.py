@@ -1,0 +1,154 @@
+"""The controller's memory: one snapshot, replaced whole by one writer, and what follows from it for the devices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from datetime import datetime
+
+from controller.core.entries import Entry
+from controller.core.model import CorridorEvent, EventType, Status
+from controller.core.plan import Plan, Snapshot
+from controller.core.records import Record, claims_of
+from controller.core.render import Desired, merged, render_infrastructure, render_record
+from controller.core.topology import Event, LinkChanged, Topology
+from controller.core.trails import initial_ledger, with_trail_ids
+from controller.reconcile import Reconciler
+from controller.store import Store
+
+Clock = Callable[[], datetime]
+Touched = dict[str, frozenset[Hashable]]
+"""Devices whose desired entries a change altered, with the keys of those entries."""
+
+
+class NetworkState:
+    """Topology, ledger, ids and records as one; the only place where they change."""
+
+    def __init__(self, store: Store, snapshot: Snapshot, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._topology = snapshot.topology
+        self._ledger = snapshot.ledger
+        self._ids = snapshot.ids
+        self._records = dict(snapshot.records)
+        self._infrastructure: Desired = {}
+        self._rendered: dict[str, Desired] = {}
+        self._by_device: dict[str, set[str]] = {}
+        self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
+        self.writer = asyncio.Lock()
+        """Held from the snapshot a plan is made on until it is committed."""
+        self.reconciler = Reconciler(self.desired)
+        self.sequence = 0
+        """Of the newest event."""
+
+    @classmethod
+    async def restore(cls, store: Store, planned: Topology, clock: Clock) -> NetworkState:
+        """What stood when the controller last ran, over the topology that the file plans."""
+        stored = await store.load()
+        topology, ids = with_trail_ids(planned, stored.ids, clock())
+        await store.put_ids(stored.ids, ids)
+        for link, (a_port, z_port) in stored.wiring.items():
+            if link in topology.links:
+                topology = topology.apply(LinkChanged(link, Status.MISSING, a_port, z_port))
+        claims = frozenset(claim for record in stored.records.values() for claim in claims_of(record))
+        ledger = initial_ledger(topology).change(frozenset(), claims)
+        await store.open_ledger(ledger)
+        state = cls(store, Snapshot(topology, ledger, ids, stored.records, clock()), clock)
+        newest = await store.newest_sequence()
+        state.sequence = newest
+        state._render_infrastructure()
+        for record in stored.records.values():
+            state._render(record)
+        return state
+
+    @property
+    def topology(self) -> Topology:
+        return self._topology
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        return self._records
+
+    def now(self) -> datetime:
+        return self._clock()
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self._topology, self._ledger, self._ids, self._records, self._clock())
+
+    async def commit(self, plan: Plan, kind: EventType) -> Touched:
+        """Store a plan made under `writer`, take it over, wake the devices; returns what it changes in them."""
+        event = await self._store.commit(plan, self._ledger, self._ids, kind, self._clock())
+        self._ledger, self._ids = plan.ledger, plan.ids
+        if kind is EventType.DELETED:
+            del self._records[plan.record.name]
+        else:
+            self._records[plan.record.name] = plan.record
+        touched = self._render(plan.record)
+        self.sequence = event.sequence
+        for queue in self._watchers:
+            queue.put_nowait(event)
+        self.reconciler.mark(frozenset(touched))
+        return touched
+
+    async def observe(self, event: Event) -> None:
+        """Take an observation of the network over; new wiring is remembered across restarts."""
+        before = self._topology
+        self._topology = before.apply(event)
+        if self._topology is before:
+            return
+        self._render_infrastructure()
+        if isinstance(event, LinkChanged):
+            old, new = before.links[event.link], self._topology.links[event.link]
+            if (old.a_port, old.z_port) != (new.a_port, new.z_port):
+                self._rewired()
+                await self._store.put_wiring(new.name, new.a_port, new.z_port)
+
+    def _rewired(self) -> None:
+        """Ports moved under what stands: every corridor's entries are rendered anew."""
+        for record in self._records.values():
+            self.reconciler.mark(frozenset(self._render(record)))
+
+    def desired(self, device: str) -> Mapping[Hashable, Entry]:
+        """Everything that a device shall hold now."""
+        parts = [self._rendered[name].get(device, {}) for name in sorted(self._by_device.get(device, ()))]
+        return merged([self._infrastructure.get(device, {}), *parts])
+
+    def touching(self, name: str) -> Touched:
+        """All devices of a corridor, with all its keys: for when nothing is known of what they hold."""
+        return {device: frozenset(entries) for device, entries in self._rendered.get(name, {}).items()}
+
+    def watch(self) -> asyncio.Queue[CorridorEvent]:
+        queue: asyncio.Queue[CorridorEvent] = asyncio.Queue()
+        self._watchers.add(queue)
+        return queue
+
+    def unwatch(self, queue: asyncio.Queue[CorridorEvent]) -> None:
+        self._watchers.discard(queue)
+
+    async def events(self, after: int) -> tuple[CorridorEvent, ...]:
+        return await self._store.events(after)
+
+    def _render(self, record: Record) -> Touched:
+        before = self._rendered.pop(record.name, {})
+        after = render_record(self._topology, self._ids, record) if record.name in self._records else {}
+        if after:
+            self._rendered[record.name] = after
+        for device in before.keys() | after.keys():
+            names = self._by_device.setdefault(device, set())
+            (names.add if device in after else names.discard)(record.name)
+        return _difference(before, after)
+
+    def _render_infrastructure(self) -> None:
+        before = self._infrastructure
+        self._infrastructure = render_infrastructure(self._topology, self._ids)
+        self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
+
+
+def _difference(before: Desired, after: Desired) -> Touched:
+    touched: Touched = {}
+    for device in before.keys() | after.keys():
+        old, new = before.get(device, {}), after.get(device, {})
+        keys = frozenset(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        if keys:
+            touched[device] = keys
+    return touched

@@ -1,0 +1,266 @@
+"""The store: records, ledger rows, ids, wiring and events; one transaction per change.
+
+SQLite in WAL mode. A ledger row is updated only at the version that planning saw (compare-and-set), and an id is
+unique in its scope, so that not even two processes can hand a slot or an id out twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from controller.core.errors import Conflict
+from controller.core.ids import IdKey, Ids
+from controller.core.model import Corridor, CorridorEvent, EventType
+from controller.core.otn import Ledger, RowKey
+from controller.core.plan import Plan
+from controller.core.records import Record
+
+_schema = MetaData()
+_settings = Table(
+    "settings", _schema, Column("key", String, primary_key=True), Column("value", Integer, nullable=False)
+)
+_records = Table("records", _schema, Column("name", String, primary_key=True), Column("body", Text, nullable=False))
+_ledger = Table(
+    "ledger",
+    _schema,
+    Column("link", String, primary_key=True),
+    Column("server", String, primary_key=True),
+    Column("direction", Integer, primary_key=True),
+    Column("bitmap", Text, nullable=False),  # hexadecimal: up to 952 slots
+    Column("kbps", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+_ids = Table(
+    "ids",
+    _schema,
+    Column("kind", String, primary_key=True),
+    Column("place", String, primary_key=True),
+    Column("owner", String, primary_key=True),
+    Column("value", Integer, nullable=False),
+    UniqueConstraint("kind", "place", "value"),
+)
+_resting = Table(
+    "resting_ids",
+    _schema,
+    Column("kind", String, primary_key=True),
+    Column("place", String, primary_key=True),
+    Column("value", Integer, primary_key=True),
+    Column("freed_at", DateTime, nullable=False),
+)
+_wiring = Table(
+    "wiring",
+    _schema,
+    Column("link", String, primary_key=True),
+    Column("a_port", Integer, nullable=False),
+    Column("z_port", Integer, nullable=False),
+)
+_events = Table(
+    "events",
+    _schema,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("type", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("event_time", DateTime, nullable=False),
+)
+
+_record_codec: TypeAdapter[Record] = TypeAdapter(Record)
+_corridor_codec: TypeAdapter[Corridor] = TypeAdapter(Corridor)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a controller finds when it starts."""
+
+    records: Mapping[str, Record]
+    ids: Ids
+    ledger_versions: Mapping[RowKey, int]
+    wiring: Mapping[str, tuple[int, int]]
+
+
+class Store:
+    """One database. Every method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Store:
+        """Open or create; `url` as SQLAlchemy spells it, `sqlite:///file` for short."""
+        engine = create_async_engine(url.replace("sqlite://", "sqlite+aiosqlite://", 1) if "+" not in url else url)
+        event.listen(engine.sync_engine, "connect", _durable)
+        async with engine.begin() as connection:
+            await connection.run_sync(_schema.create_all)
+        return cls(engine)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def raise_epoch(self) -> int:
+        """The fencing epoch of this start: P4Runtime election id and OpenFlow generation id."""
+        async with self._engine.begin() as connection:
+            known = (await connection.execute(select(_settings.c.value).where(_settings.c.key == "epoch"))).scalar()
+            epoch = (known or 0) + 1
+            statement = upsert(_settings).values(key="epoch", value=epoch)
+            await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": epoch}))
+            return epoch
+
+    async def load(self) -> Stored:
+        async with self._engine.begin() as connection:
+            bodies = (await connection.execute(select(_records.c.body))).scalars()
+            records = [_record_codec.validate_json(body) for body in bodies]
+            ids = {IdKey(r.kind, r.place, r.owner): r.value for r in await connection.execute(select(_ids))}
+            resting = {
+                (r.kind, r.place, r.value): r.freed_at.replace(tzinfo=UTC)
+                for r in await connection.execute(select(_resting))
+            }
+            versions = {
+                RowKey(r.link, r.server, r.direction): r.version for r in await connection.execute(select(_ledger))
+            }
+            wiring = {r.link: (r.a_port, r.z_port) for r in await connection.execute(select(_wiring))}
+        return Stored({r.name: r for r in records}, Ids(ids, resting), versions, wiring)
+
+    async def open_ledger(self, ledger: Ledger) -> None:
+        """Write every row as the records and the topology file say it is; for the start, before any plan."""
+        rows = [
+            {
+                "link": key.link,
+                "server": key.server,
+                "direction": key.direction,
+                "bitmap": f"{row.bitmap:x}",
+                "kbps": row.kbps,
+                "version": row.version,
+            }
+            for key, row in ledger.rows.items()
+        ]
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(_ledger))
+            if rows:
+                await connection.execute(insert(_ledger), rows)
+
+    async def put_ids(self, before: Ids, after: Ids) -> None:
+        async with self._engine.begin() as connection:
+            await _write_ids(connection, before, after)
+
+    async def put_wiring(self, link: str, a_port: int, z_port: int) -> None:
+        """Ports that discovery found for a link: a restart knows them before the first LLDP frame."""
+        values = {"a_port": a_port, "z_port": z_port}
+        statement = upsert(_wiring).values(link=link, **values)
+        async with self._engine.begin() as connection:
+            await connection.execute(statement.on_conflict_do_update(index_elements=["link"], set_=values))
+
+    async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
+        """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster."""
+        try:
+            async with self._engine.begin() as connection:
+                await _write_ledger(connection, ledger, plan.ledger)
+                await _write_ids(connection, ids, plan.ids)
+                await _write_record(connection, plan.record, kind)
+                return await _append(connection, plan.record.corridor, kind, now)
+        except IntegrityError as clash:
+            raise Conflict("another controller took the same id", reason="CONCURRENT_CHANGE") from clash
+
+    async def newest_sequence(self) -> int:
+        async with self._engine.begin() as connection:
+            return (await connection.execute(select(func.max(_events.c.sequence)))).scalar() or 0
+
+    async def events(self, after: int, limit: int = 1000) -> tuple[CorridorEvent, ...]:
+        """The events past a sequence number, oldest first."""
+        query = select(_events).where(_events.c.sequence > after).order_by(_events.c.sequence).limit(limit)
+        async with self._engine.begin() as connection:
+            return tuple(
+                CorridorEvent(
+                    row.sequence,
+                    EventType(row.type),
+                    _corridor_codec.validate_json(row.body),
+                    row.event_time.replace(tzinfo=UTC),
+                )
+                for row in await connection.execute(query)
+            )
+
+
+def _durable(connection: object, _record: object) -> None:
+    """WAL with a sync at each commit: what was acknowledged survives a power cut."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+async def _write_ledger(connection: AsyncConnection, before: Ledger, after: Ledger) -> None:
+    for key, row in after.rows.items():
+        seen = before.rows[key]
+        if row == seen:
+            continue
+        statement = (
+            update(_ledger)
+            .where(_ledger.c.link == key.link, _ledger.c.server == key.server, _ledger.c.direction == key.direction)
+            .where(_ledger.c.version == seen.version)
+            .values(bitmap=f"{row.bitmap:x}", kbps=row.kbps, version=row.version)
+        )
+        if (await connection.execute(statement)).rowcount != 1:
+            raise Conflict(f"{key.link} was claimed by another writer", reason="CONCURRENT_CHANGE")
+
+
+async def _write_ids(connection: AsyncConnection, before: Ids, after: Ids) -> None:
+    if after is before:
+        return
+    gone = [key for key in before.assigned if key not in after.assigned]
+    for key in gone:
+        await connection.execute(
+            delete(_ids).where(_ids.c.kind == key.kind, _ids.c.place == key.where, _ids.c.owner == key.owner)
+        )
+    new = [
+        {"kind": key.kind, "place": key.where, "owner": key.owner, "value": value}
+        for key, value in after.assigned.items()
+        if key not in before.assigned
+    ]
+    if new:
+        await connection.execute(insert(_ids), new)
+    await connection.execute(delete(_resting))
+    rest = [
+        {"kind": kind, "place": place, "value": value, "freed_at": freed.astimezone(UTC).replace(tzinfo=None)}
+        for (kind, place, value), freed in after.resting.items()
+    ]
+    if rest:
+        await connection.execute(insert(_resting), rest)
+
+
+async def _write_record(connection: AsyncConnection, record: Record, kind: EventType) -> None:
+    if kind is EventType.DELETED:
+        await connection.execute(delete(_records).where(_records.c.name == record.name))
+        return
+    body = _record_codec.dump_json(record).decode()
+    statement = upsert(_records).values(name=record.name, body=body)
+    await connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"body": body}))
+
+
+async def _append(connection: AsyncConnection, corridor: Corridor, kind: EventType, now: datetime) -> CorridorEvent:
+    body = _corridor_codec.dump_json(corridor).decode()
+    values = {"type": kind.value, "body": body, "event_time": now.astimezone(UTC).replace(tzinfo=None)}
+    result = await connection.execute(insert(_events).values(**values))
+    key = result.inserted_primary_key
+    assert key is not None
+    return CorridorEvent(key[0], kind, corridor, now)
