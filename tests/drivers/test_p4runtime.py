@@ -1,0 +1,242 @@
+"""The P4Runtime driver against an in-process server that follows the specification."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+from device_contract import DeviceContract, Recorder, inserts, until
+from fake_p4runtime import FakeP4Runtime
+from finsy.proto import p4r, rpc_code
+from packet_entries import ENTRIES, HOSTS, modified
+
+from controller.core.entries import Change, CrossConnect, Entry, Exact, MeterEntry, Operation, TableEntry
+from controller.core.errors import DeviceUnreachable
+from controller.core.model import Capabilities, Liveness
+from controller.drivers import pipeline
+from controller.drivers.p4runtime import BATCH, P4RuntimeDevice
+
+NAME = "domains/metro/nodes/r1"
+PIPELINE = pipeline.load()
+
+
+class FakeHarness:
+    def __init__(self, directory: Path) -> None:
+        self.address = f"unix:{directory}/p4rt.sock"
+        self.server = FakeP4Runtime(1, self.address)
+        self.listener = Recorder()
+        self.device = self.driver(epoch=1, listener=self.listener)
+
+    def driver(self, epoch: int, listener: Recorder, heartbeat_s: float = 0.05) -> P4RuntimeDevice:
+        return P4RuntimeDevice(NAME, self.address, 1, epoch, listener, pipeline=PIPELINE, heartbeat_s=heartbeat_s)
+
+    def entries(self) -> Sequence[Entry]:
+        return ENTRIES + HOSTS
+
+    def modified(self, entry: Entry) -> Entry:
+        return modified(entry)
+
+    def refused(self) -> Entry:
+        return MeterEntry("slice_meter", 70_000, 1, 1)
+
+    async def plant_foreign(self) -> bool:
+        table_id = PIPELINE.tables["next_hop"].id
+        foreign = p4r.TableEntry(table_id=table_id)
+        foreign.match.add(field_id=1).exact.value = b"\xff"
+        foreign.action.action.action_id = 0x01FFFFFF  # of another program
+        self.server.tables[table_id, b"foreign", 0] = foreign
+        return True
+
+    async def foreign_stands(self) -> bool:
+        return list(self.server.tables) == [(PIPELINE.tables["next_hop"].id, b"foreign", 0)]
+
+    async def interrupt(self) -> None:
+        await self.server.stop()
+        await until(lambda: not self.device.connected, "the loss")
+        await self.server.start()
+
+    async def restart_empty(self) -> None:
+        await self.server.stop()
+        self.server.wipe()
+        await until(lambda: not self.device.connected, "the loss")
+        await self.server.start()
+
+    async def provoke_frame(self, port: int, frame: bytes) -> bool:
+        self.server.punt(port, frame)
+        return True
+
+    async def frame_left(self, port: int, frame: bytes) -> bool:
+        await until(lambda: bool(self.server.packets_out), "a packet-out")
+        return self.server.packets_out == [(port, frame)]
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[FakeHarness]:
+    harness = FakeHarness(tmp_path)
+    await harness.server.start()
+    harness.device.start()
+    await until(lambda: harness.device.connected, "the first connection")
+    yield harness
+    await harness.device.close()
+    await harness.server.stop()
+
+
+class TestContract(DeviceContract):
+    """The suite that every device passes."""
+
+
+def codes(rejections: Sequence[object]) -> list[tuple[str, bool]]:
+    return [(r.code, r.transient) for r in rejections]  # type: ignore[attr-defined]
+
+
+async def test_pushes_the_pipeline_only_where_it_differs(harness: FakeHarness) -> None:
+    assert harness.server.pushes == 1
+    assert harness.server.config.p4_device_config == PIPELINE.device_config
+    await harness.interrupt()
+    await until(lambda: harness.device.connected, "the second connection")
+    assert harness.server.pushes == 1
+
+
+async def test_puts_its_pipeline_back_when_another_one_is_pushed(harness: FakeHarness) -> None:
+    harness.server.config.cookie.cookie = 4711
+    await until(lambda: harness.server.pushes == 2 and harness.device.connected, "our pipeline")
+    assert [event for event, _ in harness.listener.events] == ["connected", "disconnected", "connected"]
+
+
+async def test_yields_to_a_higher_epoch_and_takes_over_from_a_lower(harness: FakeHarness) -> None:
+    newer = Recorder()
+    successor = harness.driver(epoch=2, listener=newer)
+    successor.start()
+    await until(lambda: successor.connected and not harness.device.connected, "the new primary")
+    assert harness.listener.events == [("connected", NAME), ("disconnected", NAME)]
+    with pytest.raises(DeviceUnreachable):
+        await harness.device.apply(inserts(ENTRIES))
+    assert harness.server.pushes == 1
+    await successor.close()
+    await until(lambda: harness.device.connected, "the old primary again")
+
+
+async def test_connects_when_the_device_comes_up_later(tmp_path: Path) -> None:
+    harness = FakeHarness(tmp_path)
+    harness.device.start()
+    try:
+        with pytest.raises(DeviceUnreachable):
+            await harness.device.read()
+        await harness.server.start()
+        await until(lambda: harness.device.connected, "the connection")
+    finally:
+        await harness.device.close()
+        await harness.server.stop()
+
+
+@pytest.mark.parametrize(
+    ("code", "transient"),
+    [
+        ("UNAVAILABLE", True),
+        ("RESOURCE_EXHAUSTED", True),
+        ("ABORTED", True),
+        ("INVALID_ARGUMENT", False),
+        ("UNKNOWN", False),
+    ],
+)
+async def test_reports_refusals_in_the_devices_own_words(harness: FakeHarness, code: str, transient: bool) -> None:
+    victim = PIPELINE.tables["policy"].id
+    number = rpc_code.Code.Value(code)
+    harness.server.refuse = lambda update: (
+        (number, "no room at all") if update.entity.table_entry.table_id == victim else None
+    )
+    rejections = await harness.device.apply(inserts(ENTRIES))
+    assert codes(rejections) == [(code, transient)] * 2
+    assert {rejection.message for rejection in rejections} == {"no room at all"}
+    assert len(await harness.device.read()) == len(ENTRIES) - 2
+
+
+async def test_reports_all_changes_of_a_write_that_failed_as_a_whole(harness: FakeHarness) -> None:
+    harness.server.refuse_write = (grpc.StatusCode.UNAVAILABLE, "busy")
+    changes = inserts(ENTRIES)
+    rejections = await harness.device.apply(changes)
+    assert [rejection.change for rejection in rejections] == changes
+    assert all(rejection.code == "UNAVAILABLE" and rejection.transient for rejection in rejections)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        CrossConnect(1, 0, 1, 2, 3),
+        TableEntry("no_such_table", (("port", Exact(1)),), "network", (("mac", 1),)),
+        TableEntry("port_role", (("port", Exact(1)),), "u_n"),
+        TableEntry("port_role", (("port", Exact(512)),), "network", (("mac", 1),)),
+        TableEntry("port_role", (("port", Exact(1)),), "network", (("mac", 1 << 48),)),
+        TableEntry("port_role", (("port", Exact(1)),), "network"),
+        TableEntry("port_role", (("port", Exact(1)),), "network", (("mac", 1),), priority=5),
+        TableEntry("port_role", (), "network", (("mac", 1),)),
+        replace(ENTRIES[12], priority=0),
+        MeterEntry("no_such_meter", 1, 1, 1),
+    ],
+    ids=repr,
+)
+async def test_refuses_what_does_not_fit_the_pipeline_without_asking(harness: FakeHarness, entry: Entry) -> None:
+    rejections = await harness.device.apply([Change(Operation.INSERT, entry)])
+    assert codes(rejections) == [("INVALID_ARGUMENT", False)]
+    assert harness.server.batches == []
+
+
+async def test_writes_in_batches_that_a_device_may_reorder(harness: FakeHarness) -> None:
+    hops = [TableEntry("next_hop", (("next_hop", Exact(n)),), "to_customer", (("port", 2),)) for n in range(1, 251)]
+    meter = MeterEntry("slice_meter", 1, 1000, 1000)
+    await harness.device.apply([*inserts([*hops, meter]), Change(Operation.DELETE, hops[0])])
+    assert [len(batch) for batch in harness.server.batches] == [BATCH, BATCH, 50, 1, 1]
+    for batch in harness.server.batches:
+        assert len({(update.type, update.entity.table_entry.table_id) for update in batch}) == 1
+
+
+async def test_a_meter_is_configured_and_reset_by_modification(harness: FakeHarness) -> None:
+    meter = MeterEntry("slice_meter", 4, 1_250_000, 30_000)
+    await harness.device.apply([Change(Operation.INSERT, meter)])
+    (config,) = harness.server.meters.values()
+    assert (config.cir, config.cburst, config.pir, config.pburst) == (1_250_000, 30_000, 1_250_000, 30_000)
+    await harness.device.apply([Change(Operation.DELETE, meter)])
+    assert harness.server.meters == {}
+
+
+async def test_a_device_that_hangs_becomes_unreachable(harness: FakeHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.drivers.p4runtime_session.CALL_DEADLINE_S", 0.2)
+    harness.server.mute = True
+    with pytest.raises(DeviceUnreachable):
+        await harness.device.read()
+    await until(lambda: not harness.device.connected, "the loss")
+
+
+async def test_many_writers_at_once_lose_nothing(harness: FakeHarness) -> None:
+    frames = [bytes([n]) * 60 for n in range(50)]
+    await asyncio.gather(*(harness.device.send_frame(1, frame) for frame in frames))
+    await until(lambda: len(harness.server.packets_out) == 50, "50 packet-outs")
+    assert {frame for _, frame in harness.server.packets_out} == set(frames)
+
+
+async def test_takes_capabilities_from_the_announcement(tmp_path: Path) -> None:
+    harness = FakeHarness(tmp_path)
+    harness.server.capabilities = {
+        "shaping": True,
+        "liveness": "REMOTE",
+        "maxCarriers": 2,
+        "mtuBytes": 1700,
+        "resolvesNeighbors": True,
+        "fenced": True,
+    }
+    await harness.server.start()
+    harness.device.start()
+    try:
+        await until(lambda: harness.device.connected, "the connection")
+        assert harness.device.capabilities == Capabilities(True, Liveness.REMOTE, 2, 1700, True, True)
+    finally:
+        await harness.device.close()
+        await harness.server.stop()
+
+
+async def test_assumes_bmv2_where_nothing_is_announced(harness: FakeHarness) -> None:
+    assert harness.device.capabilities == Capabilities(False, Liveness.LOCAL_PORT, 3, 9000, False, False)
