@@ -5,6 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 p4c-bm2-ss --arch v1model --p4runtime-files p4/corridor.p4info.txtpb -o p4/corridor.json p4/corridor.p4
 {
-	echo "# p4c-bm2-ss $(p4c-bm2-ss --version | sed -n 's/^Version \([^ ]*\).*/\1/p')"
+	echo "# p4c-bm2-ss $(p4c-bm2-ss --version 2>&1 | sed -n 's/^Version \([^ ]*\).*/\1/p')"
 	sha256sum p4/*.p4
 } >p4/corridor.sha256
