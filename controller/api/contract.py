@@ -1,0 +1,56 @@
+"""What the contract says of fields beyond their type: which of them a caller may write, and which a mask names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from functools import cache
+from typing import Any
+
+from google.api import field_behavior_pb2
+
+from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
+from controller.core.errors import Invalid
+from controller.core.model import Corridor, CorridorEvent, TopologyView
+
+MESSAGES: dict[Any, Any] = {
+    Corridor: corridor_pb2.Corridor,
+    CorridorEvent: corridor_pb2.CorridorEvent,
+    TopologyView: topology_pb2.Topology,
+}
+"""The message of each shape that the API speaks of by itself."""
+
+CONTROL_FIELDS = frozenset({"name", "etag"})
+"""They say which corridor, and which state of it, is meant; they are not changed by a request."""
+
+
+@cache
+def output_only(message_type: Any) -> frozenset[str]:
+    """Fields that a request may carry and that are not heeded (AIP-203)."""
+    return frozenset(
+        descriptor.name
+        for descriptor in message_type.DESCRIPTOR.fields
+        if field_behavior_pb2.OUTPUT_ONLY in descriptor.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    )
+
+
+def writable(corridor: Corridor) -> Corridor:
+    """The corridor as a caller may state it: output-only fields have their defaults."""
+    ignored = output_only(corridor_pb2.Corridor)
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(Corridor) if field.name in ignored}
+    return replace(corridor, **defaults)
+
+
+def writable_mask(paths: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
+    """The top-level fields that an update is about, each once (AIP-134, AIP-161).
+
+    No path means the fields `present` in the request, `*` means all. Output-only fields are left out, so that what was
+    read can be sent back. `Invalid` names a path that is no top-level field.
+    """
+    known = [descriptor.name for descriptor in corridor_pb2.Corridor.DESCRIPTOR.fields]
+    named = list(paths)
+    for path in named:
+        if path != "*" and path not in known:
+            raise Invalid.field("update_mask", f"{path!r} is no top-level field of a corridor", "UNKNOWN_FIELD")
+    wanted = set(known) if "*" in named else set(named or present)
+    return tuple(name for name in known if name in wanted - output_only(corridor_pb2.Corridor) - CONTROL_FIELDS)

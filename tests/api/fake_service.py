@@ -1,0 +1,205 @@
+"""The use cases in memory: enough of the service layer to stand behind the faces in a test."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from controller.core.errors import (
+    AlreadyExists,
+    Conflict,
+    DeviceUnreachable,
+    FailedPrecondition,
+    Infeasible,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+from controller.core.model import (
+    AccessPort,
+    Corridor,
+    CorridorEvent,
+    EventType,
+    Link,
+    LinkKind,
+    Node,
+    NodeKind,
+    State,
+    Status,
+    TopologyView,
+)
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
+DOMAIN = "domains/metro"
+TOPOLOGY = TopologyView(
+    name=f"{DOMAIN}/topology",
+    srv6_block="fcbb:bb00::/32",
+    nodes=(
+        Node(
+            f"{DOMAIN}/nodes/zgc-r",
+            NodeKind.ROUTER,
+            latitude=39.98,
+            longitude=116.31,
+            node_id=1,
+            access_ports=(AccessPort("dc1", 2, "default", "compute", "10.1.0.1/24"),),
+            status=Status.UP,
+        ),
+        Node(f"{DOMAIN}/nodes/zgc-o", NodeKind.OTN, node_id=257),
+    ),
+    links=(
+        Link(
+            f"{DOMAIN}/links/F-a-b", LinkKind.FIBRE, f"{DOMAIN}/nodes/zgc-o", f"{DOMAIN}/nodes/b-o", 12.5, srlgs=(11,)
+        ),
+    ),
+    version=7,
+)
+
+FAULTS = {
+    "fault-unavailable": Unavailable("not the leader"),
+    "fault-infeasible": Infeasible(
+        "no path within 900 us", reason="LATENCY_BOUND", metadata={"best_us": "1004", "bound_us": "900"}
+    ),
+    "fault-precondition": FailedPrecondition("the corridor is being deleted", reason="DELETING"),
+    "fault-device": DeviceUnreachable(f"{DOMAIN}/nodes/zgc-r", "no answer"),
+    "fault-defect": ZeroDivisionError("a defect with a secret"),
+}
+"""What asking for the corridor of that id raises."""
+
+
+class FakeService:
+    """Holds corridors by name and every event in order; a corridor is reconciling until `settle`."""
+
+    def __init__(self) -> None:
+        self.corridors: dict[str, Corridor] = {}
+        self.events: list[CorridorEvent] = []
+        self.updates: list[tuple[Corridor, tuple[str, ...], str]] = []
+        self.watchers = 0
+        self.unwatched = asyncio.Event()
+        self.settles = False
+        self._changed = asyncio.Event()
+
+    async def create_corridor(
+        self, parent: str, corridor_id: str, corridor: Corridor, *, validate_only: bool = False, request_id: str = ""
+    ) -> Corridor:
+        if not re.fullmatch(r"tenants/[a-z][a-z0-9-]*", parent):
+            raise Invalid.field("parent", f"{parent!r} is not tenants/{{tenant}}")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", corridor_id):
+            raise Invalid.field("corridor_id", "is not lower case letters, digits and hyphens")
+        name = f"{parent}/corridors/{corridor_id}"
+        if corridor_id in FAULTS:
+            raise FAULTS[corridor_id]
+        if name in self.corridors:
+            raise AlreadyExists(f"{name} exists")
+        self._check(corridor)
+        created = replace(corridor, name=name, uid="u-1", generation=1, etag="g1", reconciling=True, create_time=NOW)
+        return created if validate_only else self._keep(created, EventType.CREATED)
+
+    def _check(self, corridor: Corridor) -> None:
+        known = {node.name for node in TOPOLOGY.nodes}
+        for end, node in (("a_end", corridor.a_end.node), ("z_end", corridor.z_end.node)):
+            if node and node not in known:
+                raise Invalid.field(f"{end}.node", f"{node} is not in the topology", "UNKNOWN_NODE")
+        for index, profile in enumerate(corridor.profiles):
+            if profile.bandwidth_kbps == 0:
+                raise Invalid.field(f"profiles[{index}].bandwidth_kbps", "must be positive")
+
+    async def get_corridor(self, name: str) -> Corridor:
+        if (fault := FAULTS.get(name.rpartition("/")[2])) is not None:
+            raise fault
+        if name not in self.corridors:
+            raise NotFound(f"{name} does not exist", metadata={"name": name})
+        if self.settles:
+            self.settle(name)
+        return self.corridors[name]
+
+    async def list_corridors(
+        self, parent: str, page_size: int = 0, page_token: str = ""
+    ) -> tuple[tuple[Corridor, ...], str]:
+        if not re.fullmatch(r"tenants/(-|[a-z][a-z0-9-]*)", parent):
+            raise Invalid.field("parent", f"{parent!r} is not tenants/{{tenant}}")
+        if page_token and not page_token.isdecimal():
+            raise Invalid.field("page_token", "is not one of this controller's")
+        found = [corridor for name, corridor in sorted(self.corridors.items()) if _within(name, parent)]
+        start = int(page_token or 0)
+        end = start + (page_size or 50)
+        return tuple(found[start:end]), str(end) if end < len(found) else ""
+
+    async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
+        current = await self._current(corridor.name, etag)
+        self.updates.append((corridor, update_mask, etag))
+        changed = replace(current, **{field: getattr(corridor, field) for field in update_mask})
+        self._check(changed)
+        return self._next(changed)
+
+    async def switch_profile(self, name: str, profile: str, *, etag: str = "") -> Corridor:
+        current = await self._current(name, etag)
+        if profile not in {known.name for known in current.profiles}:
+            raise Invalid.field("profile", f"{profile!r} is none of the corridor's", "UNKNOWN_PROFILE")
+        return self._next(replace(current, active_profile=profile))
+
+    async def delete_corridor(self, name: str, *, etag: str = "") -> Corridor:
+        current = await self._current(name, etag)
+        deleting = replace(current, state=State.DELETING, reconciling=True)
+        del self.corridors[name]
+        self._note(EventType.DELETED, deleting)
+        return deleting
+
+    async def watch_corridors(self, parent: str, after_sequence: int = 0) -> AsyncIterator[CorridorEvent]:
+        self.watchers += 1
+        self.unwatched.clear()
+        try:
+            seen = after_sequence or len(self.events)
+            if not after_sequence:
+                for name, corridor in sorted(self.corridors.items()):
+                    if _within(name, parent):
+                        yield CorridorEvent(seen, EventType.CREATED, corridor, NOW)
+            while True:
+                for event in self.events[seen:]:
+                    if _within(event.corridor.name, parent):
+                        yield event
+                seen = len(self.events)
+                await self._changed.wait()
+        finally:
+            self.watchers -= 1
+            if not self.watchers:
+                self.unwatched.set()
+
+    async def get_topology(self, name: str) -> TopologyView:
+        if name not in (TOPOLOGY.name, "domains/-/topology"):
+            raise NotFound(f"{name} does not exist")
+        return TOPOLOGY
+
+    def settle(self, name: str) -> None:
+        """The devices agree."""
+        corridor = self.corridors[name]
+        if corridor.reconciling:
+            settled = replace(corridor, reconciling=False, state=State.UP, observed_generation=corridor.generation)
+            self._keep(settled, EventType.UPDATED)
+
+    async def _current(self, name: str, etag: str) -> Corridor:
+        current = await self.get_corridor(name)
+        if etag not in ("", current.etag):
+            raise Conflict(f"etag {etag!r} is not the current {current.etag!r}", reason="STALE_ETAG")
+        return current
+
+    def _next(self, corridor: Corridor) -> Corridor:
+        generation = corridor.generation + 1
+        changed = replace(corridor, generation=generation, etag=f"g{generation}", reconciling=True)
+        return self._keep(changed, EventType.UPDATED)
+
+    def _keep(self, corridor: Corridor, kind: EventType) -> Corridor:
+        self.corridors[corridor.name] = corridor
+        self._note(kind, corridor)
+        return corridor
+
+    def _note(self, kind: EventType, corridor: Corridor) -> None:
+        self.events.append(CorridorEvent(len(self.events) + 1, kind, corridor, NOW))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _within(name: str, parent: str) -> bool:
+    return parent == "tenants/-" or name.startswith(f"{parent}/")
