@@ -1,0 +1,303 @@
+"""The lab: any topology file as network namespaces on one machine, with real packets and real switches.
+
+Each router, OTN node and host has a namespace. Routers run the packet agent, OTN nodes an Open vSwitch and a line
+card, fibres delay what they carry. The lab goes on when the process that built it ends; `Lab.load` finds it again.
+Receive buffers: user-space switching loses packets with the kernel's default, so `net.core.rmem_default` (one value
+for the whole machine) is raised and stays raised.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from controller.core import names
+from controller.topology_file import TopologyFile, load
+from topologies.builder import Builder, Programs, answers
+from topologies.lab_state import LabError, LabState, load_state
+from topologies.network import vsctl
+from topologies.processes import TOKEN, collect, end, marked, spawn, undisturbed
+
+__all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "up"]
+
+RUN_ROOT = Path("/run/corridor-lab")
+START_TIMEOUT_S = 60.0
+POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LabStatus:
+    """A lab as it stands: `processes` maps `kind/name` to (pid, alive)."""
+
+    domain: str
+    target: str
+    run_dir: Path
+    ready: bool
+    processes: dict[str, tuple[int, bool]]
+
+    @property
+    def healthy(self) -> bool:
+        return self.ready and all(alive for _, alive in self.processes.values())
+
+
+def default_run_dir(topology: TopologyFile) -> Path:
+    return RUN_ROOT / topology.domain
+
+
+def up(
+    topology: TopologyFile | str | Path,
+    target: str = "linux",
+    run_dir: Path | None = None,
+    programs: Programs | None = None,
+) -> Lab:
+    """Build the lab and wait until all of it answers. On any error or interrupt nothing stays behind.
+
+    `target`: `linux` or `bmv2`. Raises `LabError`, or `Invalid` for a malformed file.
+    """
+    plan = topology if isinstance(topology, TopologyFile) else load(topology)
+    programs = programs or Programs()
+    programs.check(target)
+    state = LabState((run_dir or default_run_dir(plan)).absolute(), plan.domain, target)
+    state.create()
+    lab = Lab(state)
+    with _terminated_as_exit(), ExitStack() as undo:
+        undo.callback(lab.down)
+        _build(Builder(plan, state, programs))
+        undo.pop_all()
+    return lab
+
+
+def _build(builder: Builder) -> None:
+    try:
+        builder.build()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while waiting := builder.not_ready():
+            if time.monotonic() > deadline:
+                raise LabError(f"the lab did not come up in {START_TIMEOUT_S:.0f} s: {', '.join(waiting)}")
+            time.sleep(POLL_S)
+        builder.finish()
+    except subprocess.CalledProcessError as error:
+        output = error.stderr or error.output or ""
+        words = output.decode() if isinstance(output, bytes) else output
+        raise LabError(f"{' '.join(map(str, error.cmd[:6]))}: {' '.join(words.split())}") from error
+    except (OSError, RuntimeError) as error:
+        raise LabError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A capture file (pcap)."""
+
+    file: Path
+
+    def fields(self, *fields: str, display_filter: str = "") -> list[tuple[str, ...]]:
+        """These fields of each captured frame, as tshark prints them."""
+        argv = ["tshark", "-n", "-r", str(self.file), "-T", "fields", "-E", "separator=/t"]
+        argv += ["-Y", display_filter] if display_filter else []
+        argv += [word for name in fields for word in ("-e", name)]
+        output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        return [tuple(line.split("\t")) for line in output.splitlines()]
+
+
+class Lab:
+    """A running lab. Nodes, hosts and fibres go by their short names of the topology file."""
+
+    def __init__(self, state: LabState) -> None:
+        self._state = state
+
+    @classmethod
+    def load(cls, run_dir: str | Path) -> Lab:
+        """The lab that some process built in this directory; LabError where there is none."""
+        return cls(load_state(Path(run_dir)))
+
+    @property
+    def run_dir(self) -> Path:
+        return self._state.run_dir
+
+    @property
+    def domain(self) -> str:
+        return self._state.domain
+
+    @property
+    def inventory(self) -> Path:
+        """Where the controller learns each node's southbound address."""
+        return self.run_dir / "inventory.json"
+
+    @property
+    def openflow_socket(self) -> Path:
+        """Where the OTN nodes look for their controller."""
+        return self.run_dir / "openflow.sock"
+
+    def status(self) -> LabStatus:
+        processes = {name: (s.process.pid, s.process.alive()) for name, s in self._state.started.items()}
+        return LabStatus(self.domain, self._state.target, self.run_dir, self._state.ready, processes)
+
+    def down(self) -> None:
+        """Take everything down; again and again if need be."""
+        with undisturbed():
+            recorded = [started.process for started in self._state.started.values()]
+            end(recorded)
+            collect(recorded)
+            while left := tuple(marked(self._state.token)):
+                end(left)
+            shutil.rmtree(self.run_dir, ignore_errors=True)
+            if self.run_dir.parent == RUN_ROOT and RUN_ROOT.exists() and not any(RUN_ROOT.iterdir()):
+                RUN_ROOT.rmdir()
+
+    def pid(self, node: str) -> int:
+        """The process that holds a node's namespace."""
+        process = self._state.process(f"namespace/{names.short(node)}")
+        if not process.alive():
+            raise LabError(f"{node} is gone")
+        return process.pid
+
+    def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+        """Start a program in a node's namespace; it ends with the lab."""
+        options.setdefault("text", True)
+        environment = {**(options.pop("env", None) or os.environ), TOKEN: self._state.token}
+        return subprocess.Popen(["mnexec", "-a", str(self.pid(node)), *map(str, argv)], env=environment, **options)
+
+    def run(
+        self, node: str, argv: Sequence[str], *, timeout: float = 30, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in a node's namespace and wait for it; CalledProcessError where it fails and `check` is set."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        with self.popen(node, argv, **options) as process:
+            try:
+                output, errors = process.communicate(timeout=timeout)
+            finally:
+                process.kill()
+        if check and process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, list(argv), output, errors)
+        return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
+
+    def cut(self, fibre: str) -> int:
+        """Cut a fibre; returns when it went dark (CLOCK_MONOTONIC, ns)."""
+        return self._tell(fibre, "cut")[0]
+
+    def mend(self, fibre: str) -> int:
+        """Mend a fibre; returns when it was (CLOCK_MONOTONIC, ns)."""
+        return self._tell(fibre, "mend")[0]
+
+    def fibre_counts(self, fibre: str) -> tuple[int, int, int]:
+        """Frames carried A to Z, Z to A, and lost."""
+        _, forward, reverse, lost = self._tell(fibre, "count")
+        return forward, reverse, lost
+
+    def _tell(self, fibre: str, command: str) -> list[int]:
+        path = self.run_dir / "fibres" / f"{names.short(fibre)}.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
+            control.settimeout(5)
+            control.bind("")  # an abstract address of the kernel's choice, for the answer
+            try:
+                control.sendto(command.encode(), str(path))
+                return [int(word) for word in control.recv(256).split()]
+            except OSError as error:
+                raise LabError(f"fibre {fibre}: {error.strerror or error}") from None
+
+    def restart_router_agent(self, router: str) -> None:
+        """End a router's agent and start it again; returns when it answers."""
+        node = names.short(router)
+        listen = self.run_dir / "nodes" / node / "p4rt.sock"
+        self._end(f"router/{node}")
+        listen.unlink(missing_ok=True)
+        self._start(f"router/{node}")
+        self._wait(f"the agent of {node}", lambda: answers(listen))
+
+    def restart_otn_switch(self, otn_node: str) -> None:
+        """End an OTN node's switch and start it again, with its ports and an empty table."""
+        node = names.short(otn_node)
+        directory = self.run_dir / "nodes" / node
+        for kind in ("vswitchd", "ovsdb"):
+            self._end(f"{kind}/{node}")
+        for stale in ("db.sock", "br0.mgmt"):
+            (directory / stale).unlink(missing_ok=True)
+        self._start(f"ovsdb/{node}")
+        self._wait(f"the database of {node}", lambda: answers(directory / "db.sock"))
+        self._start(f"vswitchd/{node}")
+        self._wait(f"the switch of {node}", lambda: answers(directory / "br0.mgmt"))
+
+    def ofctl(self, otn_node: str, command: str, *arguments: str) -> str:
+        """What `ovs-ofctl COMMAND br0 ARGUMENTS` prints for an OTN node."""
+        bridge = f"unix:{self.run_dir}/nodes/{names.short(otn_node)}/br0.mgmt"
+        argv = ["ovs-ofctl", "-O", "OpenFlow13", "--timeout=10", command, bridge, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    def vsctl(self, otn_node: str, *arguments: str) -> str:
+        """What `ovs-vsctl ARGUMENTS` prints for an OTN node."""
+        argv = [*vsctl(self.run_dir / "nodes" / names.short(otn_node)), *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    @contextmanager
+    def capture(self, node: str, interface: str, expression: str = "") -> Iterator[Capture]:
+        """Capture an interface's frames for the time of the `with` block."""
+        file = self.run_dir / "captures" / f"{names.short(node)}-{interface}-{time.monotonic_ns()}.pcap"
+        file.parent.mkdir(exist_ok=True)
+        argv = [
+            "tcpdump",
+            "-i",
+            interface,
+            "-U",
+            "--immediate-mode",
+            "-Z",
+            "root",
+            "-w",
+            str(file),
+            *expression.split(),
+        ]
+        with self.popen(node, argv, stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            started = process.stderr.readline()
+            while started and "listening on" not in started:
+                started = process.stderr.readline()
+            if not started:
+                raise LabError(f"tcpdump on {interface} of {node} did not start")
+            try:
+                yield Capture(file)
+            finally:
+                process.send_signal(signal.SIGINT)
+
+    def _end(self, name: str) -> None:
+        end([self._state.process(name)])
+        collect([self._state.process(name)])
+
+    def _start(self, name: str) -> None:
+        argv = self._state.started[name].argv
+        log = self.run_dir / "logs" / f"{name.replace('/', '-')}.log"
+        self._state.record(name, spawn(argv, self._state.token, log), argv)
+
+    def _wait(self, what: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready():
+            if time.monotonic() > deadline:
+                raise LabError(f"{what} did not come back")
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
