@@ -1,4 +1,4 @@
-"""Entries of the core to P4Runtime protobuf and back (P4Runtime 1.3 clauses 8.3, 9.1, 9.3).
+"""Entries of the core to P4Runtime protobuf and back (P4Runtime, "P4 Entity Messages").
 
 Canonical form on both sides: numbers as the shortest byte string, masked-out bits zero, a field that matches
 everything left out on the wire. In an entry a ternary field without a mask is left out too, an LPM field of length 0

@@ -191,7 +191,7 @@ def _words(error: grpc.RpcError) -> str:
 
 
 def _update_errors(error: grpc.RpcError) -> list[UpdateError]:
-    """The per-update results in the trailer `grpc-status-details-bin` (P4Runtime 1.3 clause 12.3)."""
+    """The per-update results in the trailer `grpc-status-details-bin` (P4Runtime, "Error Reporting Messages")."""
     if not isinstance(error, grpc.aio.AioRpcError):
         return []
     raw = dict(cast(Any, error.trailing_metadata()) or ()).get("grpc-status-details-bin")

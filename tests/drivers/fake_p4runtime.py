@@ -1,6 +1,6 @@
 """A P4Runtime server in this process: keeps entries by the rules of the P4Runtime 1.3 specification.
 
-Written from the specification (clauses in brackets) and the P4Info alone, without the driver's code, so that a mistake
+Written from the specification and the P4Info alone, without the driver's code, so that a mistake
 in the driver does not cancel out here. Faults are injected through the public attributes.
 """
 
@@ -44,12 +44,16 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         self._server: grpc.aio.Server | None = None
         self._released = asyncio.Event()
 
-    async def start(self) -> None:
-        server = grpc.aio.server()
-        p4r_grpc.add_P4RuntimeServicer_to_server(self, server)
-        assert server.add_insecure_port(self.address)
-        await server.start()
-        self._server = server
+    async def start(self, credentials: grpc.ServerCredentials | None = None) -> int:
+        """Returns the port number, where the address has one."""
+        self._server = grpc.aio.server()
+        p4r_grpc.add_P4RuntimeServicer_to_server(self, self._server)
+        if credentials is None:
+            port = self._server.add_insecure_port(self.address)
+        else:
+            port = self._server.add_secure_port(self.address, credentials)
+        await self._server.start()
+        return port
 
     async def stop(self) -> None:
         self._released.set()
@@ -84,7 +88,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         election_id = U128.decode(first.arbitration.election_id)
         if first.arbitration.device_id != self.device_id:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such device")
-        if election_id in self._streams:  # [5.1]
+        if election_id in self._streams:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Election id already exists")
         out: asyncio.Queue[p4r.StreamMessageResponse] = asyncio.Queue()
         self._streams[election_id] = out
@@ -134,7 +138,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     async def SetForwardingPipelineConfig(self, request, context: grpc.aio.ServicerContext):  # noqa: N802
         await self._answering()
         await self._check_primary(request.election_id, context)
-        self.wipe()  # [10.1]: also when it is the same pipeline again
+        self.wipe()  # also when it is the same pipeline again
         self.config.CopyFrom(request.config)
         self.pushes += 1
         return p4r.SetForwardingPipelineConfigResponse()
@@ -146,7 +150,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await context.abort(*self.refuse_write)
         self.batches.append(list(request.updates))
         results = [self._result(update) for update in request.updates]
-        if any(result.canonical_code for result in results):  # [12.3]
+        if any(result.canonical_code for result in results):
             status = rpc_status.Status(code=rpc_code.UNKNOWN)
             for result in results:
                 status.details.add().Pack(result)
@@ -190,7 +194,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     def _write_meter(self, update: p4r.Update) -> None:
         entry = update.entity.meter_entry
         meter = _by_id(self.config.p4info.meters, entry.meter_id)
-        if update.type != p4r.Update.MODIFY or not 0 <= entry.index.index < meter.size:  # [9.3]
+        if update.type != p4r.Update.MODIFY or not 0 <= entry.index.index < meter.size:
             raise Refusal(rpc_code.INVALID_ARGUMENT, "meter cells can only be modified, within the array")
         cell = (entry.meter_id, entry.index.index)
         if entry.HasField("config"):
@@ -201,7 +205,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     def _write_default(self, update: p4r.Update) -> None:
         entry = update.entity.table_entry
         table = _by_id(self.config.p4info.tables, entry.table_id)
-        if update.type != p4r.Update.MODIFY or entry.match or table.const_default_action_id:  # [9.1.3]
+        if update.type != p4r.Update.MODIFY or entry.match or table.const_default_action_id:
             raise Refusal(rpc_code.INVALID_ARGUMENT, "a default action can only be modified, unless constant")
         if entry.HasField("action"):
             self._check_action(table, entry.action.action)
@@ -236,7 +240,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     def _found(self, wanted: p4r.Entity) -> Iterable[p4r.Entity]:
         if wanted.HasField("meter_entry"):
             meter_id = wanted.meter_entry.meter_id
-            for cell in range(8):  # a wildcard read returns every cell, set or not [9.3]
+            for cell in range(8):  # a wildcard read returns every cell, set or not
                 entry = p4r.MeterEntry(meter_id=meter_id, index=p4r.Index(index=cell))
                 if (meter_id, cell) in self.meters:
                     entry.config.CopyFrom(self.meters[meter_id, cell])
@@ -261,7 +265,7 @@ def _by_id(members, wanted: int):
 
 
 def _check_match(table: p4i.Table, entry: p4r.TableEntry) -> None:
-    """Match fields as [9.1.1] wants them: known, no don't-cares, masked bits zero, exact ones all there."""
+    """Match fields as the specification wants them: known, no don't-cares, masked bits zero, exact ones all there."""
     fields = {field.id: field for field in table.match_fields}
     given = {match.field_id for match in entry.match}
     required = {field.id for field in table.match_fields if field.match_type == p4i.MatchField.EXACT}
@@ -291,7 +295,7 @@ def _mask(match: p4r.FieldMatch, kind: str, bits: int) -> int:
 
 
 def _check_value(value: bytes, bits: int) -> None:
-    """The shortest string that holds the number, at least one byte [8.3]."""
+    """The shortest string that holds the number, at least one byte."""
     if not value or (len(value) > 1 and value[0] == 0) or int.from_bytes(value, "big") >> bits:
         raise Refusal(rpc_code.OUT_OF_RANGE, f"{value.hex()} is not a number of {bits} bits in shortest form")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -240,3 +242,22 @@ async def test_takes_capabilities_from_the_announcement(tmp_path: Path) -> None:
 
 async def test_assumes_bmv2_where_nothing_is_announced(harness: FakeHarness) -> None:
     assert harness.device.capabilities == Capabilities(False, Liveness.LOCAL_PORT, 3, 9000, False, False)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on the path")
+async def test_speaks_tls_where_credentials_are_given(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    identity = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
+    subprocess.run([*request, "-keyout", key, "-out", certificate, *identity], check=True, capture_output=True)
+    server = FakeP4Runtime(1, "localhost:0")
+    port = await server.start(grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())]))
+    trust = grpc.ssl_channel_credentials(certificate.read_bytes())
+    device = P4RuntimeDevice(NAME, f"localhost:{port}", 1, 1, Recorder(), pipeline=PIPELINE, credentials=trust)
+    device.start()
+    try:
+        await until(lambda: device.connected, "the connection")
+        assert not await device.apply(inserts(ENTRIES))
+    finally:
+        await device.close()
+        await server.stop()
