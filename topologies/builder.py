@@ -27,7 +27,7 @@ from topologies.network import (
     port_mac,
     vsctl,
 )
-from topologies.processes import Process, spawn
+from topologies.processes import Process, environment, spawn
 
 RMEM_DEFAULT = Path("/proc/sys/net/core/rmem_default")
 RMEM_BYTES = 4 << 20
@@ -76,6 +76,8 @@ class Builder:
         self._network = Network()
         self._sockets: dict[str, Path] = {}
         self._logs = state.run_dir / "logs"
+        self._environment = environment(state.token)
+        self._common = {"spawn": self._spawn, "environment": self._environment}
 
     def build(self) -> None:
         """Everything started, in an order that lets slow starters start early; nothing waited for but namespaces."""
@@ -104,7 +106,8 @@ class Builder:
     def finish(self) -> None:
         """Check the switches' ports, write the inventory, and call the lab ready."""
         checks = [
-            subprocess.Popen(self._port_check(switch), stderr=subprocess.PIPE) for switch in self._network.switches
+            subprocess.Popen(self._port_check(switch), stderr=subprocess.PIPE, env=self._environment)
+            for switch in self._network.switches
         ]
         for switch, check in zip(self._network.switches, checks, strict=True):
             _, errors = check.communicate()
@@ -150,14 +153,14 @@ class Builder:
                     for address in (port.ipv4_gateway, port.ipv6_gateway)
                     if address
                 ]
-                self._network.addHost(name, cls=Router, spawn=self._spawn, gateways=gateways)
+                self._network.addHost(name, cls=Router, gateways=gateways, **self._common)
             else:
                 self._add_otn_node(name, node, directory)
         for host in self._plan.hosts:
             self._network.addHost(
                 host.name,
                 cls=Customer,
-                spawn=self._spawn,
+                **self._common,
                 addresses=[*filter(None, (host.ipv4, host.ipv6))],
                 gateways=[*filter(None, (host.ipv4_gateway, host.ipv6_gateway))],
             )
@@ -168,7 +171,7 @@ class Builder:
         self._network.addSwitch(
             name,
             cls=OtnNode,
-            spawn=self._spawn,
+            **self._common,
             directory=directory,
             controller=f"unix:{directory}/openflow.sock",
             dpid=f"{node.node_id:016x}",

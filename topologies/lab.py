@@ -8,7 +8,6 @@ for the whole machine) is raised and stays raised.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -27,7 +26,7 @@ from controller.topology_file import TopologyFile, load
 from topologies.builder import Builder, Programs, answers
 from topologies.lab_state import LabError, LabState, load_state
 from topologies.network import vsctl
-from topologies.processes import TOKEN, collect, end, marked, spawn, undisturbed
+from topologies.processes import collect, end, environment, marked, spawn, undisturbed
 
 __all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "up"]
 
@@ -165,8 +164,8 @@ class Lab:
     def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[str]:
         """Start a program in a node's namespace; it ends with the lab."""
         options.setdefault("text", True)
-        environment = {**(options.pop("env", None) or os.environ), TOKEN: self._state.token}
-        return subprocess.Popen(["mnexec", "-a", str(self.pid(node)), *map(str, argv)], env=environment, **options)
+        command = ["mnexec", "-a", str(self.pid(node)), *map(str, argv)]
+        return subprocess.Popen(command, env=environment(self._state.token), **options)
 
     def run(
         self, node: str, argv: Sequence[str], *, timeout: float = 30, check: bool = True, **options: Any

@@ -8,7 +8,7 @@ through, the root namespace.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,9 @@ class Namespace(Node):  # type: ignore[misc]
     settings = ""
     """Shell commands run first, in /proc/sys/net/ipv6/conf of the namespace."""
 
-    def __init__(self, name: str, spawn: Spawn, **params: Any) -> None:
+    def __init__(self, name: str, spawn: Spawn, environment: Mapping[str, str], **params: Any) -> None:
         self._spawn = spawn
+        self.environment = environment
         super().__init__(name, **params)
 
     def startShell(self, mnopts: str | None = None) -> None:  # noqa: N802
@@ -80,11 +81,13 @@ class Namespace(Node):  # type: ignore[misc]
             check=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            env=self.environment,
         )
 
     def cmd(self, *args: Any, **_kwargs: Any) -> str:
         words = " ".join(str(arg) for arg in args)
-        return subprocess.run(self.inside(["sh", "-c", words]), capture_output=True, text=True, check=False).stdout
+        argv = self.inside(["sh", "-c", words])
+        return subprocess.run(argv, capture_output=True, text=True, check=False, env=self.environment).stdout
 
     def terminate(self) -> None:
         """The lab ends its processes itself."""
@@ -125,11 +128,11 @@ class OtnNode(Namespace, Switch):  # type: ignore[misc]
     settings = _OTN_SETTINGS
     portBase = 1  # noqa: N815
 
-    def __init__(self, name: str, spawn: Spawn, directory: Path, controller: str, **params: Any) -> None:
+    def __init__(self, name: str, directory: Path, controller: str, **params: Any) -> None:
         self.directory = directory
         self.controller = controller
         self.commands = switch_commands(directory)
-        super().__init__(name, spawn=spawn, **params)
+        super().__init__(name, **params)
 
     def start(self, controllers: object) -> None:
         """Write the bridge into the database first: the switch then starts with all of it."""
@@ -138,9 +141,12 @@ class OtnNode(Namespace, Switch):  # type: ignore[misc]
         subprocess.run(
             ["ovsdb-tool", "create", str(self.directory / "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"],
             check=True,
+            env=self.environment,
         )
         self._spawn(f"ovsdb/{self.name}", self.inside(self.commands["ovsdb"]))
-        self._bridge = subprocess.Popen(self._bridge_command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._bridge = subprocess.Popen(
+            self._bridge_command(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment
+        )
 
     def start_switch(self) -> None:
         """The second half of `start`, once the database answers."""
@@ -182,9 +188,8 @@ class ClientLink(Link):  # type: ignore[misc]
     ) -> None:
         near = ["name", name1, "address", addr1, "netns", str(node1.pid)]
         far = ["name", name2, "address", addr2, "netns", str(node2.pid)]
-        subprocess.run(
-            ["ip", "link", "add", *near, "type", "veth", "peer", *far], check=True, capture_output=True, text=True
-        )
+        argv = ["ip", "link", "add", *near, "type", "veth", "peer", *far]
+        subprocess.run(argv, check=True, capture_output=True, text=True, env=node1.environment)
 
 
 class Fibre(Link):  # type: ignore[misc]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,17 @@ class Process:
                 return
 
 
-def spawn(argv: Sequence[str], token: str, log: Path, environment: Mapping[str, str] | None = None) -> Process:
+def environment(token: str) -> dict[str, str]:
+    """Ours, and the token: what every process of a lab gets, however short it lives."""
+    return {**os.environ, TOKEN: token}
+
+
+def spawn(argv: Sequence[str], token: str, log: Path) -> Process:
     """Start a program in a session of its own: no terminal, no input, output to `log`. OSError where it is missing."""
     null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
     output = (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     errors = (os.POSIX_SPAWN_DUP2, 1, 2)
-    environment = {**os.environ, **(environment or {}), TOKEN: token}
-    pid = os.posix_spawnp(argv[0], list(argv), environment, file_actions=[null, output, errors], setsid=True)
+    pid = os.posix_spawnp(argv[0], list(argv), environment(token), file_actions=[null, output, errors], setsid=True)
     fields = _stat(pid)
     return Process(pid, int(fields[_START_TIME]) if fields else 0)
 

@@ -48,8 +48,14 @@ def token_of(run_dir: Path) -> str:
     return str(json.loads((run_dir / "lab.json").read_text())["token"])
 
 
+def commands_that_name(run_dir: Path) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.split("\n")
+    return [command for command in listed if str(run_dir) in command]
+
+
 def assert_nothing_left(run_dir: Path, token: str) -> None:
     assert list(marked(token)) == []
+    assert commands_that_name(run_dir) == []
     assert not run_dir.exists()
     assert not {name for name in root_links() if name.startswith(("eth1", "eth2", "br0", "ovs", "tap"))}
 
