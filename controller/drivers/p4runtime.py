@@ -262,7 +262,8 @@ def _report(runner: asyncio.Task[None]) -> None:
 def _batches(writes: Sequence[_Write]) -> Iterator[list[_Write]]:
     """Runs of one operation on one table, at most `BATCH` long.
 
-    A device may reorder the updates within a batch (P4Runtime, "Batching and Ordering of Updates"), but not across batches.
+    A device may reorder the updates within a batch, but not across batches (P4Runtime, "Batching and Ordering of
+    Updates").
     """
     for _, run in groupby(writes, key=_kind):
         members = list(run)

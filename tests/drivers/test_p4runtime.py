@@ -244,15 +244,22 @@ async def test_assumes_bmv2_where_nothing_is_announced(harness: FakeHarness) -> 
     assert harness.device.capabilities == Capabilities(False, Liveness.LOCAL_PORT, 3, 9000, False, False)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on the path")
-async def test_speaks_tls_where_credentials_are_given(tmp_path: Path) -> None:
+@pytest.fixture
+def identity(tmp_path: Path) -> tuple[bytes, bytes]:
+    """Key and self-signed certificate of `localhost`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on the path")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    identity = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
-    subprocess.run([*request, "-keyout", key, "-out", certificate, *identity], check=True, capture_output=True)
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "1"]
+    subprocess.run([*request, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
+    return key.read_bytes(), certificate.read_bytes()
+
+
+async def test_speaks_tls_where_credentials_are_given(identity: tuple[bytes, bytes]) -> None:
     server = FakeP4Runtime(1, "localhost:0")
-    port = await server.start(grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())]))
-    trust = grpc.ssl_channel_credentials(certificate.read_bytes())
+    port = await server.start(grpc.ssl_server_credentials([identity]))
+    trust = grpc.ssl_channel_credentials(identity[1])
     device = P4RuntimeDevice(NAME, f"localhost:{port}", 1, 1, Recorder(), pipeline=PIPELINE, credentials=trust)
     device.start()
     try:
