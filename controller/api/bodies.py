@@ -12,11 +12,9 @@ from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from google.protobuf import json_format
-from google.protobuf.message import Message
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr, WrapValidator, create_model
 
-from controller.api.codec import Shape, encode, shapes
+from controller.api.codec import Shape, shapes
 from controller.api.contract import MESSAGES, output_only
 from controller.api.refusals import json_path
 
@@ -98,13 +96,3 @@ def _build(stated: Any) -> Any:
     if not isinstance(stated, Body):
         return stated
     return stated.shape(**{name: _stated(getattr(stated, name), None) for name in stated.model_fields_set})
-
-
-def message_json(message: Message) -> dict[str, Any]:
-    """Proto JSON with every field present, but for absent messages and absent `optional` scalars."""
-    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-
-
-def value_json(value: Any) -> dict[str, Any]:
-    """The proto JSON of a shape that the API speaks of by itself."""
-    return message_json(encode(value, MESSAGES[type(value)]))

@@ -1,4 +1,4 @@
-"""What the contract says of fields beyond their type: which of them a caller may write, and which a mask names."""
+"""What the contract says beyond fields and their types: JSON, which fields a caller may write, which a mask names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from functools import cache
 from typing import Any
 
 from google.api import field_behavior_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
 
+from controller.api.codec import encode
 from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
 from controller.core.errors import Invalid
 from controller.core.model import Corridor, CorridorEvent, TopologyView
@@ -20,8 +23,21 @@ MESSAGES: dict[Any, Any] = {
 }
 """The message of each shape that the API speaks of by itself."""
 
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""A topology of ten thousand nodes is beyond gRPC's 4 MiB default."""
+
 CONTROL_FIELDS = frozenset({"name", "etag"})
 """They say which corridor, and which state of it, is meant; they are not changed by a request."""
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """Proto JSON with every field present, but for absent messages and absent `optional` scalars."""
+    return json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def value_json(value: Any) -> dict[str, Any]:
+    """The proto JSON of a shape that the API speaks of by itself."""
+    return message_json(encode(value, MESSAGES[type(value)]))
 
 
 @cache

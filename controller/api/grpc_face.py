@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from controller.api.codec import decode, encode
-from controller.api.contract import writable, writable_mask
+from controller.api.contract import MAX_MESSAGE_BYTES, writable, writable_mask
 from controller.api.gen.corridor.v1 import (
     corridor_pb2,
     corridors_pb2,
@@ -36,9 +36,6 @@ SERVICES = tuple(
     module.DESCRIPTOR.services_by_name[name].full_name
     for module, name in ((corridors_pb2, "Corridors"), (topologies_pb2, "Topologies"))
 )
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""A topology of ten thousand nodes is beyond gRPC's 4 MiB default."""
-
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 

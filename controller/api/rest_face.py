@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, create_model
 
-from controller.api.bodies import UINT32_MAX, Body, Text, body_model, message_json, overlay, value_json
+from controller.api.bodies import UINT32_MAX, Body, Text, body_model, overlay
 from controller.api.codec import encode
-from controller.api.contract import writable, writable_mask
+from controller.api.contract import message_json, value_json, writable, writable_mask
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2
 from controller.api.grpc_face import following
 from controller.api.problems import Problem, handle_problems

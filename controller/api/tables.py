@@ -1,0 +1,136 @@
+"""Corridors and topologies as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from controller.api.quantities import duration, rate
+from controller.core import names
+from controller.core.model import Corridor, CorridorEvent, EndPoint, Leg, Link, Node, Profile, TopologyView
+
+
+def corridor_list(corridors: Iterable[Corridor]) -> RenderableType:
+    """One row per corridor."""
+    table = Table("Corridor", "State", "Ends", "Isolation", "Profile", "Rate", "Latency", box=None, header_style="bold")
+    for each in corridors:
+        active = _active(each)
+        table.add_row(
+            _short_corridor(each.name),
+            _state(each),
+            f"{_end(each.a_end)} → {_end(each.z_end)}",
+            each.isolation.lower(),
+            active.name,
+            _rates(active),
+            _latency(each),
+        )
+    return table
+
+
+def corridor_details(corridor: Corridor) -> RenderableType:
+    """Everything that its owner and its operator ask about."""
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("corridor", corridor.name)
+    if corridor.display_name:
+        table.add_row("", corridor.display_name)
+    table.add_row("state", f"{_state(corridor)}, generation {corridor.generation}, etag {corridor.etag}")
+    table.add_row("ends", f"{_end(corridor.a_end)} → {_end(corridor.z_end)}")
+    table.add_row(
+        "kind", f"{corridor.isolation.lower()}, reserves {corridor.reservation.lower()}, {corridor.protection.lower()}"
+    )
+    for profile in corridor.profiles:
+        mark = " (active)" if profile.name == corridor.active_profile else ""
+        table.add_row("profile", f"{profile.name} {_rates(profile)}{mark}")
+    table.add_row("latency", _latency(corridor))
+    for leg in corridor.legs:
+        _leg_rows(table, leg)
+    for condition in corridor.conditions:
+        table.add_row("condition", f"{condition.type} is {condition.status}: {condition.message or condition.reason}")
+    return table
+
+
+def _leg_rows(table: Table, leg: Leg) -> None:
+    table.add_row("path", f"{names.short(leg.domain)}: {' → '.join(map(names.short, leg.nodes))}")
+    table.add_row("links", " ".join(map(names.short, leg.links)))
+    for title, segments in (("segments", leg.forward), ("reverse", leg.reverse)):
+        if segments.carriers:
+            table.add_row(title, f"{', '.join(segments.carriers)}  {segments.description}".rstrip())
+    for each in leg.slices:
+        hops = "; ".join(f"{names.short(hop.link)}/{hop.server} slots {hop.slots}" for hop in each.hops)
+        table.add_row(
+            "slice", f"{each.id} {each.container}, {each.active_slots} of {each.claimed_slots} slots on: {hops}"
+        )
+
+
+def topology_tables(view: TopologyView) -> RenderableType:
+    """Nodes and links of a domain."""
+    return Group(
+        f"{view.name}, version {view.version}, SRv6 block {view.srv6_block}", _nodes(view.nodes), _links(view.links)
+    )
+
+
+def _nodes(nodes: Iterable[Node]) -> Table:
+    table = Table("Node", "Kind", "Status", "Id", "Site", "Access ports", box=None, header_style="bold")
+    for node in nodes:
+        ports = " ".join(port.name for port in node.access_ports)
+        table.add_row(names.short(node.name), node.kind.lower(), node.status, str(node.node_id), node.site, ports)
+    return table
+
+
+def _links(links: Iterable[Link]) -> Table:
+    table = Table("Link", "Kind", "Status", "Ends", "Delay", "Capacity", "Free slots", box=None, header_style="bold")
+    for link in links:
+        free = " ".join(f"{each.name} {min(each.free_forward, each.free_reverse)}/{each.fgts}" for each in link.servers)
+        ends = f"{names.short(link.a_node)} – {names.short(link.z_node)}"
+        capacity = rate(link.capacity_kbps) if link.capacity_kbps else ""
+        table.add_row(
+            names.short(link.name), link.kind.lower(), link.status, ends, duration(link.delay_us), capacity, free
+        )
+    return table
+
+
+def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]]) -> RenderableType:
+    """What runs of a lab, by `kind/name`."""
+    table = Table("Process", "Pid", "State", box=None, header_style="bold")
+    for name, (pid, alive) in processes.items():
+        table.add_row(name, str(pid), "running" if alive else "gone")
+    return Group(title, table)
+
+
+def event_line(event: CorridorEvent) -> str:
+    """One change in one line."""
+    corridor, active = event.corridor, _active(event.corridor)
+    what = f"{_state(corridor)}, {active.name} {_rates(active)}, {_latency(corridor)}"
+    return f"{event.event_time:%H:%M:%S} {event.sequence} {event.type} {_short_corridor(corridor.name)}: {what}"
+
+
+def _state(corridor: Corridor) -> str:
+    return f"{corridor.state} ({corridor.stage.lower()})" if corridor.reconciling else str(corridor.state)
+
+
+def _active(corridor: Corridor) -> Profile:
+    return next((each for each in corridor.profiles if each.name == corridor.active_profile), Profile())
+
+
+def _rates(profile: Profile) -> str:
+    reverse = profile.reverse_bandwidth_kbps
+    return rate(profile.bandwidth_kbps) + (f" / {rate(reverse)}" if reverse else "")
+
+
+def _latency(corridor: Corridor) -> str:
+    bound = f" of {duration(corridor.max_latency_us)}" if corridor.max_latency_us else ""
+    return duration(sum(leg.latency_us for leg in corridor.legs)) + bound
+
+
+def _end(end: EndPoint) -> str:
+    return f"{names.short(end.node)}:{end.port}"
+
+
+def _short_corridor(name: str) -> str:
+    """`c1`, or `acme/c1` outside the default tenant, as the command takes it."""
+    _, tenant, *_ = name.split("/")
+    return names.short(name) if tenant == "default" else f"{tenant}/{names.short(name)}"
