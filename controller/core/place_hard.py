@@ -7,7 +7,7 @@ from controller.core.draft import Draft
 from controller.core.errors import Infeasible
 from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation, Slice, SliceHop
 from controller.core.otn import container_for, fgts_for, format_slots, parse_slots, pick_slots, wire_kbps
-from controller.core.paths import Path, chain, require_path
+from controller.core.paths import Fits, Path, chain, require_path, shortest_path
 from controller.core.records import adjacency_ids, slice_id_key
 
 
@@ -17,57 +17,85 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     active = sizes[corridor.active_profile]
     claimed = max(sizes.values()) if corridor.reservation is Reservation.PEAK else active
     container = container_for(claimed)
-    path = _route(draft, corridor, claimed)
-    slice_id = _slice_id(draft, corridor, path)
-    hops = tuple(_hop(draft, link, claimed, slice_id) for link in path.links)
-    routers = (corridor.a_end.node, corridor.z_end.node)
-    for router in routers:
-        for key in adjacency_ids(router, slice_id):
-            draft.assign(key)
-    part = Slice(slice_id, container, claimed, active, hops)
-    leg = draft.leg(corridor, vrf, routers, path, ((), ()), part, min(sizes.values()))
-    return leg, path.directions(draft.topology)
+    _require_clients(draft, corridor)
+
+    def leg_over(path: Path, slice_id: int) -> Leg:
+        hops = tuple(_hop(draft, link, claimed, slice_id) for link in path.links)
+        routers = (corridor.a_end.node, corridor.z_end.node)
+        for router in routers:
+            for key in adjacency_ids(router, slice_id):
+                draft.assign(key)
+        part = Slice(slice_id, container, claimed, active, hops)
+        return draft.leg(corridor, vrf, routers, path, ((), ()), part, min(sizes.values()))
+
+    kept = _kept_path(draft, corridor, claimed)
+    if kept is not None:
+        leg = leg_over(kept, _standing_id(draft))
+        late = 0 < corridor.max_latency_us < leg.latency_us
+        if not (late and _is_faster(draft, corridor, claimed, kept)):
+            return leg, kept.directions(draft.topology)
+    path = _new_path(draft, corridor, claimed)
+    return leg_over(path, _new_slice_id(draft, corridor)), path.directions(draft.topology)
 
 
 def _slots(corridor: Corridor, kbps: int) -> int:
     return fgts_for(wire_kbps(kbps, corridor.reference_packet_bytes, srv6.overhead_bytes(1)))
 
 
-def _route(draft: Draft, corridor: Corridor, slots: int) -> Path:
-    topology = draft.topology
-    source, target = (topology.otn_of(end.node) for end in (corridor.a_end, corridor.z_end))
+def _require_clients(draft: Draft, corridor: Corridor) -> None:
+    """Both routers answer and are wired to their OTN nodes: otherwise there is nothing to hang a slice on."""
+    for end in (corridor.a_end, corridor.z_end):
+        link = draft.topology.client_links[end.node]
+        if not draft.topology.usable(link):
+            raise Infeasible(
+                f"{end.node} is not reached through {link.name}", reason="NO_PATH", metadata={"links": link.name}
+            )
 
-    def usable(link: Link, _direction: int) -> bool:
-        return link.kind is LinkKind.FIBRE and topology.usable(link)
 
-    def fits(link: Link, direction: int) -> bool:
-        return usable(link, direction) and _server(draft, link, slots, _standing_id(draft)) is not None
+def _usable(draft: Draft) -> Fits:
+    return lambda link, _direction: link.kind is LinkKind.FIBRE and draft.topology.usable(link)
 
-    standing = draft.standing
-    if (
-        standing
-        and standing.slice
-        and (standing.a_end.node, standing.z_end.node)
-        == (
-            corridor.a_end.node,
-            corridor.z_end.node,
-        )
-    ):
-        path = chain(topology, source, standing.leg.links)
-        if all(fits(topology.links[name], 0) for name in path.links):
-            return path
-    return require_path(topology, source, target, usable, fits, f"{slots} fine-grain slots")
+
+def _fits_new(draft: Draft, slots: int) -> Fits:
+    """Room for a slice of its own beside all that stands, this corridor's old one included."""
+    usable = _usable(draft)
+    return lambda link, way: usable(link, way) and _server(draft, link, slots, slice_id=0) is not None
+
+
+def _otn_ends(draft: Draft, corridor: Corridor) -> tuple[str, str]:
+    return draft.topology.otn_of(corridor.a_end.node), draft.topology.otn_of(corridor.z_end.node)
+
+
+def _kept_path(draft: Draft, corridor: Corridor, slots: int) -> Path | None:
+    """The standing path where the slice has room to stay on it: a slot number means nothing in another server."""
+    standing, usable = draft.standing, _usable(draft)
+    if standing is None or standing.slice is None:
+        return None
+    if (standing.a_end.node, standing.z_end.node) != (corridor.a_end.node, corridor.z_end.node):
+        return None
+    stays = all(
+        usable(draft.topology.links[hop.link], 0) and _pick(draft, hop.link, hop.server, slots, standing.slice.id)
+        for hop in standing.slice.hops
+    )
+    return chain(draft.topology, draft.topology.otn_of(corridor.a_end.node), standing.leg.links) if stays else None
+
+
+def _is_faster(draft: Draft, corridor: Corridor, slots: int, kept: Path) -> bool:
+    other = shortest_path(draft.topology, *_otn_ends(draft, corridor), _fits_new(draft, slots))
+    return other is not None and other.delay_us < kept.delay_us
+
+
+def _new_path(draft: Draft, corridor: Corridor, slots: int) -> Path:
+    """Old and new slice both stand until CLEAN, so the new one fits only where there is room for both."""
+    what = f"{slots} fine-grain slots"
+    return require_path(draft.topology, *_otn_ends(draft, corridor), _usable(draft), _fits_new(draft, slots), what)
 
 
 def _standing_id(draft: Draft) -> int:
     return draft.standing.slice.id if draft.standing and draft.standing.slice else 0
 
 
-def _slice_id(draft: Draft, corridor: Corridor, path: Path) -> int:
-    """The standing slice's where the path is the same, else a new one: both stand until CLEAN."""
-    standing = draft.standing
-    if standing and standing.slice and standing.leg.links == path.links:
-        return standing.slice.id
+def _new_slice_id(draft: Draft, corridor: Corridor) -> int:
     value = draft.ids.lowest("slice", "", draft.now)
     draft.ids = draft.ids.bind(slice_id_key(corridor.name, value), value)
     return value
