@@ -112,11 +112,12 @@ class Topology:
 
     @cached_property
     def client_links(self) -> Mapping[str, Link]:
-        """The client link of each router and of each OTN node, by node name."""
+        """The planned client link of each router and of each OTN node, by node name; a stray cable changes nothing."""
         found: dict[str, Link] = {}
         for link in self.of_kind(LinkKind.CLIENT):
-            found[link.a_node] = link
-            found[link.z_node] = link
+            if link.status is not Status.UNPLANNED:
+                found[link.a_node] = link
+                found[link.z_node] = link
         return found
 
     def otn_of(self, router: str) -> str:
