@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from ipaddress import ip_network
 
 from controller.core import names
 from controller.core.admission import active, reverse_of, validate
@@ -116,10 +117,10 @@ def _require_distinct(snapshot: Snapshot, corridor: Corridor) -> None:
 
 
 def _selectors(corridor: Corridor) -> frozenset[tuple[str, str, str, int | None]]:
-    """(headend, source prefix, destination prefix, DSCP) of both directions."""
+    """(headend, source prefix, destination prefix, DSCP) of both directions, prefixes in canonical spelling."""
     ends = ((corridor.a_end, corridor.z_end), (corridor.z_end, corridor.a_end))
     return frozenset(
-        (source.node, a, z, source.dscp)
+        (source.node, str(ip_network(a)), str(ip_network(z)), source.dscp)
         for source, sink in ends
         for a in source.ipv4_prefixes + source.ipv6_prefixes
         for z in sink.ipv4_prefixes + sink.ipv6_prefixes
