@@ -12,13 +12,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from controller.core import names
@@ -26,7 +24,7 @@ from controller.topology_file import TopologyFile, load
 from topologies.builder import Builder, Programs, answers
 from topologies.lab_state import LabError, LabState, load_state
 from topologies.network import vsctl
-from topologies.processes import collect, end, environment, marked, spawn, undisturbed
+from topologies.processes import collect, end, environment, marked, spawn, terminated_as_exit, undisturbed
 
 __all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "up"]
 
@@ -70,7 +68,7 @@ def up(
     state = LabState((run_dir or default_run_dir(plan)).absolute(), plan.domain, target)
     state.create()
     lab = Lab(state)
-    with _terminated_as_exit(), ExitStack() as undo:
+    with terminated_as_exit(), ExitStack() as undo:
         undo.callback(lab.down)
         _build(Builder(plan, state, programs))
         undo.pop_all()
@@ -138,6 +136,11 @@ class Lab:
         """Where the OTN nodes look for their controller."""
         return self.run_dir / "openflow.sock"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a program that is to end with the lab."""
+        return environment(self._state.token)
+
     def status(self) -> LabStatus:
         processes = {name: (s.process.pid, s.process.alive()) for name, s in self._state.started.items()}
         return LabStatus(self.domain, self._state.target, self.run_dir, self._state.ready, processes)
@@ -165,7 +168,7 @@ class Lab:
         """Start a program in a node's namespace; it ends with the lab."""
         options.setdefault("text", True)
         command = ["mnexec", "-a", str(self.pid(node)), *map(str, argv)]
-        return subprocess.Popen(command, env=environment(self._state.token), **options)
+        return subprocess.Popen(command, env=self.environment, **options)
 
     def run(
         self, node: str, argv: Sequence[str], *, timeout: float = 30, check: bool = True, **options: Any
@@ -282,21 +285,3 @@ class Lab:
             if time.monotonic() > deadline:
                 raise LabError(f"{what} did not come back")
             time.sleep(POLL_S)
-
-
-@contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the stack as SIGINT does, where this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _exit(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
