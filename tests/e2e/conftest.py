@@ -1,0 +1,58 @@
+"""The metro lab and its controller, up once for the whole suite; each test brings its own corridors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from topologies.lab import Lab, up
+from topologies.system import Controller, running
+
+METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
+TARGET = os.environ.get("CORRIDOR_LAB_TARGET", "linux")
+TOOLS = ("mnexec", "ovs-vswitchd", "nft", "tcpdump", "tshark", "iperf3", "ethtool")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"missing: {', '.join(missing)}")
+    run_dir = tmp_path_factory.mktemp("lab")
+    with running(METRO, lambda: up(METRO, TARGET, run_dir)) as system:
+        yield system
+
+
+@pytest.fixture(scope="session")
+def lab(controller: Controller) -> Lab:
+    return controller.lab
+
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def corridor(controller: Controller) -> Iterator[Make]:
+    """Create corridors that are gone after the test."""
+    made: list[tuple[str, str]] = []
+
+    def create(corridor_id: str, body: dict[str, Any], tenant: str = "default") -> dict[str, Any]:
+        made.append((corridor_id, tenant))
+        return controller.create(corridor_id, body, tenant)
+
+    yield create
+    for corridor_id, tenant in made:
+        controller.delete(corridor_id, tenant)

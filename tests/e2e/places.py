@@ -1,0 +1,47 @@
+"""Corridors of the metro topology that the tests ask for, and the hosts at their ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topologies.system import end_point, profiles
+
+DOMAIN = "metro-beijing"
+ZGC, YZ, CP, FT = "h-zgc", "h-yz", "h-cp", "h-ft"
+ADDRESS = {
+    "h-zgc": ("10.1.0.2", "2001:db8:1::2"),
+    "h-cp": ("10.2.0.2", "2001:db8:2::2"),
+    "h-yz": ("10.5.0.2", "2001:db8:5::2"),
+    "h-ft": ("10.6.0.2", "2001:db8:6::2"),
+}
+ENDS = {
+    "h-zgc": ("zgc-r", "campus", "10.1.0.0/24", "2001:db8:1::/64"),
+    "h-cp": ("cp-r", "dc", "10.2.0.0/24", "2001:db8:2::/64"),
+    "h-yz": ("yz-r", "dc", "10.5.0.0/24", "2001:db8:5::/64"),
+    "h-ft": ("ft-r", "office", "10.6.0.0/24", "2001:db8:6::/64"),
+}
+
+
+def body(a: str, z: str, isolation: str = "HARD", active: str = "", **mbps: float) -> dict[str, Any]:
+    """A corridor between two hosts' ports, with these profiles."""
+    mbps = mbps or {"inference": 20, "training": 100}
+    return {
+        "aEnd": end_point(DOMAIN, *ENDS[a]),
+        "zEnd": end_point(DOMAIN, *ENDS[z]),
+        "isolation": isolation,
+        "reservation": "PEAK",
+        "profiles": profiles(**mbps),
+        "activeProfile": active or next(iter(mbps)),
+        "maxLatencyUs": 5000,
+    }
+
+
+def tenant_body(tenant: str) -> dict[str, Any]:
+    """The same addresses for every tenant, on its own ports of the same two routers."""
+    return {
+        "aEnd": end_point(DOMAIN, "zgc-r", tenant, "10.9.1.0/24", "2001:db8:91::/64"),
+        "zEnd": end_point(DOMAIN, "yz-r", tenant, "10.9.2.0/24", "2001:db8:92::/64"),
+        "isolation": "HARD",
+        "profiles": profiles(inference=20),
+        "activeProfile": "inference",
+    }

@@ -1,0 +1,93 @@
+"""Profiles switched under traffic, ten times up and down: nothing is lost; in the wrong order it would be."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+from conftest import Make
+from places import ADDRESS, YZ, ZGC, body
+
+from topologies.lab import Lab
+from topologies.system import Controller, wait_for
+from topologies.traffic import Flow, Load, ShaperCount, await_ping, shaper_counts
+
+SWITCHES = 10
+
+
+def switch(controller: Controller, corridor_id: str, profile: str) -> float:
+    """Seconds from the call until every device agrees."""
+    began = time.monotonic()
+    controller.patch(corridor_id, {"activeProfile": profile})
+    controller.settled(corridor_id)
+    return time.monotonic() - began
+
+
+def up_and_down(controller: Controller, corridor_id: str) -> None:
+    for _ in range(SWITCHES):
+        for profile in ("training", "inference"):
+            switch(controller, corridor_id, profile)
+            time.sleep(0.05)  # traffic between two switches
+
+
+def busiest(before: dict[str, ShaperCount], after: dict[str, ShaperCount]) -> ShaperCount:
+    """What the corridor's class sent: the only class with data traffic in the tests here."""
+    grown = {key: after[key].packets - before[key].packets for key in before if key in after}
+    leaf = max((key for key in grown if key not in ("1:1", "1:ffff")), key=lambda key: grown[key])
+    a, b = before[leaf], after[leaf]
+    return ShaperCount(b.packets - a.packets, b.drops - a.drops, b.backlog_packets, b.bytes - a.bytes)
+
+
+@pytest.fixture
+def made(lab: Lab, corridor: Make) -> dict[str, Any]:
+    made = corridor("switched", body(ZGC, YZ, inference=20, training=60))
+    await_ping(lab, ZGC, ADDRESS[YZ][1])
+    return made
+
+
+def test_a_flow_that_fits_both_loses_nothing(lab: Lab, controller: Controller, made: dict[str, Any]) -> None:
+    flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(15_000, seconds=8))
+    up_and_down(controller, "switched")
+    got = flow.result()
+    assert got["sent"] > 8_000
+    assert (got["lost"], got["reordered"], got["duplicated"]) == (0, 0, 0)
+
+
+def test_a_backlogged_flow_loses_nothing_behind_the_shaper(
+    lab: Lab, controller: Controller, made: dict[str, Any]
+) -> None:
+    before = shaper_counts(lab, "zgc-r")
+    flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(75_000, seconds=8))
+    up_and_down(controller, "switched")
+    got = flow.result()
+    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    sent = busiest(before, shaper_counts(lab, "zgc-r"))
+    assert got["lost"] > 0  # it was backlogged indeed
+    assert sent.packets == got["received"]
+    assert got["reordered"] == 0
+
+
+def test_the_wrong_order_loses_packets(lab: Lab, controller: Controller, made: dict[str, Any]) -> None:
+    """Shrink the optical layer while the shaper still sends at the larger size: the counts come apart."""
+    switch(controller, "switched", "training")
+    slice_id = made["legs"][0]["slices"][0]["id"]
+    meters = re.findall(r"meter=(\d+) ([^\n]*)\nbands=\n([^\n]*)", lab.ofctl("zgc-o", "dump-meters"))
+    own = lab.ofctl("zgc-o", "dump-flows")
+    pattern = rf"dl_dst=02:{slice_id.to_bytes(4, 'big').hex(':')}:00[^\n]*meter:(\d+)"
+    found = re.search(pattern, own)
+    assert found, own
+    assert any(meter == found[1] for meter, _, _ in meters)
+    before = shaper_counts(lab, "zgc-r")
+    flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(75_000, seconds=2))
+    lab.ofctl("zgc-o", "mod-meter", f"meter={found[1]},kbps,burst,stats,bands=type=drop,rate=30027,burst_size=7506")
+    got = flow.result()
+    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    sent = busiest(before, shaper_counts(lab, "zgc-r"))
+    assert sent.packets > got["received"] * 1.1
+
+
+def test_switching_is_quick(lab: Lab, controller: Controller, made: dict[str, Any]) -> None:
+    """Not a benchmark: only that no step waits for a timer of seconds."""
+    assert min(switch(controller, "switched", p) for p in ("training", "inference", "training")) < 2.0

@@ -1,0 +1,64 @@
+"""What the fibre carries, decoded by tshark: outer header, carriers, channel address."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address
+from typing import Any
+
+from conftest import Make
+from places import ADDRESS, CP, FT, YZ, ZGC, body
+
+from topologies.lab import Lab
+from topologies.traffic import await_ping, ping
+
+NEXT_HEADER_IPV6, NEXT_HEADER_IPV4 = "41", "4"
+
+
+def outer(lab: Lab, source: str, address: str, router: str) -> set[tuple[str, ...]]:
+    """(destination MAC, outer source, outer destination, next header, inner destination) of what leaves a router."""
+    with lab.capture(router, "eth1", "ip6") as capture:
+        assert ping(lab, source, address) == 3
+    rows = capture.fields("eth.dst", "eth.src", "ipv6.src", "ipv6.dst", "ipv6.nxt", "ip.dst")
+    found = set()
+    for mac, source_mac, sources, destinations, nexts, inner4 in rows:
+        if source_mac.startswith("06:00") and inner4 + destinations:
+            inner = inner4 or destinations.split(",")[-1]
+            if inner == address:
+                found.add((mac, sources.split(",")[0], destinations.split(",")[0], nexts.split(",")[0], inner))
+    return {row for row in found if row[0].startswith("02:")}
+
+
+def carrier(leg: dict[str, Any], name: str) -> str:
+    return str(IPv6Address(leg[name]["carriers"][0]))
+
+
+def test_hard_corridor_rides_its_channel(lab: Lab, corridor: Make) -> None:
+    made = corridor("wire", body(ZGC, YZ, only=20))
+    leg = made["legs"][0]
+    mac = "02:" + leg["slices"][0]["id"].to_bytes(4, "big").hex(":") + ":00"
+    for family, name, next_header in ((1, "forward", NEXT_HEADER_IPV6), (0, "forwardIpv4", NEXT_HEADER_IPV4)):
+        address = ADDRESS[YZ][family]
+        await_ping(lab, ZGC, address)
+        expected = (mac, "fcbb:bb00:1::1", carrier(leg, name), next_header, address)
+        assert outer(lab, ZGC, address, "zgc-r") == {expected}
+
+
+def test_soft_corridor_takes_its_adjacencies(lab: Lab, corridor: Make) -> None:
+    """cp to ft: over one or more routers; on the wire exactly the carrier that the API shows, and no SRH."""
+    made = corridor("hops", body(CP, FT, "SOFT", only=20))
+    leg = made["legs"][0]
+    await_ping(lab, CP, ADDRESS[FT][1])
+    rows = outer(lab, CP, ADDRESS[FT][1], "cp-r")
+    assert {row[1:] for row in rows} == {("fcbb:bb00:2::1", carrier(leg, "forward"), NEXT_HEADER_IPV6, ADDRESS[FT][1])}
+    assert len(leg["nodes"]) > 2
+
+
+def test_latency_is_what_was_promised(lab: Lab, corridor: Make) -> None:
+    """The round trip holds at least the fibre both ways, and an idle one is far below twice the bound."""
+    made = corridor("delay", body(ZGC, YZ, only=20))
+    leg = made["legs"][0]
+    await_ping(lab, ZGC, ADDRESS[YZ][1])
+    output = lab.run(ZGC, ["ping", "-n", "-c", "20", "-i", "0.02", ADDRESS[YZ][1]]).stdout
+    least_ms = float(output.rsplit("=", 1)[1].split("/")[0])
+    fibre_us = next(term["valueUs"] for term in leg["latency"] if term["name"] == "fibre")
+    assert 2 * fibre_us <= least_ms * 1000 <= 2 * made["maxLatencyUs"]
