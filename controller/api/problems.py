@@ -46,6 +46,20 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
+RESPONSES: dict[int | str, dict[str, Any]] = {"4XX": {"model": Problem}, "5XX": {"model": Problem}}
+"""What every operation may answer with instead, for the OpenAPI document."""
+
+
+def problem_media(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document with problems under their own media type, which FastAPI cannot state."""
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in operation["responses"].keys() & RESPONSES.keys():
+                (schema,) = operation["responses"][status]["content"].values()
+                operation["responses"][status]["content"] = {MEDIA_TYPE: schema}
+    return document
+
+
 def _respond(document: dict[str, Any], headers: Any = None) -> JSONResponse:
     return JSONResponse(document, document["status"], headers=headers, media_type=MEDIA_TYPE)
 

@@ -112,5 +112,7 @@ def problem_document(
 
 
 def json_path(path: str) -> str:
-    """`a_end.ipv4_prefixes[0]` as proto JSON spells it: `aEnd.ipv4Prefixes[0]`."""
+    """`a_end.ipv4_prefixes[0]` as proto JSON spells it: `aEnd.ipv4Prefixes[0]`; a resource name as it is."""
+    if "/" in path:
+        return path
     return re.sub(r"_([a-z0-9])", lambda match: match.group(1).upper(), path)

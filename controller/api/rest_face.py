@@ -17,7 +17,7 @@ from controller.api.codec import encode
 from controller.api.contract import message_json, value_json, writable, writable_mask
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2
 from controller.api.grpc_face import following
-from controller.api.problems import Problem, handle_problems
+from controller.api.problems import RESPONSES, handle_problems, problem_media
 from controller.api.use_cases import CorridorService
 from controller.core.errors import Invalid
 from controller.core.model import Corridor, TopologyView
@@ -173,13 +173,20 @@ def _topologies(service: CorridorService) -> APIRouter:
 
 def rest_app(service: CorridorService) -> FastAPI:
     """The ASGI application over a service."""
-    app = FastAPI(
+    app = _Application(
         title="Computing-power corridors",
         version="v1",
         separate_input_output_schemas=False,
-        responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
+        responses=RESPONSES,
     )
     app.include_router(_corridors(service))
     app.include_router(_topologies(service))
     handle_problems(app)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI, which has no other place to state the media type of problems."""
+
+    def openapi(self) -> dict[str, Any]:
+        return problem_media(super().openapi())

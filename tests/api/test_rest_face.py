@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from controller.api.codec import decode
 from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
+from controller.core.errors import Infeasible, Violation
 from controller.core.model import Corridor, Isolation, Reservation, TopologyView
 from tests.api.fake_service import DOMAIN, TOPOLOGY, FakeService
 
@@ -275,6 +277,32 @@ async def test_openapi_is_the_model(rest: httpx.AsyncClient) -> None:
     assert (await rest.get("/docs")).status_code == 200
 
 
+async def test_openapi_states_problems(rest: httpx.AsyncClient) -> None:
+    document = (await rest.get("/openapi.json")).json()
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status in ("4XX", "5XX"):
+                (media,) = operation["responses"][status]["content"]
+                assert media == "application/problem+json"
+                assert "422" not in operation["responses"]
+
+
+async def test_a_resource_in_a_violation_keeps_its_name(rest: httpx.AsyncClient, service: FakeService) -> None:
+    link = f"{DOMAIN}/links/F_a_b"
+    service.get_corridor = raising(  # type: ignore[method-assign]
+        Infeasible(f"{link}: 3 slots free", violations=(Violation(link, "3 slots free"),))
+    )
+    problem = assert_problem(await rest.get(C1), 422, "INFEASIBLE", link)
+    assert problem["detail"] == f"{link}: 3 slots free"
+
+
+def raising(error: Exception) -> Any:
+    async def raise_it(*_: Any, **__: Any) -> None:
+        raise error
+
+    return raise_it
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -301,3 +329,20 @@ async def test_no_body_is_a_defect(rest: httpx.AsyncClient, service: FakeService
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["status"] == answer.status_code
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=8), st.text(max_size=8), st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3))
+async def test_no_address_is_a_defect(rest: httpx.AsyncClient, tenant: str, name: str, query: dict[str, str]) -> None:
+    segments = quote(tenant, safe=""), quote(name, safe="")
+    asked = "".join(
+        f"&{key}={quote(value)}" for key, value in zip(("pageSize", "pageToken"), query.values(), strict=False)
+    )
+    for address in (
+        "/v1/tenants/{}/corridors/{}".format(*segments),
+        f"/v1/tenants/{segments[0]}/corridors?{asked}",
+        f"/v1/domains/{segments[0]}/topology",
+        f"/{quote(name)}",
+    ):
+        assert (await rest.get(address)).status_code < 500
+        assert (await rest.delete(address)).status_code < 500
