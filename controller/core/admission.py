@@ -18,6 +18,14 @@ MIN_MTU_BYTES = 1280
 MAX_MTU_BYTES = 9000
 INFRASTRUCTURE = IPv6Network("fdc0:de::/32")
 """Synthetic neighbour addresses of the routers' adjacencies."""
+NOT_UNICAST = tuple(
+    ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"),  # 169.254: neighbours on targets, as above
+        *("::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8"),
+    )
+)
+"""What no customer has behind a port: this host, loopback, link-local, multicast, reserved (RFC 6890)."""
 
 
 def validate(corridor: Corridor, topology: Topology) -> None:
@@ -70,7 +78,7 @@ def _prefixes(
             continue
         if not isinstance(network, family):
             yield Violation(f"{field}[{index}]", f"{text} is of the other address family")
-        elif network.is_multicast or network.prefixlen == 0:
+        elif any(_share(network, special) for special in NOT_UNICAST):
             yield Violation(f"{field}[{index}]", f"{text} is not a customer's unicast prefix")
         elif isinstance(network, IPv6Network) and any(network.overlaps(taken) for taken in reserved):
             yield Violation(f"{field}[{index}]", f"{text} overlaps the infrastructure of the SR domain (RFC 8754 5.1)")
@@ -92,9 +100,13 @@ def _families(corridor: Corridor) -> Iterator[Violation]:
 
 def _overlap(first: str, second: str) -> bool:
     try:
-        a, b = ip_network(first), ip_network(second)
+        return _share(ip_network(first), ip_network(second))
     except ValueError:
         return False
+
+
+def _share(a: IPv4Network | IPv6Network, b: IPv4Network | IPv6Network) -> bool:
+    """True where two prefixes of one family have an address in common."""
     if isinstance(a, IPv4Network) and isinstance(b, IPv4Network):
         return a.overlaps(b)
     return isinstance(a, IPv6Network) and isinstance(b, IPv6Network) and a.overlaps(b)
@@ -128,6 +140,8 @@ def _numbers(corridor: Corridor) -> Iterator[Violation]:
         yield Violation("mtu_bytes", f"{corridor.mtu_bytes} is not in {MIN_MTU_BYTES}..{MAX_MTU_BYTES}")
     if not 64 <= corridor.reference_packet_bytes <= corridor.mtu_bytes:
         yield Violation("reference_packet_bytes", f"{corridor.reference_packet_bytes} is not in 64..mtu_bytes")
+    if corridor.max_latency_us < 0:
+        yield Violation("max_latency_us", f"{corridor.max_latency_us} is negative; 0 is no bound")
     if not 0 <= corridor.priority <= 7:
         yield Violation("priority", f"{corridor.priority} is not in 0..7")
 
