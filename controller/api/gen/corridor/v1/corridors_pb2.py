@@ -30,7 +30,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63orridor/v1/corridors.proto\x12\x0b\x63orridor.v1\x1a\x1a\x63orridor/v1/corridor.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\"\xc3\x01\n\x15\x43reateCorridorRequest\x12\x35\n\x06parent\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\x12\x1c\x63orridor-controller/Corridor\x12\x19\n\x0b\x63orridor_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x08\x63orridor\x18\x03 \x01(\x0b\x32\x15.corridor.v1.CorridorB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"I\n\x12GetCorridorRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\"t\n\x14ListCorridorsRequest\x12\x35\n\x06parent\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\x12\x1c\x63orridor-controller/Corridor\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x15ListCorridorsResponse\x12(\n\tcorridors\x18\x01 \x03(\x0b\x32\x15.corridor.v1.Corridor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"w\n\x15UpdateCorridorRequest\x12-\n\x08\x63orridor\x18\x01 \x01(\x0b\x32\x15.corridor.v1.CorridorB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"p\n\x14SwitchProfileRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\x12\x15\n\x07profile\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"Z\n\x15\x44\x65leteCorridorRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"Z\n\x15WatchCorridorsRequest\x12\x10\n\x06parent\x18\x01 \x01(\tH\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\rB\x07\n\x05scope2\xea\x07\n\tCorridors\x12\x9d\x01\n\x0e\x43reateCorridor\x12\".corridor.v1.CreateCorridorRequest\x1a\x15.corridor.v1.Corridor\"P\xda\x41\x1bparent,corridor,corridor_id\x82\xd3\xe4\x93\x02,\" /v1/{parent=tenants/*}/corridors:\x08\x63orridor\x12v\n\x0bGetCorridor\x12\x1f.corridor.v1.GetCorridorRequest\x1a\x15.corridor.v1.Corridor\"/\xda\x41\x04name\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=tenants/*/corridors/*}\x12\x89\x01\n\rListCorridors\x12!.corridor.v1.ListCorridorsRequest\x1a\".corridor.v1.ListCorridorsResponse\"1\xda\x41\x06parent\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=tenants/*}/corridors\x12\x9f\x01\n\x0eUpdateCorridor\x12\".corridor.v1.UpdateCorridorRequest\x1a\x15.corridor.v1.Corridor\"R\xda\x41\x14\x63orridor,update_mask\x82\xd3\xe4\x93\x02\x35\x32)/v1/{corridor.name=tenants/*/corridors/*}:\x08\x63orridor\x12\x93\x01\n\rSwitchProfile\x12!.corridor.v1.SwitchProfileRequest\x1a\x15.corridor.v1.Corridor\"H\xda\x41\x0cname,profile\x82\xd3\xe4\x93\x02\x33\"./v1/{name=tenants/*/corridors/*}:switchProfile:\x01*\x12|\n\x0e\x44\x65leteCorridor\x12\".corridor.v1.DeleteCorridorRequest\x1a\x15.corridor.v1.Corridor\"/\xda\x41\x04name\x82\xd3\xe4\x93\x02\"* /v1/{name=tenants/*/corridors/*}\x12\x82\x01\n\x0eWatchCorridors\x12\".corridor.v1.WatchCorridorsRequest\x1a\x1a.corridor.v1.CorridorEvent\".\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=tenants/*}/corridors:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63orridor/v1/corridors.proto\x12\x0b\x63orridor.v1\x1a\x1a\x63orridor/v1/corridor.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\"\xc0\x01\n\x15\x43reateCorridorRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\x12\x1c\x63orridor-controller/Corridor\x12\x18\n\x0b\x63orridor_id\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12,\n\x08\x63orridor\x18\x03 \x01(\x0b\x32\x15.corridor.v1.CorridorB\x03\xe0\x41\x02\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"H\n\x12GetCorridorRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\"s\n\x14ListCorridorsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\x12\x1c\x63orridor-controller/Corridor\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"Z\n\x15ListCorridorsResponse\x12(\n\tcorridors\x18\x01 \x03(\x0b\x32\x15.corridor.v1.Corridor\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"v\n\x15UpdateCorridorRequest\x12,\n\x08\x63orridor\x18\x01 \x01(\x0b\x32\x15.corridor.v1.CorridorB\x03\xe0\x41\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"n\n\x14SwitchProfileRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\x12\x14\n\x07profile\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\"Y\n\x15\x44\x65leteCorridorRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Corridor\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"Z\n\x15WatchCorridorsRequest\x12\x10\n\x06parent\x18\x01 \x01(\tH\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x12\x16\n\x0e\x61\x66ter_sequence\x18\x03 \x01(\rB\x07\n\x05scope2\xea\x07\n\tCorridors\x12\x9d\x01\n\x0e\x43reateCorridor\x12\".corridor.v1.CreateCorridorRequest\x1a\x15.corridor.v1.Corridor\"P\xda\x41\x1bparent,corridor,corridor_id\x82\xd3\xe4\x93\x02,\" /v1/{parent=tenants/*}/corridors:\x08\x63orridor\x12v\n\x0bGetCorridor\x12\x1f.corridor.v1.GetCorridorRequest\x1a\x15.corridor.v1.Corridor\"/\xda\x41\x04name\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=tenants/*/corridors/*}\x12\x89\x01\n\rListCorridors\x12!.corridor.v1.ListCorridorsRequest\x1a\".corridor.v1.ListCorridorsResponse\"1\xda\x41\x06parent\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=tenants/*}/corridors\x12\x9f\x01\n\x0eUpdateCorridor\x12\".corridor.v1.UpdateCorridorRequest\x1a\x15.corridor.v1.Corridor\"R\xda\x41\x14\x63orridor,update_mask\x82\xd3\xe4\x93\x02\x35\x32)/v1/{corridor.name=tenants/*/corridors/*}:\x08\x63orridor\x12\x93\x01\n\rSwitchProfile\x12!.corridor.v1.SwitchProfileRequest\x1a\x15.corridor.v1.Corridor\"H\xda\x41\x0cname,profile\x82\xd3\xe4\x93\x02\x33\"./v1/{name=tenants/*/corridors/*}:switchProfile:\x01*\x12|\n\x0e\x44\x65leteCorridor\x12\".corridor.v1.DeleteCorridorRequest\x1a\x15.corridor.v1.Corridor\"/\xda\x41\x04name\x82\xd3\xe4\x93\x02\"* /v1/{name=tenants/*/corridors/*}\x12\x82\x01\n\x0eWatchCorridors\x12\".corridor.v1.WatchCorridorsRequest\x1a\x1a.corridor.v1.CorridorEvent\".\x82\xd3\xe4\x93\x02(\x12&/v1/{parent=tenants/*}/corridors:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'corridor.v1.corridors_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATECORRIDORREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_CREATECORRIDORREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\036\022\034corridor-controller/Corridor'
+  _globals['_CREATECORRIDORREQUEST'].fields_by_name['parent']._serialized_options = b'\340A\002\372A\036\022\034corridor-controller/Corridor'
   _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor_id']._loaded_options = None
-  _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor_id']._serialized_options = b'\340A\002'
   _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor']._loaded_options = None
-  _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECORRIDORREQUEST'].fields_by_name['corridor']._serialized_options = b'\340A\002'
   _globals['_GETCORRIDORREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_GETCORRIDORREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034corridor-controller/Corridor'
+  _globals['_GETCORRIDORREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Corridor'
   _globals['_LISTCORRIDORSREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_LISTCORRIDORSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\036\022\034corridor-controller/Corridor'
+  _globals['_LISTCORRIDORSREQUEST'].fields_by_name['parent']._serialized_options = b'\340A\002\372A\036\022\034corridor-controller/Corridor'
   _globals['_UPDATECORRIDORREQUEST'].fields_by_name['corridor']._loaded_options = None
-  _globals['_UPDATECORRIDORREQUEST'].fields_by_name['corridor']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECORRIDORREQUEST'].fields_by_name['corridor']._serialized_options = b'\340A\002'
   _globals['_SWITCHPROFILEREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_SWITCHPROFILEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034corridor-controller/Corridor'
+  _globals['_SWITCHPROFILEREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Corridor'
   _globals['_SWITCHPROFILEREQUEST'].fields_by_name['profile']._loaded_options = None
-  _globals['_SWITCHPROFILEREQUEST'].fields_by_name['profile']._serialized_options = b'\342A\001\002'
+  _globals['_SWITCHPROFILEREQUEST'].fields_by_name['profile']._serialized_options = b'\340A\002'
   _globals['_DELETECORRIDORREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_DELETECORRIDORREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034corridor-controller/Corridor'
+  _globals['_DELETECORRIDORREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Corridor'
   _globals['_CORRIDORS'].methods_by_name['CreateCorridor']._loaded_options = None
   _globals['_CORRIDORS'].methods_by_name['CreateCorridor']._serialized_options = b'\332A\033parent,corridor,corridor_id\202\323\344\223\002,\" /v1/{parent=tenants/*}/corridors:\010corridor'
   _globals['_CORRIDORS'].methods_by_name['GetCorridor']._loaded_options = None
@@ -70,21 +70,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CORRIDORS'].methods_by_name['WatchCorridors']._loaded_options = None
   _globals['_CORRIDORS'].methods_by_name['WatchCorridors']._serialized_options = b'\202\323\344\223\002(\022&/v1/{parent=tenants/*}/corridors:watch'
   _globals['_CREATECORRIDORREQUEST']._serialized_start=222
-  _globals['_CREATECORRIDORREQUEST']._serialized_end=417
-  _globals['_GETCORRIDORREQUEST']._serialized_start=419
-  _globals['_GETCORRIDORREQUEST']._serialized_end=492
-  _globals['_LISTCORRIDORSREQUEST']._serialized_start=494
-  _globals['_LISTCORRIDORSREQUEST']._serialized_end=610
-  _globals['_LISTCORRIDORSRESPONSE']._serialized_start=612
-  _globals['_LISTCORRIDORSRESPONSE']._serialized_end=702
-  _globals['_UPDATECORRIDORREQUEST']._serialized_start=704
-  _globals['_UPDATECORRIDORREQUEST']._serialized_end=823
-  _globals['_SWITCHPROFILEREQUEST']._serialized_start=825
-  _globals['_SWITCHPROFILEREQUEST']._serialized_end=937
-  _globals['_DELETECORRIDORREQUEST']._serialized_start=939
-  _globals['_DELETECORRIDORREQUEST']._serialized_end=1029
-  _globals['_WATCHCORRIDORSREQUEST']._serialized_start=1031
-  _globals['_WATCHCORRIDORSREQUEST']._serialized_end=1121
-  _globals['_CORRIDORS']._serialized_start=1124
-  _globals['_CORRIDORS']._serialized_end=2126
+  _globals['_CREATECORRIDORREQUEST']._serialized_end=414
+  _globals['_GETCORRIDORREQUEST']._serialized_start=416
+  _globals['_GETCORRIDORREQUEST']._serialized_end=488
+  _globals['_LISTCORRIDORSREQUEST']._serialized_start=490
+  _globals['_LISTCORRIDORSREQUEST']._serialized_end=605
+  _globals['_LISTCORRIDORSRESPONSE']._serialized_start=607
+  _globals['_LISTCORRIDORSRESPONSE']._serialized_end=697
+  _globals['_UPDATECORRIDORREQUEST']._serialized_start=699
+  _globals['_UPDATECORRIDORREQUEST']._serialized_end=817
+  _globals['_SWITCHPROFILEREQUEST']._serialized_start=819
+  _globals['_SWITCHPROFILEREQUEST']._serialized_end=929
+  _globals['_DELETECORRIDORREQUEST']._serialized_start=931
+  _globals['_DELETECORRIDORREQUEST']._serialized_end=1020
+  _globals['_WATCHCORRIDORSREQUEST']._serialized_start=1022
+  _globals['_WATCHCORRIDORSREQUEST']._serialized_end=1112
+  _globals['_CORRIDORS']._serialized_start=1115
+  _globals['_CORRIDORS']._serialized_end=2117
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63orridor/v1/topologies.proto\x12\x0b\x63orridor.v1\x1a\x1a\x63orridor/v1/topology.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"I\n\x12GetTopologyRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology2\x81\x01\n\nTopologies\x12s\n\x0bGetTopology\x12\x1f.corridor.v1.GetTopologyRequest\x1a\x15.corridor.v1.Topology\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=domains/*/topology}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63orridor/v1/topologies.proto\x12\x0b\x63orridor.v1\x1a\x1a\x63orridor/v1/topology.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"H\n\x12GetTopologyRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology2\x81\x01\n\nTopologies\x12s\n\x0bGetTopology\x12\x1f.corridor.v1.GetTopologyRequest\x1a\x15.corridor.v1.Topology\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=domains/*/topology}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,11 +37,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'corridor.v1.topologies_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETTOPOLOGYREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_GETTOPOLOGYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034corridor-controller/Topology'
+  _globals['_GETTOPOLOGYREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Topology'
   _globals['_TOPOLOGIES'].methods_by_name['GetTopology']._loaded_options = None
   _globals['_TOPOLOGIES'].methods_by_name['GetTopology']._serialized_options = b'\332A\004name\202\323\344\223\002\037\022\035/v1/{name=domains/*/topology}'
   _globals['_GETTOPOLOGYREQUEST']._serialized_start=188
-  _globals['_GETTOPOLOGYREQUEST']._serialized_end=261
-  _globals['_TOPOLOGIES']._serialized_start=264
-  _globals['_TOPOLOGIES']._serialized_end=393
+  _globals['_GETTOPOLOGYREQUEST']._serialized_end=260
+  _globals['_TOPOLOGIES']._serialized_start=263
+  _globals['_TOPOLOGIES']._serialized_end=392
 # @@protoc_insertion_point(module_scope)
