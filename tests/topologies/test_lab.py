@@ -207,6 +207,7 @@ def test_down_leaves_nothing_and_can_be_repeated() -> None:
     namespaces = {os.readlink(f"/proc/{lab.pid(name)}/ns/net") for name in ("zgc-r", "zgc-o", "h-zgc")}
     assert namespaces <= namespaces_in_use()
     client = lab.popen("h-zgc", ["sleep", "1000"])
+    wait_for(lambda: Path(f"/proc/{client.pid}/comm").read_text() == "sleep\n")
     lab.down()
     assert client.wait(5) == -signal.SIGTERM
     assert_nothing_left(run_dir, token)
