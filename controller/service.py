@@ -17,6 +17,7 @@ from controller.core.records import Record
 from controller.progress import Progress
 from controller.state import NetworkState
 
+ALL_TENANTS = "tenants/-"
 DEFAULT_PAGE = 50
 MAX_PAGE = 1000
 OUTPUT_ONLY = {
@@ -90,6 +91,8 @@ class Service:
         self, parent: str, page_size: int = 0, page_token: str = ""
     ) -> tuple[tuple[Corridor, ...], str]:
         """A page in order of name, and the token of the next (AIP-158); `tenants/-` lists all tenants."""
+        if parent != ALL_TENANTS:
+            names.tenant_of(parent)
         if page_size < 0:
             raise Invalid.field("page_size", "a page has no negative size")
         size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
@@ -220,7 +223,7 @@ def _require_fresh(record: Record, etag: str) -> None:
 
 
 def _within(parent: str, name: str) -> bool:
-    return parent in ("tenants/-", name) or name.startswith(f"{parent}/corridors/")
+    return parent in (ALL_TENANTS, name) or name.startswith(f"{parent}/corridors/")
 
 
 def _after(page_token: str) -> str:
