@@ -107,7 +107,8 @@ class OpenFlowController:
         self._apps = AppManager()
         self._server: socket.socket | None = None
         self._acceptor: asyncio.Task[None] | None = None
-        self._streams: dict[NativeDatapath, Thread] = {}
+        self._streams: set[NativeDatapath] = set()
+        self._threads: list[Thread] = []
 
     @property
     def nodes(self) -> Mapping[str, OtnNode]:
@@ -136,9 +137,8 @@ class OpenFlowController:
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
         for datapath in self._streams:
             datapath.hang_up()
-        for thread in tuple(self._streams.values()):
+        for thread in self._threads:
             await asyncio.to_thread(thread.join, GOODBYE_S)
-        self._streams.clear()
         self._apps.close()
 
     async def _accept(self, server: socket.socket) -> None:
@@ -146,12 +146,20 @@ class OpenFlowController:
         while True:
             sock, address = await loop.sock_accept(server)
             datapath = NativeDatapath(sock, address)
-            self._streams[datapath] = spawn(datapath.serve)
+            self._streams.add(datapath)
+            self._threads = [*filter(Thread.is_alive, self._threads), spawn(datapath.serve)]
+            loop.call_later(self._timing.deadline_s, self._expect_handshake, datapath)
+
+    def _expect_handshake(self, datapath: NativeDatapath) -> None:
+        """Whoever calls and does not introduce itself holds two threads and a socket."""
+        if datapath in self._streams and datapath.state != MAIN_DISPATCHER:
+            log.warning("no OpenFlow handshake within %s s: hanging up", self._timing.deadline_s)
+            datapath.hang_up()
 
     def _state_changed(self, datapath: NativeDatapath, up: bool) -> None:
         node = self._nodes.get(datapath.id)
         if not up:
-            self._streams.pop(datapath, None)
+            self._streams.discard(datapath)
             if node is not None:
                 node.detach(datapath)
         elif node is None:

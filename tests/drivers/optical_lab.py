@@ -1,242 +1,142 @@
-"""Private Open vSwitches in network namespaces of their own, raw frames, and a listener that remembers."""
+"""Two OTN nodes with real switches and line cards, and a controller for them."""
 
 import asyncio
-import ctypes
-import os
-import select
-import shutil
-import socket
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import pytest
+import grpc
+from device_contract import Recorder, until
+from private_switch import PrivateSwitch, join
 
-PATIENCE_S = 15.0
-RECEIVE_BUFFER = 4_194_304
-SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
-CLONE_NEWNET = 0x40000000
-PACKET_OUTGOING = 4
-NEEDED = ("ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl", "ovs-ofctl", "ip", "ethtool")
+from controller.core.addresses import channel_address
+from controller.core.entries import CrossConnect, Entry, SliceMeter
+from controller.core.errors import DeviceUnreachable
+from controller.drivers.openflow import OpenFlowController
+from controller.drivers.openflow_stream import Timing
+from controller.drivers.otn_node import OtnNode
+from controller.linecard.__main__ import start_server
 
-
-def missing() -> str:
-    """Why the real switch cannot be had here; empty when it can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    absent = [program for program in NEEDED if shutil.which(program, path=path) is None]
-    return f"needs {', '.join(absent)}" if absent else ""
-
-
-real_switch = [pytest.mark.root, pytest.mark.skipif(bool(missing()), reason=missing() or "all there")]
+A, Z = "zgc-o", "yz-o"
+DATAPATHS = {A: 0x101, Z: 0x102}
+SLOT_KBPS = 10_009.306
+epochs = itertools.count(10)
 
 
-def run(*command: str, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
-    return done.stdout
+@contextmanager
+def two_switches(directory: Path) -> Iterator[dict[str, PrivateSwitch]]:
+    """Client port 1 on both, fibre port 2 between them, client port 3 on A."""
+    started: dict[str, PrivateSwitch] = {}
+    try:
+        for name, datapath_id in DATAPATHS.items():
+            (directory / name).mkdir()
+            started[name] = PrivateSwitch(f"oc-{name}", directory / name, datapath_id)
+            started[name].start()
+            started[name].client_port(1)
+        join(started[A], started[Z], 2)
+        started[A].client_port(3)
+        yield started
+    finally:
+        for switch in started.values():
+            switch.stop()
 
 
-async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        await asyncio.sleep(0.005)
+class Optical:
+    """The line cards and controllers of one test."""
 
+    def __init__(self, directory: Path, switches: Mapping[str, PrivateSwitch]) -> None:
+        self.directory = directory
+        self.switches = switches
+        self.heard = Recorder()
+        self.controllers: list[OpenFlowController] = []
+        self.line_cards: dict[str, grpc.aio.Server] = {}
 
-@dataclass
-class Recorder:
-    """A DeviceListener that keeps what it heard, in order."""
+    def line_card_address(self, name: str) -> str:
+        return f"unix:{self.directory}/{name}.sock"
 
-    events: list[tuple[object, ...]] = field(default_factory=list)
+    async def start_line_card(self, name: str) -> None:
+        self.line_cards[name] = await start_server(name, self.line_card_address(name), {})
 
-    def device_connected(self, device: str) -> None:
-        self.events.append(("connected", device))
+    async def line_card_returns(self, name: str) -> None:
+        """Started, and found by the driver, which looks for it once a second."""
+        await self.start_line_card(name)
+        node = self.controllers[-1].nodes[name]
+        async with asyncio.timeout(10.0):
+            while not await line_card_answers(node):  # noqa: ASYNC110  polled over gRPC
+                await asyncio.sleep(0.02)
 
-    def device_disconnected(self, device: str) -> None:
-        self.events.append(("disconnected", device))
+    async def controller(self, epoch: int | None = None) -> OpenFlowController:
+        """A started controller that the switches call; one after the other."""
+        plan = {DATAPATHS[name]: (name, self.line_card_address(name)) for name in self.switches}
+        timing = Timing(deadline_s=3.0, echo_interval_s=0.3)
+        listen = f"unix:{self.directory}/openflow.sock"
+        controller = OpenFlowController(listen, self.heard, plan, epoch or next(epochs), timing)
+        await controller.start()
+        self.controllers.append(controller)
+        self.call_controller()
+        return controller
 
-    def port_changed(self, device: str, port: int, up: bool) -> None:
-        self.events.append(("port", device, port, up))
+    def call_controller(self) -> None:
+        for switch in self.switches.values():
+            switch.controlled_by(self.directory / "openflow.sock")
 
-    def frame_received(self, device: str, port: int, frame: bytes) -> None:
-        self.events.append(("frame", device, port, frame))
+    async def nodes(self) -> tuple[OtnNode, OtnNode]:
+        controller = await self.controller()
+        for name in self.switches:
+            await self.hears("connected", name)
+        return controller.nodes[A], controller.nodes[Z]
 
-    async def hears(self, *event: object) -> None:
-        await until(lambda: event in self.events, str(event))
+    async def hears(self, event: str, name: str) -> None:
+        await until(lambda: (event, name) in self.heard.events, f"{name} {event}")
+
+    async def hears_port(self, name: str, port: int, up: bool) -> None:
+        await until(lambda: (name, port, up) in self.heard.ports, f"port {port} of {name} {'up' if up else 'down'}")
 
     def forget(self) -> None:
-        self.events.clear()
+        for heard in (self.heard.events, self.heard.ports, self.heard.frames):
+            heard.clear()
+
+    async def close(self) -> None:
+        for controller in self.controllers:
+            await controller.close()
+        for server in self.line_cards.values():
+            await server.stop(0)
 
 
-class PrivateSwitch:
-    """ovsdb-server and ovs-vswitchd with their own run directory, in their own namespace; one bridge `br0`."""
-
-    def __init__(self, namespace: str, directory: Path, datapath_id: int) -> None:
-        self.namespace = namespace
-        self.directory = directory
-        self.datapath_id = datapath_id
-        self._env = os.environ | {f"OVS_{key}DIR": str(directory) for key in ("RUN", "DB", "LOG", "SYSCONF")}
-
-    def start(self) -> None:
-        run("sysctl", "-qw", f"net.core.rmem_default={RECEIVE_BUFFER}")
-        run("ip", "netns", "add", self.namespace)
-        self._inside("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
-        run("ovsdb-tool", "create", f"{self.directory}/conf.db", str(SCHEMA))
-        self._daemon("ovsdb-server", f"{self.directory}/conf.db", f"--remote=punix:{self.directory}/db.sock")
-        self.vsctl("--no-wait", "init")
-        self.start_vswitchd()
-        settings = ("datapath_type=netdev", "protocols=OpenFlow13", "fail_mode=secure")
-        datapath = f"other_config:datapath-id={self.datapath_id:016x}"
-        self.vsctl("add-br", "br0", "--", "set", "bridge", "br0", *settings, datapath)
-
-    def start_vswitchd(self) -> None:
-        self._daemon("ovs-vswitchd", f"unix:{self.directory}/db.sock")
-
-    def kill(self, program: str) -> None:
-        pid = int((self.directory / f"{program}.pid").read_text())
-        os.kill(pid, 9)
-        deadline = time.monotonic() + PATIENCE_S
-        while Path(f"/proc/{pid}").exists():
-            assert time.monotonic() < deadline
-            select.select([], [], [], 0.005)
-
-    def freeze(self, frozen: bool) -> None:
-        os.kill(int((self.directory / "ovs-vswitchd.pid").read_text()), 19 if frozen else 18)
-
-    def stop(self) -> None:
-        for program in ("ovs-vswitchd", "ovsdb-server"):
-            if (self.directory / f"{program}.pid").exists():
-                self.kill(program)
-        run("ip", "netns", "del", self.namespace)
-
-    def controlled_by(self, path: Path) -> None:
-        """OVS calls no Unix socket outside its run directory: it gets a link to it there."""
-        link = self.directory / path.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(path)
-        out_of_band = ("max_backoff=1000", "connection_mode=out-of-band")
-        self.vsctl("set-controller", "br0", f"unix:{link}", "--", "set", "controller", "br0", *out_of_band)
-
-    def clear(self) -> None:
-        self.vsctl("del-controller", "br0")
-        self.ofctl("del-flows")
-        self.ofctl("del-meters")
-
-    def add_port(self, interface: str, number: int) -> None:
-        self.vsctl("add-port", "br0", interface, "--", "set", "interface", interface, f"ofport_request={number}")
-
-    def client_port(self, number: int) -> str:
-        """A port whose other end `hN` stays in the same namespace, for raw sockets."""
-        port, host = f"eth{number}", f"h{number}"
-        self._inside("ip", "link", "add", port, "type", "veth", "peer", "name", host)
-        for interface in (port, host):
-            self._inside("ip", "link", "set", interface, "mtu", "9000", "up")
-            self._inside("ethtool", "-K", interface, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
-        self.add_port(port, number)
-        return host
-
-    def carrier(self, host: str, up: bool) -> None:
-        self._inside("ip", "link", "set", host, "up" if up else "down")
-
-    def vsctl(self, *command: str) -> str:
-        return run("ovs-vsctl", f"--db=unix:{self.directory}/db.sock", *command, env=self._env)
-
-    def ofctl(self, command: str, *arguments: str) -> str:
-        return run("ovs-ofctl", "-O", "OpenFlow13", command, f"{self.directory}/br0.mgmt", *arguments, env=self._env)
-
-    def flows(self) -> list[str]:
-        return [line for line in self.ofctl("dump-flows", "--no-stats").splitlines() if "actions=" in line]
-
-    def packets(self, text: str) -> int:
-        """The packet counter of the flow whose line holds `text`."""
-        line = next(line for line in self.ofctl("dump-flows").splitlines() if text in line)
-        return int(line.split("n_packets=")[1].split(",")[0])
-
-    def socket(self, interface: str) -> socket.socket:
-        """A raw socket in the switch's namespace, made by a thread that visits it."""
-        made: list[socket.socket] = []
-
-        def visit() -> None:
-            libc = ctypes.CDLL(None, use_errno=True)
-            with open(f"/run/netns/{self.namespace}") as namespace:
-                assert libc.setns(namespace.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-            sock.setsockopt(socket.SOL_SOCKET, 33, RECEIVE_BUFFER)  # SO_RCVBUFFORCE
-            sock.bind((interface, 0x0003))
-            made.append(sock)
-
-        visitor = threading.Thread(target=visit)
-        visitor.start()
-        visitor.join()
-        return made[0]
-
-    def _inside(self, *command: str) -> str:
-        return run("ip", "netns", "exec", self.namespace, *command, env=self._env)
-
-    def _daemon(self, program: str, *arguments: str) -> None:
-        quiet = ("--pidfile", "--log-file", "-vconsole:off", "-vsyslog:off", "--detach", "--no-chdir")
-        self._inside(program, *arguments, *quiet)
+async def line_card_answers(node: OtnNode) -> bool:
+    try:
+        await node._line_card.read()
+    except DeviceUnreachable:
+        return False
+    return True
 
 
-def join(a: PrivateSwitch, z: PrivateSwitch, number: int) -> None:
-    """A fibre between port `number` of both."""
-    port = f"eth{number}"
-    run("ip", "link", "add", port, "netns", a.namespace, "type", "veth", "peer", "name", port, "netns", z.namespace)
-    for switch in (a, z):
-        switch._inside("ip", "link", "set", port, "mtu", "9000", "up")
-        switch._inside("ethtool", "-K", port, "tx", "off", "tso", "off", "gso", "off", "gro", "off")
-        switch.add_port(port, number)
+@asynccontextmanager
+async def optical_network(directory: Path, switches: Mapping[str, PrivateSwitch]) -> AsyncIterator[Optical]:
+    for switch in switches.values():
+        switch.clear()
+    optical = Optical(directory, switches)
+    for name in switches:
+        await optical.start_line_card(name)
+    try:
+        yield optical
+    finally:
+        await optical.close()
 
 
-def mac_bytes(address: int) -> bytes:
-    return address.to_bytes(6, "big")
+def meter(slots: int, slice_id: int = 7, direction: int = 0) -> SliceMeter:
+    """N fine-grain slots, 10 ms of burst."""
+    rate = round(slots * SLOT_KBPS)
+    return SliceMeter(slice_id, direction, rate, rate // 100)
 
 
-def frame(destination: int, payload: bytes = b"", size: int = 0, ethertype: int = 0x88B5) -> bytes:
-    """Ethernet without FCS; 0x88b5 is the local experimental ethertype (IEEE 802)."""
-    head = mac_bytes(destination) + mac_bytes(0x0A0000000001) + ethertype.to_bytes(2, "big")
-    return (head + payload).ljust(max(size, 60), b"\0")
+def crossing(
+    in_port: int, out_port: int, rewrite: int | None = None, slice_id: int = 7, direction: int = 0
+) -> CrossConnect:
+    return CrossConnect(slice_id, direction, in_port, channel_address(slice_id, direction), out_port, rewrite)
 
 
-class Capture:
-    """Collects what arrives on a raw socket, with the time of arrival, until it is closed."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.frames: list[tuple[float, bytes]] = []
-        self._sock = sock
-        self._stop, self._wake = socket.socketpair()
-        self._thread = threading.Thread(target=self._collect, daemon=True)
-        self._thread.start()
-
-    def _collect(self) -> None:
-        while True:
-            ready, _, _ = select.select([self._sock, self._stop], [], [])
-            if self._stop in ready:
-                return
-            data, address = self._sock.recvfrom(65536)
-            if address[2] != PACKET_OUTGOING:
-                self.frames.append((time.monotonic(), data))
-
-    @property
-    def payloads(self) -> list[bytes]:
-        return [data for _, data in self.frames]
-
-    def close(self) -> None:
-        self._wake.send(b".")
-        self._thread.join()
-        for sock in (self._sock, self._stop, self._wake):
-            sock.close()
-
-
-def send_at(sock: socket.socket, frames: Sequence[bytes], per_second: float) -> None:
-    """Evenly, by the monotonic clock; late ones are caught up."""
-    start = time.monotonic()
-    for number, data in enumerate(frames):
-        while (ahead := start + number / per_second - time.monotonic()) > 0:
-            time.sleep(min(ahead, 0.002))
-        sock.send(data)
+async def holds(node: OtnNode, *entries: Entry) -> None:
+    """The node's read, against what it should be."""
+    assert await node.read() == {entry.key: entry for entry in entries}

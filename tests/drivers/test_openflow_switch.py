@@ -1,118 +1,30 @@
-"""The OpenFlow driver against real switches, with real frames."""
+"""The OpenFlow driver against real switches: what is written, read, refused, lost and found again."""
 
-import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import grpc
 import pytest
-from optical_lab import PrivateSwitch, Recorder, join, real_switch, until
+from device_contract import deletes, inserts, until
+from optical_lab import A, Optical, Z, crossing, holds, meter, optical_network, two_switches
+from private_switch import PrivateSwitch, real_switch
 
 from controller.core.addresses import channel_address
-from controller.core.entries import Change, CrossConnect, Entry, Operation, SliceMeter, SlotAssignment
+from controller.core.entries import Change, CrossConnect, Operation, SliceMeter, SlotAssignment
 from controller.core.errors import DeviceUnreachable
-from controller.drivers.openflow import OpenFlowController
-from controller.drivers.openflow_stream import Timing
-from controller.drivers.otn_node import OtnNode
-from controller.linecard.__main__ import start_server
 
 pytestmark = real_switch
-
-A, Z = "zgc-o", "yz-o"
-DATAPATHS = {A: 0x101, Z: 0x102}
-epochs = itertools.count(10)
 
 
 @pytest.fixture(scope="module")
 def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PrivateSwitch]]:
-    pair = {n: PrivateSwitch(f"oc-{n}", tmp_path_factory.mktemp(n), DATAPATHS[n]) for n in (A, Z)}
-    started = []
-    try:
-        for switch in pair.values():
-            started.append(switch)
-            switch.start()
-            switch.client_port(1)
-        join(pair[A], pair[Z], 2)
+    with two_switches(tmp_path_factory.mktemp("ovs")) as pair:
         yield pair
-    finally:
-        for switch in started:
-            switch.stop()
-
-
-class Optical:
-    """Two nodes, their line cards and a controller for them."""
-
-    def __init__(self, directory: Path, switches: dict[str, PrivateSwitch]) -> None:
-        self.directory = directory
-        self.switches = switches
-        self.heard = Recorder()
-        self.controllers: list[OpenFlowController] = []
-        self.line_cards: dict[str, grpc.aio.Server] = {}
-
-    def line_card_address(self, name: str) -> str:
-        return f"unix:{self.directory}/{name}.sock"
-
-    async def start_line_card(self, name: str) -> None:
-        self.line_cards[name] = await start_server(name, self.line_card_address(name), {})
-
-    async def controller(self, epoch: int | None = None) -> OpenFlowController:
-        """A started controller that the switches call at once."""
-        socket = self.directory / f"openflow-{len(self.controllers)}.sock"
-        plan = {DATAPATHS[name]: (name, self.line_card_address(name)) for name in self.switches}
-        timing = Timing(deadline_s=3.0, echo_interval_s=0.2)
-        controller = OpenFlowController(f"unix:{socket}", self.heard, plan, epoch or next(epochs), timing)
-        await controller.start()
-        self.controllers.append(controller)
-        for switch in self.switches.values():
-            switch.controlled_by(socket)
-        return controller
-
-    async def nodes(self) -> tuple[OtnNode, OtnNode]:
-        controller = await self.controller()
-        for name in self.switches:
-            await self.heard.hears("connected", name)
-        return controller.nodes[A], controller.nodes[Z]
-
-    async def close(self) -> None:
-        for controller in self.controllers:
-            await controller.close()
-        for server in self.line_cards.values():
-            await server.stop(0)
 
 
 @pytest.fixture
 async def optical(tmp_path: Path, switches: dict[str, PrivateSwitch]) -> AsyncIterator[Optical]:
-    for switch in switches.values():
-        switch.clear()
-    built = Optical(tmp_path, switches)
-    for name in switches:
-        await built.start_line_card(name)
-    yield built
-    await built.close()
-
-
-def inserts(*entries: Entry) -> list[Change]:
-    return [Change(Operation.INSERT, entry) for entry in entries]
-
-
-def deletes(*entries: Entry) -> list[Change]:
-    return [Change(Operation.DELETE, entry) for entry in entries]
-
-
-def meter(slots: int, slice_id: int = 7, direction: int = 0) -> SliceMeter:
-    """N slots of 10.009306 Mbit/s; a quarter second of burst would hide the rate from a short test."""
-    rate = round(slots * 10_009.306)
-    return SliceMeter(slice_id, direction, rate, rate // 100)
-
-
-def crossing(
-    in_port: int, out_port: int, rewrite: int | None = None, slice_id: int = 7, direction: int = 0
-) -> CrossConnect:
-    return CrossConnect(slice_id, direction, in_port, channel_address(slice_id, direction), out_port, rewrite)
-
-
-async def holds(node: OtnNode, *entries: Entry) -> None:
-    assert await node.read() == {entry.key: entry for entry in entries}
+    async with optical_network(tmp_path, switches) as network:
+        yield network
 
 
 async def test_entries_written_are_entries_read(optical: Optical) -> None:
@@ -126,17 +38,17 @@ async def test_entries_written_are_entries_read(optical: Optical) -> None:
         crossing(1, 2, slice_id=0xFFFFFFFF),
         meter(5, slice_id=0xFFFFFFFF),
     )
-    assert await a.apply(inserts(*entries)) == []
+    assert await a.apply(inserts(entries)) == []
     await holds(a, *entries)
-    assert await a.apply(deletes(*entries[3:])) == []
+    assert await a.apply(deletes(entries[3:])) == []
     await holds(a, *entries[:3])
-    assert await a.apply(inserts(*entries)) == []
+    assert await a.apply(inserts(entries)) == []
     await holds(a, *entries)
 
 
 async def test_flows_carry_the_mark_and_the_meter(optical: Optical) -> None:
     a, _ = await optical.nodes()
-    await a.apply(inserts(meter(2), crossing(1, 2, 0x060000010001)))
+    await a.apply(inserts([meter(2), crossing(1, 2, 0x060000010001)]))
     (flow,) = [line for line in optical.switches[A].flows() if "02:00:00:00:07:00" in line]
     assert "cookie=0xc0de" in flow
     assert flow.split(",")[0].endswith("00000007")
@@ -145,16 +57,16 @@ async def test_flows_carry_the_mark_and_the_meter(optical: Optical) -> None:
 
 async def test_a_meter_that_comes_or_goes_takes_its_flow_along_and_never_down(optical: Optical) -> None:
     a, _ = await optical.nodes()
-    await a.apply(inserts(crossing(1, 2)))
-    await a.apply(inserts(meter(2)))
+    await a.apply(inserts([crossing(1, 2)]))
+    await a.apply(inserts([meter(2)]))
     assert any("02:00:00:00:07:00" in line and "meter:1" in line for line in optical.switches[A].flows())
-    await a.apply(deletes(meter(2)))
+    await a.apply(deletes([meter(2)]))
     await holds(a, crossing(1, 2))
 
 
 async def test_a_moved_cross_connect_leaves_no_old_flow(optical: Optical) -> None:
     a, _ = await optical.nodes()
-    await a.apply(inserts(crossing(1, 2)))
+    await a.apply(inserts([crossing(1, 2)]))
     await a.apply([Change(Operation.MODIFY, crossing(2, 1))])
     await holds(a, crossing(2, 1))
     assert sum("02:00:00:00:07:00" in line for line in optical.switches[A].flows()) == 1
@@ -162,16 +74,16 @@ async def test_a_moved_cross_connect_leaves_no_old_flow(optical: Optical) -> Non
 
 async def test_what_is_gone_by_hand_is_gone_from_read_and_comes_back(optical: Optical) -> None:
     a, _ = await optical.nodes()
-    await a.apply(inserts(meter(2), crossing(1, 2)))
+    await a.apply(inserts([meter(2), crossing(1, 2)]))
     optical.switches[A].ofctl("del-flows")
     await holds(a)
-    assert await a.apply(inserts(meter(2), crossing(1, 2))) == []
+    assert await a.apply(inserts([meter(2), crossing(1, 2)])) == []
     await holds(a, meter(2), crossing(1, 2))
 
 
 async def test_a_flow_that_bypasses_its_meter_is_not_shown(optical: Optical) -> None:
     a, _ = await optical.nodes()
-    await a.apply(inserts(meter(2), crossing(1, 2)))
+    await a.apply(inserts([meter(2), crossing(1, 2)]))
     optical.switches[A].ofctl("mod-flows", "dl_dst=02:00:00:00:07:00,actions=output:2")
     await holds(a, meter(2))
 
@@ -182,8 +94,8 @@ async def test_a_refused_change_comes_back_with_the_switchs_words_and_the_rest_s
     await holds(a)
     optical.switches[A].ofctl("del-meters", "meter=1")
     optical.switches[A].ofctl("add-meter", "meter=2,kbps,band=type=drop,rate=1000")
-    bad = inserts(meter(2))  # takes id 2, which it believes to be free
-    rejections = await a.apply([*bad, *inserts(crossing(1, 2, slice_id=8))])
+    bad = inserts([meter(2)])  # takes id 2, which it believes to be free
+    rejections = await a.apply([*bad, *inserts([crossing(1, 2, slice_id=8)])])
     assert [(r.change, r.code, r.transient) for r in rejections] == [
         (bad[0], "OFPET_METER_MOD_FAILED/OFPMMFC_METER_EXISTS", True)
     ]
@@ -195,7 +107,7 @@ async def test_a_refused_change_comes_back_with_the_switchs_words_and_the_rest_s
 async def test_nonsense_is_refused_without_asking_the_switch(optical: Optical) -> None:
     a, _ = await optical.nodes()
     wrong = CrossConnect(7, 1, 1, channel_address(7, 0), 2)
-    rejections = await a.apply(inserts(wrong, crossing(1, 2, slice_id=8), SliceMeter(0, 0, 1000, 10)))
+    rejections = await a.apply(inserts([wrong, crossing(1, 2, slice_id=8), SliceMeter(0, 0, 1000, 10)]))
     assert [r.code for r in rejections] == ["INVALID_ARGUMENT", "INVALID_ARGUMENT"]
     await holds(a, crossing(1, 2, slice_id=8))
 
@@ -206,8 +118,8 @@ async def test_foreign_flows_and_meters_are_neither_shown_nor_touched(optical: O
     switch.ofctl("add-meter", "meter=1,kbps,band=type=drop,rate=1000")
     switch.ofctl("add-flow", "cookie=0x1234,priority=100,in_port=1,dl_dst=02:00:00:00:09:00,actions=meter:1,output:2")
     await holds(a)
-    await a.apply(inserts(meter(2), crossing(1, 2)))
-    await a.apply(deletes(meter(2), crossing(1, 2), crossing(1, 2, slice_id=9)))
+    await a.apply(inserts([meter(2), crossing(1, 2)]))
+    await a.apply(deletes([meter(2), crossing(1, 2), crossing(1, 2, slice_id=9)]))
     assert any("cookie=0x1234" in line for line in switch.flows())
     assert "rate=1000" in switch.ofctl("dump-meters")
     await holds(a)
@@ -216,7 +128,7 @@ async def test_foreign_flows_and_meters_are_neither_shown_nor_touched(optical: O
 async def test_another_slices_slot_is_refused_by_the_line_card(optical: Optical) -> None:
     a, _ = await optical.nodes()
     held, thief = SlotAssignment(7, 2, "odu1-1", (1, 2), 2), SlotAssignment(8, 2, "odu1-1", (2, 3), 2)
-    rejections = await a.apply(inserts(held, thief))
+    rejections = await a.apply(inserts([held, thief]))
     assert [(r.change.entry, r.code) for r in rejections] == [(thief, "FAILED_PRECONDITION")]
     await holds(a, held)
 
@@ -226,29 +138,29 @@ async def test_without_its_line_card_a_node_still_carries_traffic_and_is_filled_
 ) -> None:
     a, _ = await optical.nodes()
     slots = SlotAssignment(7, 2, "odu1-1", (1, 2), 2)
-    assert await a.apply(inserts(slots)) == []
+    assert await a.apply(inserts([slots])) == []
     await optical.line_cards[A].stop(0)
-    rejections = await a.apply(inserts(slots, crossing(1, 2)))
+    rejections = await a.apply(inserts([slots, crossing(1, 2)]))
     assert [(r.change.entry, r.transient) for r in rejections] == [(slots, True)]
     await holds(a, crossing(1, 2))
-    optical.heard.forget()
+    optical.forget()
     await optical.start_line_card(A)
-    await optical.heard.hears("connected", A)
+    await optical.hears("connected", A)
     await holds(a, crossing(1, 2))
-    assert await a.apply(inserts(slots)) == []
+    assert await a.apply(inserts([slots])) == []
     await holds(a, slots, crossing(1, 2))
 
 
 async def test_the_first_word_on_ports_and_a_lost_carrier(optical: Optical) -> None:
     await optical.nodes()
-    await optical.heard.hears("port", A, 1, True)
-    await optical.heard.hears("port", A, 2, True)
+    await optical.hears_port(A, 1, True)
+    await optical.hears_port(A, 2, True)
     optical.switches[A].carrier("h1", up=False)
-    await optical.heard.hears("port", A, 1, False)
-    optical.heard.forget()
+    await optical.hears_port(A, 1, False)
+    optical.forget()
     optical.switches[A].carrier("h1", up=True)
-    await optical.heard.hears("port", A, 1, True)
-    assert not [event for event in optical.heard.events if event[:2] == ("port", Z)]
+    await optical.hears_port(A, 1, True)
+    assert not [port for port in optical.heard.ports if port[0] == Z]
 
 
 async def test_a_stale_epoch_is_refused_by_switch_and_line_card(
@@ -256,15 +168,15 @@ async def test_a_stale_epoch_is_refused_by_switch_and_line_card(
 ) -> None:
     a, _ = await optical.nodes()
     slots = SlotAssignment(7, 2, "odu1-1", (1,), 1)
-    await a.apply(inserts(crossing(1, 2), slots))
+    await a.apply(inserts([crossing(1, 2), slots]))
     await optical.controllers[0].close()
-    optical.heard.forget()
+    optical.forget()
     stale = await optical.controller(epoch=1)
-    rejected = await stale.nodes[A]._line_card.apply(deletes(slots))
+    rejected = await stale.nodes[A]._line_card.apply(deletes([slots]))
     assert [(r.code, r.transient) for r in rejected] == [("PERMISSION_DENIED", False)]
     await until(lambda: caplog.text.count("epoch 1 is not accepted as primary") == 2, "both switches to refuse")
     with pytest.raises(DeviceUnreachable):
-        await stale.nodes[A].apply(deletes(crossing(1, 2)))
+        await stale.nodes[A].apply(deletes([crossing(1, 2)]))
     assert ("connected", A) not in optical.heard.events
     assert any("02:00:00:00:07:00" in line for line in optical.switches[A].flows())
 
@@ -272,18 +184,18 @@ async def test_a_stale_epoch_is_refused_by_switch_and_line_card(
 async def test_a_restarted_switch_is_announced_and_empty(optical: Optical) -> None:
     a, z = await optical.nodes()
     slots = SlotAssignment(7, 2, "odu1-1", (1,), 1)
-    await a.apply(inserts(slots, meter(2), crossing(1, 2)))
-    await z.apply(inserts(meter(2), crossing(2, 1)))
-    optical.heard.forget()
+    await a.apply(inserts([slots, meter(2), crossing(1, 2)]))
+    await z.apply(inserts([meter(2), crossing(2, 1)]))
+    optical.forget()
     optical.switches[A].kill("ovs-vswitchd")
-    await optical.heard.hears("disconnected", A)
+    await optical.hears("disconnected", A)
     assert not a.connected
     with pytest.raises(DeviceUnreachable):
         await a.read()
     optical.switches[A].start_vswitchd()
-    await optical.heard.hears("connected", A)
+    await optical.hears("connected", A)
     await holds(a, slots)
-    assert await a.apply(inserts(meter(2), crossing(1, 2))) == []
+    assert await a.apply(inserts([meter(2), crossing(1, 2)])) == []
     await holds(a, slots, meter(2), crossing(1, 2))
     assert ("disconnected", Z) not in optical.heard.events
 
@@ -292,21 +204,21 @@ async def test_a_frozen_switch_is_found_by_its_silence(optical: Optical) -> None
     a, _ = await optical.nodes()
     optical.switches[A].freeze(True)
     try:
-        await optical.heard.hears("disconnected", A)
+        await optical.hears("disconnected", A)
         assert not a.connected
     finally:
         optical.switches[A].freeze(False)
-    optical.heard.forget()
-    await optical.heard.hears("connected", A)
+    optical.forget()
+    await optical.hears("connected", A)
 
 
 async def test_a_new_controller_finds_what_stands(optical: Optical) -> None:
     a, _ = await optical.nodes()
     entries = (SlotAssignment(7, 2, "odu1-1", (1,), 1), meter(2), crossing(1, 2))
-    await a.apply(inserts(*entries))
+    await a.apply(inserts(entries))
     await optical.controllers[0].close()
-    optical.heard.forget()
+    optical.forget()
     a, _ = await optical.nodes()
     await holds(a, *entries)
-    assert await a.apply(deletes(*entries)) == []
+    assert await a.apply(deletes(entries)) == []
     await holds(a)
