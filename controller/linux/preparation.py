@@ -1,0 +1,147 @@
+"""What the namespace needs before the first entry; every step may be taken again without harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from controller.linux.interfaces import Ports
+from controller.linux.kernel import STANDS, Command, Kernel, KernelError, Tool
+from controller.linux.marks import (
+    DECAPSULATED,
+    DECAPSULATED_PREFERENCE,
+    FENCE_PREFERENCE,
+    POLICY_MASK,
+    PROTOCOL,
+    SID_PREFERENCE,
+    SID_TABLE,
+    SR_DEVICE,
+    VRF_MASK,
+)
+from controller.linux.shaper import root_commands
+from controller.linux.view import View
+
+log = logging.getLogger(__name__)
+
+_SR_MTU_BYTES = 65535
+_ND = "{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert }"
+_MULTICAST = "{ nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-report, mld2-listener-report }"
+
+_SYSCTLS = {
+    "net/ipv4/ip_forward": 1,
+    "net/ipv4/fwmark_reflect": 1,
+    "net/ipv6/fwmark_reflect": 1,
+    "net/ipv4/conf/{}/rp_filter": 0,
+    "net/ipv4/conf/{}/send_redirects": 0,
+    "net/ipv6/conf/{}/forwarding": 1,
+    "net/ipv6/conf/{}/seg6_enabled": 1,
+    "net/ipv6/conf/{}/accept_dad": 0,
+    "net/ipv6/conf/{}/keep_addr_on_down": 1,
+    "net/ipv6/conf/{}/accept_ra": 0,
+}
+"""`fwmark_reflect` brings the kernel's own ICMP errors back into the customer's VRF."""
+
+_CHAINS = {
+    "prerouting": (
+        "iifname @network_ports goto network_port",
+        "meta mark set iifname map @customer_ports goto customer_port",
+        # A port without a role carries nothing but LLDP, which is taken before this hook.
+        "iifname @ports drop",
+    ),
+    "network_port": (
+        "meta nfproto ipv4 drop",
+        "meta mark set ip6 daddr map @decapsulation",
+    ),
+    # Frames for another MAC are dropped by the kernel itself (PACKET_OTHERHOST) before this hook.
+    "customer_port": (
+        "exthdr rt exists drop",
+        "jump edge_filter",
+        f"meta pkttype != host ip6 daddr ff02::/16 icmpv6 type {_MULTICAST} accept",
+        "meta pkttype != host drop",
+        f"ip6 daddr fe80::/10 icmpv6 type {_ND} accept",
+        f"ip6 saddr fe80::/10 icmpv6 type {_ND} accept",
+        "ip6 daddr { fe80::/10, ff00::/8 } drop",
+        "ip6 saddr fe80::/10 drop",
+        # IPv4 options are refused at the edge (RFC 7126), multicast stays local.
+        "ip hdrlength != 5 drop",
+        "ip daddr 224.0.0.0/4 drop",
+        "meta nfproto ipv6 meta mark vmap @classifiers_v6",
+        "meta nfproto ipv4 meta mark vmap @classifiers_v4",
+    ),
+}
+
+
+def prepare(kernel: Kernel, ports: Ports) -> None:
+    """Raises `KernelError` where the namespace cannot be a router."""
+    for name, value in _sysctls(ports):
+        _set(name, value)
+    commands = {tool: list(_commands(tool)) for tool in (Tool.IP6, Tool.IP4)}
+    for tool, lines in commands.items():
+        _require(kernel, tool, lines)
+    _set(f"net/ipv6/conf/{SR_DEVICE}/forwarding", 1)
+    _set(f"net/ipv6/conf/{SR_DEVICE}/seg6_enabled", 1)
+    kernel.nft(list(_nft_lines(ports)))
+    view = View(kernel, ports)
+    roots = [SR_DEVICE, *(name for name in view.network_interfaces() if name in view.classes)]
+    _require(kernel, Tool.TC, [command for name in roots for command in root_commands(name, view)])
+
+
+def _require(kernel: Kernel, tool: Tool, commands: list[Command]) -> None:
+    failures = kernel.run(tool, commands)
+    if failures:
+        raise KernelError("; ".join(f"{failure.command.line}: {failure.message}" for failure in failures))
+
+
+def _sysctls(ports: Ports) -> Iterator[tuple[str, int]]:
+    for name, value in _SYSCTLS.items():
+        if "{}" not in name:
+            yield name, value
+            continue
+        yield from ((name.format(where), value) for where in ("all", "default", *ports.names))
+
+
+def _set(name: str, value: int) -> None:
+    path = Path("/proc/sys", name)
+    try:
+        if path.read_text().strip() != str(value):
+            path.write_text(f"{value}\n")
+    except FileNotFoundError:
+        log.warning("%s: not in this kernel, or the interface is not there yet", name)
+
+
+def _commands(tool: Tool) -> Iterator[Command]:
+    fence = f"rule add pref {FENCE_PREFERENCE} not fwmark 0/{VRF_MASK:#x} unreachable protocol {PROTOCOL}"
+    if tool is Tool.IP6:
+        yield Command(tool, f"link add {SR_DEVICE} type ifb", tolerates=STANDS)
+        yield Command(tool, f"link set {SR_DEVICE} mtu {_SR_MTU_BYTES} up")
+        # A customer's packet, which carries its VRF's mark, never meets the local SIDs.
+        for preference, mark in (
+            (SID_PREFERENCE, f"0/{VRF_MASK:#x}"),
+            (DECAPSULATED_PREFERENCE, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}"),
+        ):
+            line = f"rule add pref {preference} fwmark {mark} lookup {SID_TABLE} protocol {PROTOCOL}"
+            yield Command(tool, line, tolerates=STANDS)
+    yield Command(tool, fence, tolerates=STANDS)
+
+
+def _nft_lines(ports: Ports) -> Iterator[str]:
+    """The static part of the table; the chains are swapped whole, what entries put into sets and maps stays."""
+    table = "inet corridor"
+    names = ", ".join(f'"{name}"' for name in ports.names)
+    yield f"add table {table}"
+    for name in ("ports", "network_ports"):
+        yield f"add set {table} {name} {{ type ifname; }}"
+    yield f"add map {table} customer_ports {{ type ifname : mark; }}"
+    yield f"add map {table} decapsulation {{ type ipv6_addr : mark; flags interval; }}"
+    yield f"add map {table} classifiers_v6 {{ type mark : verdict; }}"
+    yield f"add map {table} classifiers_v4 {{ type mark : verdict; }}"
+    yield f"add chain {table} edge_filter"
+    for chain in ("network_port", "customer_port"):
+        yield f"add chain {table} {chain}"
+    yield f"add chain {table} prerouting {{ type filter hook prerouting priority mangle; policy accept; }}"
+    yield f"flush set {table} ports"
+    yield f"add element {table} ports {{ {names} }}"
+    for chain, rules in _CHAINS.items():
+        yield f"flush chain {table} {chain}"
+        yield from (f"add rule {table} {chain} {rule}" for rule in rules)

@@ -1,0 +1,130 @@
+"""Local SIDs: seg6local routes in a table of their own, which is looked up before the underlay's routes.
+
+The NEXT-C-SID behaviours differ from the classic ones by their flavour, the decapsulating ones (which have none in the
+kernel) by the route's metric. End.DT4 has no VRF device here: it is End.DX4 with next hop 0.0.0.0, which looks the
+inner packet up under the packet's mark, and the mark comes from the nft map `decapsulation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from controller.core.entries import TableEntry
+from controller.linux.kernel import GONE, Command, Json, Tool
+from controller.linux.marks import (
+    DECAPSULATED,
+    MAIN_TABLE,
+    PROTOCOL,
+    SID_TABLE,
+    SR_DEVICE,
+    of_synthetic_v4,
+    of_synthetic_v6,
+    synthetic_v4,
+    synthetic_v6,
+    table_vrf,
+    vrf_table,
+)
+from controller.linux.rejected import invalid
+from controller.linux.room import Block, Entries, Step, Work, lpm, lpm_match, nft_prefix, param, prefix
+from controller.linux.view import View, table_of
+from controller.linux.vrfs import require_rules, ruled
+
+RANK = 25
+COMPRESSED_METRIC, CLASSIC_METRIC = 1024, 1025
+_LENGTHS = {"u_n": 48, "u_a": 64}
+_DT4 = ("end_dt4", "u_dt4")
+
+
+class LocalSids:
+    tables = frozenset({"local_sid"})
+
+    def read(self, view: View) -> Iterator[TableEntry]:
+        marks = {lpm(nft_prefix(key)): mark for key, mark in view.nft.pairs("decapsulation")}
+        for route in view.ipv6.routes:
+            if table_of(route) != SID_TABLE or route.get("encap") != "seg6local":
+                continue
+            action = _action(route, marks.get(lpm(route["dst"])))
+            if action is None or (action[0] in _DT4 and not ruled(view, action[1]["vrf"])):
+                continue
+            yield TableEntry("local_sid", lpm_match(route["dst"]), action[0], tuple(action[1].items()))
+
+    def check(self, entry: TableEntry, view: View) -> None:
+        length = int(prefix(entry, "dst", 128).rpartition("/")[2])
+        wanted = _LENGTHS.get(entry.action, length)
+        if length != wanted or not length:
+            raise invalid(f"{entry.action} takes a /{wanted} (32-bit block, 16-bit node and function), not a /{length}")
+
+    def work(self, steps: Sequence[Step], after: Entries, view: View) -> Work:
+        marks = {lpm(nft_prefix(key)) for key, _ in view.nft.pairs("decapsulation")}
+        work = Work()
+        for step in steps:
+            work.commands += _commands(step, view)
+            lines = tuple(_mark_lines(step, marks))
+            if lines:
+                work.blocks.append(Block(frozenset({step.key}), lines))
+        return work
+
+
+def _commands(step: Step, view: View) -> Iterator[Command]:
+    new, old = step.new, step.old
+    if new is not None:
+        where = f"{prefix(new, 'dst', 128)} table {SID_TABLE} metric {_metric(new)} proto {PROTOCOL}"
+        if new.action in _DT4:
+            yield from require_rules(view, param(new, "vrf"), step.key)
+        yield Command(Tool.IP6, f"route replace {where} {_behaviour(new)} dev {SR_DEVICE}", step.key, RANK)
+    if old is not None and (new is None or _metric(new) != _metric(old)):
+        line = f"route del {prefix(old, 'dst', 128)} table {SID_TABLE} metric {_metric(old)} proto {PROTOCOL}"
+        yield Command(Tool.IP6, line, step.key, RANK, removes=True, tolerates=GONE)
+
+
+def _mark_lines(step: Step, standing: set[tuple[int, int]]) -> Iterator[str]:
+    entry = step.new or step.old
+    assert entry is not None
+    where = prefix(entry, "dst", 128)
+    wanted = step.new is not None and step.new.action in _DT4
+    if lpm(where) in standing:
+        yield f"delete element inet corridor decapsulation {{ {where} }}"
+    if wanted and step.new is not None:
+        mark = param(step.new, "vrf") << 16 | DECAPSULATED
+        yield f"add element inet corridor decapsulation {{ {where} : {mark:#x} }}"
+
+
+def _metric(entry: TableEntry) -> int:
+    return COMPRESSED_METRIC if entry.action.startswith("u_") else CLASSIC_METRIC
+
+
+def _behaviour(entry: TableEntry) -> str:
+    flavour = {"u_n": " flavors next-csid lblen 32 nflen 16", "u_a": " flavors next-csid lblen 32 nflen 32"}
+    action = entry.action
+    if action in ("end", "u_n"):
+        text = "End"
+    elif action in ("end_x", "u_a"):
+        text = f"End.X nh6 {synthetic_v6(param(entry, 'next_hop'))}"
+    elif action in ("end_dt6", "u_dt6"):
+        text = f"End.DT6 table {vrf_table(param(entry, 'vrf'))}"
+    elif action in _DT4:
+        text = "End.DX4 nh4 0.0.0.0"
+    else:
+        text = f"End.DX4 nh4 {synthetic_v4(param(entry, 'next_hop'))}"
+    return f"encap seg6local action {text}{flavour.get(action, '')} count"
+
+
+def _action(route: Json, mark: object) -> tuple[str, dict[str, int]] | None:
+    """The contract's action and its parameters; None where the route is of no known form."""
+    behaviour, compressed = route.get("action"), route.get("metric") == COMPRESSED_METRIC
+    dialect = "u" if compressed else "end"
+    if behaviour == "End":
+        return ("u_n" if compressed else "end"), {}
+    if behaviour == "End.X":
+        next_hop = of_synthetic_v6(route["nh6"])
+        return None if next_hop is None else (("u_a" if compressed else "end_x"), {"next_hop": next_hop})
+    if behaviour == "End.DT6":
+        table = str(route["inner_table"])
+        vrf = table_vrf(int(table) if table.isdigit() else MAIN_TABLE)
+        return None if vrf is None else (f"{dialect}_dt6", {"vrf": vrf})
+    if behaviour == "End.DX4" and route["nh4"] == "0.0.0.0":
+        return (f"{dialect}_dt4", {"vrf": mark >> 16}) if isinstance(mark, int) else None
+    if behaviour == "End.DX4":
+        next_hop = of_synthetic_v4(route["nh4"])
+        return None if next_hop is None else ("end_dx4", {"next_hop": next_hop})
+    return None
