@@ -65,6 +65,7 @@ class Planner:
     generation: int
     held: Holdings
     batch: Batch = field(default_factory=Batch)
+    next_meter_id: int = 1
 
     def plan(self, changes: Sequence[Change]) -> Batch:
         """All changes must be free of `refusal`."""
@@ -111,10 +112,11 @@ class Planner:
 
     def _free_meter_id(self) -> int:
         """The lowest that neither stands nor is given out in this batch; one that goes in this batch goes last."""
-        taken = self.held.meter_ids | self.batch.after.meter_ids
-        free = next(number for number in range(1, len(taken) + 2) if number not in taken)
-        self.batch.after.meter_ids.add(free)
-        return free
+        while self.next_meter_id in self.held.meter_ids:
+            self.next_meter_id += 1
+        self.batch.after.meter_ids.add(self.next_meter_id)
+        self.next_meter_id += 1
+        return self.next_meter_id - 1
 
     def _crossing(self, key: SliceDirection, change: Change) -> None:
         assert isinstance(change.entry, CrossConnect)

@@ -108,6 +108,7 @@ class OtnNode:
             self._stream.hang_up()
             self.detach(self._stream.datapath)
         self._stream = SwitchStream(self._name, datapath, self._timing)
+        self._ports = {}
         self._start(self._greet(self._stream))
 
     def detach(self, datapath: NativeDatapath) -> None:
@@ -124,6 +125,9 @@ class OtnNode:
         self._stream.received(message)
         if isinstance(message, parser.OFPPortStatus):
             self._port(message.desc, gone=message.reason == ofproto.OFPPR_DELETE)
+        elif isinstance(message, parser.OFPPortDescStatsReply):
+            for port in message.body:
+                self._port(port)
         elif isinstance(message, parser.OFPPacketIn) and self._connected:
             self._listener.frame_received(self._name, message.match["in_port"], bytes(message.data))
 
@@ -132,7 +136,7 @@ class OtnNode:
         datapath = stream.datapath
         try:
             await stream.ask(parser.OFPRoleRequest(datapath, ofproto.OFPCR_ROLE_MASTER, self._epoch))
-            ports = await stream.ask(parser.OFPPortDescStatsRequest(datapath))
+            await stream.ask(parser.OFPPortDescStatsRequest(datapath))
             async with self._lock:
                 await self._read_switch(stream)
         except RequestRefused as refused:
@@ -144,14 +148,13 @@ class OtnNode:
             stream.hang_up()
             return
         if self._stream is stream:
-            self._announce([port for part in ports for port in part.body])
+            self._announce()
 
-    def _announce(self, ports: Sequence[Message]) -> None:
+    def _announce(self) -> None:
         self._connected = True
-        self._ports = {}
         self._listener.device_connected(self._name)
-        for port in ports:
-            self._port(port)
+        for port, up in self._ports.items():
+            self._listener.port_changed(self._name, port, up)
 
     def _step_down(self) -> None:
         self._held = None
@@ -161,13 +164,14 @@ class OtnNode:
 
     def _port(self, port: Message, gone: bool = False) -> None:
         """Carrier and administrative state; the switch's own local port is none of ours."""
-        if port.port_no > ofproto.OFPP_MAX or not self._connected:
+        if port.port_no > ofproto.OFPP_MAX:
             return
         down = port.state & ofproto.OFPPS_LINK_DOWN or port.config & ofproto.OFPPC_PORT_DOWN
         up = not gone and not down
         if self._ports.get(port.port_no) is not up:
             self._ports[port.port_no] = up
-            self._listener.port_changed(self._name, port.port_no, up)
+            if self._connected:
+                self._listener.port_changed(self._name, port.port_no, up)
 
     def _line_card_returned(self) -> None:
         log.info("%s: the line card answers again", self._name)
@@ -246,7 +250,12 @@ class OtnNode:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()  # a defect is told to the loop's exception handler at once
 
 
 def is_slave(error: SwitchError) -> bool:

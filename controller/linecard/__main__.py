@@ -16,6 +16,11 @@ from controller.linecard.service import LineCardService
 from controller.linecard.slot_table import LineServer, SlotTable
 
 GRACE_S = 1.0
+SERVER_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_permit_without_calls", 1),  # the controller probes an idle stream every 2 s
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000),
+)
 
 log = logging.getLogger("controller.linecard")
 
@@ -45,7 +50,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 async def start_server(node: str, listen: str, sizes: Mapping[LineServer, int]) -> grpc.aio.Server:
     """A serving line card. Raises RuntimeError when the address cannot be bound."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=SERVER_OPTIONS)
     service = LineCardService(node, SlotTable(sizes))
     line_card_pb2_grpc.add_LineCardServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     server.add_insecure_port(listen)

@@ -26,6 +26,11 @@ class Request:
         return parser.OFPFlowMod.parser(None, VERSION, self.kind, len(head + self.body), self.xid, head + self.body)
 
 
+def port_desc(down: bool = False) -> bytes:
+    """Port 1 (struct ofp_port); state OFPPS_LINK_DOWN or none."""
+    return struct.pack("!I4x6s2x16s8I", 1, b"\x02\0\0\0\0\1", b"eth1", 0, int(down), *[0] * 6)
+
+
 class FakeSwitch:
     """Answers what a switch must; `refuse` and `mute` make it a bad one. Everything it was sent is in `heard`."""
 
@@ -80,4 +85,4 @@ class FakeSwitch:
         """One port, up; no flows and no meters."""
         if int.from_bytes(kind, "big") != ofproto.OFPMP_PORT_DESC:
             return b""
-        return struct.pack("!I4x6s2x16s8I", 1, b"\x02\0\0\0\0\1", b"eth1", *[0] * 8)
+        return port_desc()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from device_contract import Recorder, deletes, inserts, until
-from fake_switch import FakeSwitch, Request
+from fake_switch import FakeSwitch, Request, port_desc
 from optical_lab import crossing, meter
 
 from controller.core.errors import DeviceUnreachable, Invalid
@@ -65,6 +65,19 @@ async def test_the_greeting_claims_mastership_by_epoch_and_lays_the_nodes_own_fl
     assert flows[1].instructions == []
     assert bench.heard.ports == [("o", 1, True)]
     assert node.connected
+
+
+async def test_a_port_that_goes_down_during_the_greeting_is_announced_as_down(bench: Bench) -> None:
+    switch = await bench.switch()
+
+    def lose_carrier(request: Request) -> bool:
+        if request.kind == ofproto.OFPT_FLOW_MOD:
+            switch.send(ofproto.OFPT_PORT_STATUS, 0, struct.pack("!B7x", ofproto.OFPPR_MODIFY) + port_desc(down=True))
+        return False
+
+    switch.mute = lose_carrier
+    await until(lambda: bool(bench.heard.ports), "the first word on ports")
+    assert bench.heard.ports == [("o", 1, False)]
 
 
 async def test_a_change_counts_only_when_the_barrier_is_answered(bench: Bench) -> None:
