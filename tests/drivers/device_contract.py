@@ -17,6 +17,9 @@ from controller.core.entries import Change, Entry, Operation
 from controller.core.errors import DeviceUnreachable
 from controller.drivers.device import Device
 
+LLDP_FRAME = bytes.fromhex("0180c200000e 0a0000000001 88cc") + bytes(range(46))
+"""What every device punts, and sends."""
+
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
     """Wait for a condition of the world; fails with `what` when it does not come about."""
@@ -193,14 +196,14 @@ class DeviceContract:
         assert dict(await harness.device.read()) == {entry.key: entry for entry in entries}
 
     async def test_hands_over_punted_frames(self, harness: Harness) -> None:
-        frame = bytes(range(60))
+        frame = LLDP_FRAME
         if not await harness.provoke_frame(2, frame):
             pytest.skip("this device cannot be made to punt here")
         await until(lambda: bool(harness.listener.frames), "a punted frame")
         assert harness.listener.frames == [(harness.device.name, 2, frame)]
 
     async def test_sends_frames(self, harness: Harness) -> None:
-        frame = bytes(range(60, 120))
+        frame = LLDP_FRAME
         await harness.device.send_frame(3, frame)
         left = await harness.frame_left(3, frame)
         if left is None:
