@@ -26,13 +26,13 @@ class PacketIo:
     def __init__(self, ports: Ports, receive: Callable[[int, bytes], None]) -> None:
         self._ports = ports
         self._receive = receive
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        self._socket = socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETHERTYPE_LLDP)
+        )
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         for name in self._ports.names:
             self._join(name)
-        # Only now, bound to a protocol, does the socket hear anything; sending needs no binding.
-        self._socket.bind(("", ETHERTYPE_LLDP))
         loop.add_reader(self._socket.fileno(), self._readable)
 
     def close(self, loop: asyncio.AbstractEventLoop) -> None:
