@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -31,7 +32,9 @@ def two_switches(directory: Path) -> Iterator[dict[str, PrivateSwitch]]:
     try:
         for name, datapath_id in DATAPATHS.items():
             (directory / name).mkdir()
-            started[name] = PrivateSwitch(f"oc-{name}", directory / name, datapath_id)
+            started[name] = PrivateSwitch(
+                f"oc-{os.getpid()}-{name}", directory / name, datapath_id
+            )  # runs side by side
             started[name].start()
             started[name].client_port(1)
         join(started[A], started[Z], 2)
