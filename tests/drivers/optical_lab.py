@@ -32,9 +32,8 @@ def two_switches(directory: Path) -> Iterator[dict[str, PrivateSwitch]]:
     try:
         for name, datapath_id in DATAPATHS.items():
             (directory / name).mkdir()
-            started[name] = PrivateSwitch(
-                f"oc-{os.getpid()}-{name}", directory / name, datapath_id
-            )  # runs side by side
+            namespace = f"oc-{os.getpid()}-{name}"  # test runs may stand side by side
+            started[name] = PrivateSwitch(namespace, directory / name, datapath_id)
             started[name].start()
             started[name].client_port(1)
         join(started[A], started[Z], 2)
