@@ -20,7 +20,7 @@ from controller.core.records import (
 from controller.core.topology import Topology, port_at
 
 UNDERLAY_VRF = 0
-SHAPER_BURST_S = 0.004
+SHAPER_BURST_S = 0.01
 MIN_BURST_BYTES = 18_000
 """Two jumbo frames: below that a shaper cannot reach its rate."""
 
@@ -152,8 +152,8 @@ def _classifier(placement: Placement, a: str, z: str, dscp: int | None, policy_i
     }
     if dscp is not None:
         match["dscp"] = Ternary(dscp, 0x3F)
-    # The longer the prefixes the earlier; a code point is narrower than any prefix.
-    priority = 1 + source.prefixlen + sink.prefixlen + (1000 if dscp is not None else 0)
+    # A code point first, then the longer source, then the longer destination: no two that overlap are equal.
+    priority = 1 + sink.prefixlen + (source.prefixlen << 8) + (1 << 16 if dscp is not None else 0)
     table = "classifier_v4" if isinstance(source, IPv4Network) else "classifier_v6"
     return entry(table, match, "set_policy", priority, policy=policy_id, corridor=index, mtu=placement.mtu_bytes)
 
