@@ -35,10 +35,12 @@ Desired: TypeAlias = dict[str, dict[Hashable, Entry]]
 
 def render_record(topology: Topology, ids: Ids, record: Record) -> Desired:
     """What one corridor asks of the devices in its present stage (lifecycle.NEXT_STAGE says what each is for)."""
-    head = record.current if record.stage is Stage.BUILD else record.target
-    standing = record.placements if record.stage in (Stage.BUILD, Stage.STEER) else (record.target,)
+    head, other = record.target, record.current if record.stage is Stage.STEER else None
+    if record.stage is Stage.BUILD:
+        head, other = record.current, record.target
     desired: Desired = {}
-    for placement in standing:
+    # Where both say something of one thing, such as the port behind which a prefix is, the one that carries wins.
+    for placement in (other, head):
         if placement is not None:
             _add(desired, _body(topology, ids, placement))
     if head is not None:
