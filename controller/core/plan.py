@@ -15,7 +15,7 @@ from controller.core.admission import active, reverse_of, validate
 from controller.core.draft import Draft
 from controller.core.errors import Infeasible, Invalid
 from controller.core.ids import Ids
-from controller.core.model import Corridor, Isolation, Leg, Stage
+from controller.core.model import Corridor, EndPoint, Isolation, Leg, Stage
 from controller.core.otn import Claim, Ledger, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
@@ -105,23 +105,52 @@ def _require_latency(corridor: Corridor, leg: Leg) -> None:
 
 
 def _require_distinct(snapshot: Snapshot, corridor: Corridor) -> None:
-    """Two corridors of a tenant may not ask for the same traffic."""
-    tenant, wanted = names.tenant_of(corridor.name), _selectors(corridor)
+    """Corridors may not contradict each other, neither in what they steer nor in what is behind a port."""
+    tenant, ends = names.tenant_of(corridor.name), (corridor.a_end, corridor.z_end)
     for other in snapshot.records.values():
-        if (
-            other.name != corridor.name
-            and names.tenant_of(other.name) == tenant
-            and wanted & _selectors(other.corridor)
-        ):
-            raise Invalid.field("a_end", f"{other.name} already carries this traffic", "SAME_TRAFFIC")
+        if other.name == corridor.name:
+            continue
+        for placement in other.placements:
+            theirs = placement.a_end, placement.z_end
+            if names.tenant_of(other.name) != tenant:
+                _require_own_ports(ends, theirs)
+            elif _selectors(*ends) & _selectors(*theirs):
+                raise Invalid.field("a_end", f"{other.name} already carries this traffic", "SAME_TRAFFIC")
+            else:
+                _require_one_port(ends, theirs, other.name)
 
 
-def _selectors(corridor: Corridor) -> frozenset[tuple[str, str, str, int | None]]:
-    """(headend, source prefix, destination prefix, DSCP) of both directions, prefixes in canonical spelling."""
-    ends = ((corridor.a_end, corridor.z_end), (corridor.z_end, corridor.a_end))
+_Ends = tuple[EndPoint, EndPoint]
+
+
+def _require_own_ports(ends: _Ends, theirs: _Ends) -> None:
+    """A port is in one VRF. Does not name the other tenant."""
+    taken = {(end.node, end.port) for end in theirs}
+    for field, end in zip(("a_end", "z_end"), ends, strict=True):
+        if (end.node, end.port) in taken:
+            raise Invalid.field(f"{field}.port", f"port {end.port} is in use by another tenant", "PORT_IN_USE")
+
+
+def _require_one_port(ends: _Ends, theirs: _Ends, name: str) -> None:
+    """Routes follow the destination alone: at one router a tenant's prefix is behind one port."""
+    ports = {(end.node, prefix): end.port for end in theirs for prefix in _canonical(end)}
+    for field, end in zip(("a_end", "z_end"), ends, strict=True):
+        for prefix in _canonical(end):
+            port = ports.get((end.node, prefix), end.port)
+            if port != end.port:
+                raise Invalid.field(
+                    f"{field}.port", f"{prefix} is behind {port} for {name}", "PREFIX_BEHIND_OTHER_PORT"
+                )
+
+
+def _selectors(a_end: EndPoint, z_end: EndPoint) -> frozenset[tuple[str, str, str, int | None]]:
+    """(headend, source prefix, destination prefix, DSCP) of both directions."""
+    ends = ((a_end, z_end), (z_end, a_end))
     return frozenset(
-        (source.node, str(ip_network(a)), str(ip_network(z)), source.dscp)
-        for source, sink in ends
-        for a in source.ipv4_prefixes + source.ipv6_prefixes
-        for z in sink.ipv4_prefixes + sink.ipv6_prefixes
+        (source.node, a, z, source.dscp) for source, sink in ends for a in _canonical(source) for z in _canonical(sink)
     )
+
+
+def _canonical(end: EndPoint) -> tuple[str, ...]:
+    """The prefixes of an end in one spelling."""
+    return tuple(str(ip_network(prefix)) for prefix in (*end.ipv4_prefixes, *end.ipv6_prefixes))
