@@ -312,7 +312,7 @@ def corridors_on(draw: st.DrawFn, topology: Topology, short: str) -> Corridor:
     a, z = draw(st.permutations(range(1, sites + 1)))[:2]
     isolation = draw(st.sampled_from(Isolation))
     rates = draw(st.lists(st.integers(1, 900_000), min_size=1, max_size=3))
-    return corridor(
+    made = corridor(
         short,
         a,
         z,
@@ -322,3 +322,8 @@ def corridors_on(draw: st.DrawFn, topology: Topology, short: str) -> Corridor:
         active=draw(st.integers(0, len(rates) - 1)),
         reverse=0 if isolation is Isolation.HARD else draw(st.integers(0, 300_000)),
     )
+    families = draw(st.sampled_from([("ipv4_prefixes", "ipv6_prefixes"), ("ipv4_prefixes",), ("ipv6_prefixes",)]))
+    left_out: dict[str, object] = {f: () for f in ("ipv4_prefixes", "ipv6_prefixes") if f not in families}
+    dscp = draw(st.sampled_from([None, None, 0, 46]))
+    a_end, z_end = (replace(end, dscp=dscp, **left_out) for end in (made.a_end, made.z_end))  # type: ignore[arg-type]
+    return replace(made, a_end=a_end, z_end=z_end)

@@ -442,6 +442,48 @@ def test_the_same_traffic_is_known_in_any_spelling() -> None:
         net.ask(replace(corridor("c2"), a_end=spelled, z_end=ends[1]))
 
 
+def test_traffic_is_given_up_only_when_the_change_is_through() -> None:
+    """While c1 moves to other prefixes its old ones still steer, and a roll-back would bring them back."""
+    net = Network.of(square())
+    standing = net.stand(corridor())
+    elsewhere = EndPoint(node_name("r3"), "acme", ("10.77.3.0/24",), ("2001:db8:77:3::/64",))
+    net.ask(replace(standing.corridor, z_end=elsewhere))
+    second = corridor("c2", isolation=Isolation.SOFT)
+    for stage in (Stage.BUILD, Stage.STEER, Stage.CLEAN):
+        assert net.records[standing.name].stage is stage
+        for wanted in (second, replace(second, z_end=elsewhere)):
+            with pytest.raises(Invalid, match="already carries"):
+                net.ask(wanted)
+        net.step(standing.name)
+    assert net.stand(second)
+
+
+def test_a_prefix_is_behind_one_port_of_a_router() -> None:
+    net = Network.of(square())
+    net.stand(corridor())
+    wanted = replace(corridor("c2", a=2, z=3), z_end=end_point(3, "acme", "acme-b"))
+    with pytest.raises(Invalid, match=r"z_end\.port") as refusal:
+        net.ask(wanted)
+    assert refusal.value.reason == "PREFIX_BEHIND_OTHER_PORT"
+    assert net.stand(corridor("c2", a=2, z=3))
+
+
+def test_a_port_that_no_tenant_owns_is_the_first_ones_who_uses_it() -> None:
+    planned = square()
+    nodes = {
+        name: replace(node, access_ports=tuple(replace(port, tenant="") for port in node.access_ports))
+        for name, node in planned.nodes.items()
+    }
+    net = Network.of(replace(planned, nodes=nodes))
+    net.stand(corridor())
+    rival = corridor("c1", tenant="globex")
+    with pytest.raises(Invalid, match=r"a_end\.port") as refusal:
+        net.ask(replace(rival, a_end=end_point(1, "acme")))
+    assert refusal.value.reason == "PORT_IN_USE"
+    assert "tenants/acme" not in str(refusal.value)
+    assert net.stand(rival)
+
+
 def test_a_changed_corridor_does_not_stand_in_its_own_way() -> None:
     net = Network.of(square())
     record = net.stand(corridor())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from itertools import product
 
 import pytest
 from hypothesis import event, given, settings
@@ -21,6 +22,7 @@ from networks import (
     domains,
     end_point,
     node_name,
+    prefixes,
     square,
 )
 from packet_walk import Journey, Lost, Packet, Place, World
@@ -32,6 +34,9 @@ from controller.core.records import Placement, Record
 from controller.core.render import render_infrastructure, render_record
 
 Tables = dict[str, tuple[Entry, ...]]
+
+UNMARKED = 13
+"""A code point that no corridor here asks for."""
 
 
 def wires(net: Network) -> Iterator[tuple[str, Place, Place]]:
@@ -48,7 +53,7 @@ def world(net: Network, tables: Tables | None = None) -> World:
 def addresses(source: EndPoint, sink: EndPoint, host: int = 7) -> Iterator[tuple[str, str]]:
     """A host behind each end, per family."""
     for here, there in ((source.ipv4_prefixes, sink.ipv4_prefixes), (source.ipv6_prefixes, sink.ipv6_prefixes)):
-        for a, z in zip(here, there, strict=True):
+        for a, z in product(here, there):
             yield tuple(p.split("/")[0].removesuffix("0").rstrip(".") + _tail(p, host) for p in (a, z))  # type: ignore[misc]
 
 
@@ -93,7 +98,7 @@ def flows(net: Network, placement: Placement) -> Iterator[Flow]:
     back = placement.z_end, placement.a_end, route[::-1], routers[::-1], placement.reverse_kbps
     for source, sink, fibres, nodes, kbps in (there, back):
         for a, z in addresses(source, sink):
-            packet = Packet(a, z, dscp=source.dscp or 0)
+            packet = Packet(a, z, dscp=UNMARKED if source.dscp is None else source.dscp)
             yield Flow(source, sink, packet, fibres, nodes, kbps, placement.mtu_bytes)
 
 
@@ -313,6 +318,23 @@ def test_longer_prefixes_win_over_shorter_ones() -> None:
     assert two.channels != one.channels
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_that_overlap_crosswise_one_is_always_first(turned: bool) -> None:
+    """Wide to narrow and narrow to wide: equal priorities would leave the choice to the target."""
+    net = Network.of(square())
+    wide, narrow = ("10.8.0.0/15", "10.9.1.0/24"), ("10.32.0.0/15", "10.33.3.0/24")
+    pairs = [(wide[0], narrow[1]), (wide[1], narrow[0])]
+    for number, (a, z) in enumerate(pairs[::-1] if turned else pairs):
+        ends = EndPoint(node_name("r1"), "acme", (a,)), EndPoint(node_name("r3"), "acme", (z,))
+        net.stand(replace(corridor(f"c{number}", rates=(number + 5,)), a_end=ends[0], z_end=ends[1]))
+    here = world(net)
+    for router, port, packet in (
+        ("r1", 2, Packet("10.9.1.7", "10.33.3.7")),
+        ("r3", 2, Packet("10.33.3.7", "10.9.1.7")),
+    ):
+        assert here.send(node_name(router), port, packet).delivered
+
+
 def test_channel_and_port_addresses_have_their_layout() -> None:
     net = Network.of(square())
     record = net.stand(corridor(a=2, z=4))
@@ -444,6 +466,18 @@ def test_what_the_first_meter_lets_in_the_next_ones_do_not_drop() -> None:
         assert all(m.rate_kbps >= first.rate_kbps and m.burst_kbit > first.burst_kbit for m in others)
 
 
+def test_a_prefix_follows_its_port_with_the_traffic_not_before() -> None:
+    net = Network.of(square())
+    standing = net.stand(corridor())
+    net.ask(replace(standing.corridor, z_end=end_point(3, "acme", "acme-b")))
+    ports = []
+    for tables in stages(net, standing.name):
+        journey = world(net, tables).send(node_name("r1"), 2, Packet("10.9.1.7", "10.9.3.7"))
+        assert journey.delivered is not None
+        ports.append(journey.delivered[1])
+    assert ports == [2, 4, 4, 4]
+
+
 def test_creation_steers_last_and_removal_first() -> None:
     net = Network.of(square())
     wanted = corridor()
@@ -479,8 +513,22 @@ def test_the_same_record_renders_to_the_same_entries() -> None:
 # ---- any domain, any corridors, any changes --------------------------------------------------------------------------
 
 
+def other_ends(draw: st.DrawFn, end: EndPoint) -> EndPoint:
+    """The same end with another port of its tenant, another prefix more, or another code point."""
+    tenant = end.port.removesuffix("-b")
+    ports = ["acme", "acme-b"] if tenant == "acme" else [tenant]
+    more = draw(st.booleans()) and bool(end.ipv4_prefixes)
+    site = int(end.node.rsplit("r", 1)[1])
+    return replace(
+        end,
+        port=draw(st.sampled_from(ports)),
+        ipv4_prefixes=prefixes(site)[0] + prefixes(site, 8)[0] * more if end.ipv4_prefixes else (),
+        dscp=draw(st.sampled_from([end.dscp, None, 46])),
+    )
+
+
 def alternatives(draw: st.DrawFn, standing: Corridor) -> Corridor:
-    """Another wish for a standing corridor."""
+    """Another wish for a standing corridor, its ends untouched."""
     rates = draw(st.lists(st.integers(1, 900_000), min_size=1, max_size=3))
     isolation = draw(st.sampled_from(Isolation))
     return replace(
@@ -515,6 +563,7 @@ def test_any_history_loses_nothing_and_mixes_no_tenants(data: st.DataObject) -> 
         record = net.records[data.draw(st.sampled_from(sorted(net.records)))]
         assert record.target is not None
         kind = data.draw(st.sampled_from(["change", "cut", "remove"]))
+        event(kind)
         before, kept = net.tables(), list(flows(net, record.target))
         if kind == "cut":
             net.link(data.draw(st.sampled_from(fibre_route(net, record.target))).rsplit("/", 1)[1], Status.DOWN)
@@ -526,3 +575,27 @@ def test_any_history_loses_nothing_and_mixes_no_tenants(data: st.DataObject) -> 
             for flow in kept if kind != "remove" else ():
                 carried(net, before, tables, flow, record.target.vrf)
             before = tables
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_changes_of_many_corridors_under_way_at_once(data: st.DataObject) -> None:
+    """Ends, profiles and isolation change in any interleaving: what is steered arrives, and nothing else does."""
+    net = Network.of(data.draw(domains(4)))
+    for number in range(data.draw(st.integers(2, 16))):
+        busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
+        calm = sorted(net.records.keys() - set(busy))
+        kinds = ["new", *["step"] * (3 * bool(busy)), *["change", "remove"] * bool(calm)]
+        match data.draw(st.sampled_from(kinds)):
+            case "new":
+                try_to(net, data.draw(corridors_on(net.topology, f"c{number}")))
+            case "step":
+                net.step(data.draw(st.sampled_from(busy)))
+            case "remove":
+                net.remove(data.draw(st.sampled_from(calm)))
+            case _:
+                wanted = alternatives(data.draw, net.records[data.draw(st.sampled_from(calm))].corridor)
+                a_end, z_end = (other_ends(data.draw, end) for end in (wanted.a_end, wanted.z_end))
+                try_to(net, replace(wanted, a_end=a_end, z_end=z_end))
+        consistent(net.tables())
+        all_arrive(net)
