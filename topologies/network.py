@@ -159,8 +159,7 @@ class OtnNode(Namespace, Switch):  # type: ignore[misc]
         command = [*vsctl(self.directory), "--retry", "--no-wait", "init", "--", "add-br", "br0"]
         command += ["--", "set", "bridge", "br0", "datapath_type=netdev", "protocols=OpenFlow13", "fail_mode=secure"]
         command += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
-        command += ["--", "set-controller", "br0", self.controller]
-        command += ["--", "set", "controller", "br0", "max_backoff=1000", "connection_mode=out-of-band"]
+        command += ["--", *set_controller(self.controller)]
         command += ["--", "set", "open_vswitch", ".", "other_config:n-handler-threads=1"]
         command += ["other_config:n-revalidator-threads=1"]
         for port, intf in sorted(self.intfs.items()):
@@ -229,6 +228,12 @@ def host_mac(node_id: int, port: int) -> str:
 
 def vsctl(directory: Path) -> list[str]:
     return ["ovs-vsctl", f"--db=unix:{directory}/db.sock", "--timeout=10"]
+
+
+def set_controller(target: str) -> list[str]:
+    """The part of an ovs-vsctl command that names the bridge's controller."""
+    settings = ["max_backoff=1000", "connection_mode=out-of-band"]
+    return ["set-controller", "br0", target, "--", "set", "controller", "br0", *settings]
 
 
 def switch_commands(directory: Path) -> dict[str, list[str]]:

@@ -64,7 +64,9 @@ class Controller:
             *("--rest", f"127.0.0.1:{self._rest}", "--grpc", self.grpc_address),
         ]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                argv, stdout=log, stderr=log, start_new_session=True, env=self.lab.environment
+            )
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         process, self._process = self._process, None
@@ -156,6 +158,7 @@ def running(topology: Path, build: Callable[[], Lab]) -> Iterator[Controller]:
         controller = Controller(lab, topology)
         try:
             controller.start()
+            lab.call_controller()
             controller.await_topology()
             yield controller
         finally:

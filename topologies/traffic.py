@@ -89,7 +89,9 @@ def await_ping(lab: Lab, source: str, address: str, timeout_s: float = 10.0) -> 
 def tcp_rate(lab: Lab, source: str, sink: str, address: str, seconds: int) -> Iterator[dict[str, float]]:
     """A TCP flow by iperf3 while the block runs; afterwards `kbps` holds the payload rate that was received."""
     port = str(next(_ports))
-    server = lab.popen(sink, ["iperf3", "-s", "-1", "-p", port], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    server = lab.popen(
+        sink, ["iperf3", "-s", "-1", "--forceflush", "-p", port], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert server.stdout is not None
     line = server.stdout.readline()
     while line and "listening" not in line.lower():
