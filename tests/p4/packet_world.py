@@ -1,0 +1,191 @@
+"""Router 1 of the packet tests: its entries, and the frames around it, built with scapy from the RFCs.
+
+It has two network ports (1 and 4) and two customer ports (2: VRF 7, 3: VRF 8) whose hosts have the same addresses.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from controller.core.entries import Entry, Exact, Lpm, MeterEntry, TableEntry, Ternary
+
+MAC = {port: f"06:00:00:01:00:{port:02x}" for port in (1, 2, 3, 4)}
+HOST = {2: "0a:00:00:00:00:02", 3: "0a:00:00:00:00:03"}
+CHANNEL = {1: "02:00:00:00:07:00", 4: "02:00:00:00:08:01"}
+NEIGHBOUR = "06:00:00:02:00:01"
+SOURCE = "fcbb:bb00:1::1"
+A6, Z6, A4, Z4 = "2001:db8:1::2", "2001:db8:2::2", "10.1.0.2", "10.2.0.2"
+CARRIERS = ("fcbb:bb00:2:e003:3::", "fcbb:bb00:4:5:6:7:8:9", "fcbb:bb00:a:e107::")
+CORRIDOR, METERED = 5, 6
+
+
+def mac(text: str) -> int:
+    return int(text.replace(":", ""), 16)
+
+
+def v6(text: str) -> int:
+    return int(IPv6Address(text))
+
+
+def v4(text: str) -> int:
+    return int(IPv4Address(text))
+
+
+def sid(address: str, length: int, action: str, **params: int) -> TableEntry:
+    return TableEntry("local_sid", (("dst", Lpm(v6(address), length)),), action, tuple(params.items()))
+
+
+def route(table: str, vrf: int, value: int, length: int, next_hop: int) -> TableEntry:
+    match = (("dst", Lpm(value, length)), ("vrf", Exact(vrf)))
+    return TableEntry(table, match, "set_next_hop", (("next_hop", next_hop),))
+
+
+def adjacency(number: int, port: int) -> TableEntry:
+    params = (("port", port), ("src_mac", mac(MAC[port])), ("dst_mac", mac(CHANNEL[port])))
+    return TableEntry("next_hop", (("next_hop", Exact(number)),), "to_adjacency", params)
+
+
+def customer(port: int, vrf: int) -> list[Entry]:
+    """A customer port with the two prefixes and the one host behind it."""
+    number = port * 10
+    host = (("mac", mac(HOST[port])),)
+    return [
+        TableEntry("port_role", (("port", Exact(port)),), "customer", (("mac", mac(MAC[port])), ("vrf", vrf))),
+        TableEntry("next_hop", (("next_hop", Exact(number)),), "to_customer", (("port", port),)),
+        route("route_v6", vrf, v6("2001:db8:1::"), 64, number),
+        route("route_v4", vrf, v4("10.1.0.0"), 24, number),
+        TableEntry("host_v6", (("addr", Exact(v6(A6))), ("port", Exact(port))), "set_dst_mac", host),
+        TableEntry("host_v4", (("addr", Exact(v4(A4))), ("port", Exact(port))), "set_dst_mac", host),
+    ]
+
+
+def policy(number: int, carriers: tuple[str, ...]) -> TableEntry:
+    params = [("next_hop", 10)] + [(f"carrier{n}", v6(carrier)) for n, carrier in enumerate(carriers, 1)]
+    return TableEntry("policy", (("policy", Exact(number)),), f"encap_red_{len(carriers)}", tuple(params))
+
+
+def v6_prefix(text: str) -> Ternary:
+    address, length = text.split("/")
+    mask = (1 << 128) - (1 << (128 - int(length)))
+    return Ternary(v6(address) & mask, mask)
+
+
+def classifier(policy: int, corridor: int, priority: int, **fields: Ternary) -> TableEntry:
+    match = tuple(sorted([*fields.items(), ("vrf", Exact(7))], key=lambda item: item[0]))
+    params = (("policy", policy), ("corridor", corridor), ("mtu", 1500))
+    return TableEntry("classifier_v6", match, "set_policy", params, priority)
+
+
+SITES = {"src": v6_prefix("2001:db8:1::/64"), "dst": v6_prefix("2001:db8:2::/64")}
+CARELESS = [  # rules that would carry what the edge has to stop, so that only the edge can stop it
+    classifier(1, CORRIDOR, 1, dst=v6_prefix("fcbb::/16")),
+    classifier(1, CORRIDOR, 2, dst=v6_prefix("ff00::/8")),
+    classifier(1, CORRIDOR, 3, src=v6_prefix("fe80::/10")),
+]
+CLASSIFIER_V4 = TableEntry(
+    "classifier_v4",
+    (("dst", Ternary(v4("10.2.0.0"), 0xFFFFFF00)), ("vrf", Exact(7))),
+    "set_policy",
+    (("policy", 2), ("corridor", CORRIDOR), ("mtu", 1500)),
+    10,
+)
+END_DX4 = sid("fcbb:bb00:1:e300::5", 128, "end_dx4", next_hop=30)
+ENTRIES: list[Entry] = [
+    TableEntry("tunnel_source", (), "set_tunnel_source", (("addr", v6(SOURCE)),)),
+    *(TableEntry("port_role", (("port", Exact(p)),), "network", (("mac", mac(MAC[p])),)) for p in (1, 4)),
+    TableEntry("edge_filter", (("dst", Lpm(v6("fcbb:bb00::"), 32)),), "drop_infrastructure"),
+    adjacency(10, 1),
+    adjacency(11, 4),
+    *customer(2, 7),
+    *customer(3, 8),
+    sid("fcbb:bb00:1::", 48, "u_n"),
+    sid("fcbb:bb00:1:e001::", 64, "u_a", next_hop=11),
+    sid("fcbb:bb00:1:e107::", 64, "u_dt6", vrf=7),
+    sid("fcbb:bb00:1:e108::", 64, "u_dt6", vrf=8),
+    sid("fcbb:bb00:1:e207::", 64, "u_dt4", vrf=7),
+    sid("fcbb:bb00:1:e208::", 64, "u_dt4", vrf=8),
+    sid("fcbb:bb00:1:e300::1", 128, "end"),
+    sid("fcbb:bb00:1:e300::2", 128, "end_x", next_hop=11),
+    sid("fcbb:bb00:1:e300::3", 128, "end_dt6", vrf=7),
+    sid("fcbb:bb00:1:e300::4", 128, "end_dt4", vrf=8),
+    END_DX4,
+    route("route_v6", 0, v6("fcbb:bb00:2::"), 48, 10),
+    route("route_v6", 0, v6("fcbb:bb00:3::"), 48, 11),
+    policy(1, CARRIERS[:1]),
+    policy(2, CARRIERS[:2]),
+    policy(3, CARRIERS),
+    classifier(1, CORRIDOR, 10, **SITES),
+    classifier(3, CORRIDOR, 20, **SITES, dscp=Ternary(46, 63)),
+    classifier(1, METERED, 30, **SITES, dscp=Ternary(10, 63)),
+    *CARELESS,
+    CLASSIFIER_V4,
+    MeterEntry("slice_meter", METERED, 1, 4000),  # a byte a second: the burst is all that ever passes
+]
+
+
+def from_host(port: int, packet: Packet, to: str = "") -> bytes:
+    return bytes(Ether(src=HOST[port], dst=to or MAC[port]) / packet)
+
+
+def from_core(packet: Packet, port: int = 1) -> bytes:
+    return bytes(Ether(src=NEIGHBOUR, dst=MAC[port]) / packet)
+
+
+def on_channel(port: int, packet: Packet) -> bytes:
+    return bytes(Ether(src=MAC[port], dst=CHANNEL[port]) / packet)
+
+
+def to_host(port: int, packet: Packet, received: bytes) -> bytes:
+    """The source is any MAC of the router: BMv2 takes that of the port of entry, Linux that of the exit."""
+    source = Ether(received).src
+    assert source in MAC.values()
+    return bytes(Ether(src=source, dst=HOST[port]) / packet)
+
+
+def inner6(hlim: int = 64, size: int = 100, dscp: int = 0, **fields: object) -> Packet:
+    """A customer packet of `size` bytes of IP."""
+    defaults: dict[str, object] = {"src": A6, "dst": Z6, "fl": 0x12345}
+    header = IPv6(hlim=hlim, tc=dscp << 2, **(defaults | fields))
+    return header / UDP(sport=1, dport=2, chksum=1) / Raw(b"x" * (size - 48))
+
+
+def inner4(ttl: int = 64, size: int = 100, **fields: object) -> Packet:
+    defaults: dict[str, object] = {"src": A4, "dst": Z4, "id": 7}
+    return IP(ttl=ttl, **(defaults | fields)) / UDP(sport=1, dport=2, chksum=1) / Raw(b"y" * (size - 28))
+
+
+def srh(inner_header: int, left: int, *in_order: str) -> Packet:
+    """An SRH with the segments in the order of travel; on the wire they stand in reverse (RFC 8754 clause 2)."""
+    return IPv6ExtHdrSegmentRouting(
+        nh=inner_header, segleft=left, lastentry=len(in_order) - 1, addresses=list(reversed(in_order))
+    )
+
+
+def outer(dst: str, hlim: int = 64, **fields: object) -> Packet:
+    return IPv6(src=SOURCE, dst=dst, hlim=hlim, **fields)
+
+
+def in_its_own_way(expected: bytes, received: bytes) -> bytes:
+    """What the RFCs leave to the encapsulating node, as that node chose it.
+
+    The outer flow label (RFC 6437), the outer hop limit (RFC 2473 clause 6.3: BMv2 sets its own, Linux copies the
+    customer's) and whether entering the tunnel already counts as a hop of the customer's packet.
+    """
+    expected_packet, packet = Ether(expected), Ether(received)
+    outer_header, chosen = expected_packet[IPv6], packet[IPv6]
+    assert chosen.hlim in (63, 64)
+    outer_header.fl, outer_header.hlim = chosen.fl, chosen.hlim
+    if packet.haslayer(IP):
+        assert packet[IP].ttl in (63, 64)
+        expected_packet[IP].ttl = packet[IP].ttl
+        del expected_packet[IP].chksum
+    else:
+        inner = packet[IPv6:2]
+        assert inner.hlim in (63, 64)
+        expected_packet[IPv6:2].hlim = inner.hlim
+    return bytes(expected_packet)
