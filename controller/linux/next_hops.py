@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from controller.core.entries import Exact, TableEntry
 from controller.linux.interfaces import mac_number, mac_text
-from controller.linux.kernel import GONE, Command, Json, Tool
+from controller.linux.kernel import GONE, Command, Tool
 from controller.linux.marks import MAIN_TABLE, PROTOCOL, of_synthetic_v6, synthetic_v4, synthetic_v6
 from controller.linux.rejected import invalid
 from controller.linux.room import Entries, Step, Work, address, exact, param
@@ -25,7 +25,8 @@ class NextHops:
 
     def read(self, view: View) -> Iterator[TableEntry]:
         macs = {(item["dev"], item["dst"]): mac_number(item["lladdr"]) for item in view.ipv6.neighbours}
-        resolved = {_resolution(route) for dump in (view.ipv6, view.ipv4) for route in dump.routes}
+        on_link = {(route["dst"], route.get("dev")) for route in view.ipv6.routes if table_of(route) == MAIN_TABLE}
+        of_ipv4 = {(route["dst"], route.get("nhid")) for route in view.ipv4.routes if table_of(route) == MAIN_TABLE}
         for item in view.ipv6.next_hops:
             next_hop, device = item["id"], item.get("dev", "")
             number = view.ports.number(device)
@@ -37,7 +38,7 @@ class NextHops:
                 yield TableEntry("next_hop", match, "to_customer", (("port", number),))
                 continue
             own, mac = view.ports.mac(device), macs.get((device, gateway))
-            whole = {(synthetic_v6(next_hop), next_hop), (synthetic_v4(next_hop), next_hop)} <= resolved
+            whole = (gateway, device) in on_link and (synthetic_v4(next_hop), next_hop) in of_ipv4
             if gateway == synthetic_v6(next_hop) and own is not None and mac is not None and whole:
                 params = (("port", number), ("src_mac", own), ("dst_mac", mac))
                 yield TableEntry("next_hop", match, "to_adjacency", params)
@@ -71,10 +72,12 @@ def _add(step: Step, new: TableEntry, view: View, standing: bool) -> Iterator[Co
     via, mac = synthetic_v6(number), mac_text(param(new, "dst_mac"))
     neighbour = f"neigh replace {via} lladdr {mac} dev {device} nud permanent protocol {PROTOCOL}"
     yield Command(Tool.IP6, neighbour, step.key, RANK)
+    # For End.X, and first: the kernel refuses a gateway whose route leads to another device.
+    yield Command(Tool.IP6, f"route replace {via}/128 dev {device} proto {PROTOCOL}", step.key, RANK)
     object_ = f"nexthop {verb} id {number} via {via} dev {device} onlink protocol {PROTOCOL}"
     yield Command(Tool.IP6, object_, step.key, RANK + 1)
-    for tool, host in ((Tool.IP6, f"{via}/128"), (Tool.IP4, f"{synthetic_v4(number)}/32")):
-        yield Command(tool, f"route replace {host} nhid {number} proto {PROTOCOL}", step.key, RANK + 2)
+    line = f"route replace {synthetic_v4(number)}/32 nhid {number} proto {PROTOCOL}"
+    yield Command(Tool.IP4, line, step.key, RANK + 2)
 
 
 def _remove(step: Step, old: TableEntry, view: View) -> Iterator[Command]:
@@ -90,10 +93,6 @@ def _remove(step: Step, old: TableEntry, view: View) -> Iterator[Command]:
     if old.action == "to_adjacency" and not (adjacent and step.new and param(step.new, "port") == param(old, "port")):
         line = f"neigh del {synthetic_v6(number)} dev {device}"
         yield Command(Tool.IP6, line, step.key, RANK, removes=True, tolerates=GONE)
-
-
-def _resolution(route: Json) -> tuple[str, int | None]:
-    return (route["dst"], route.get("nhid")) if table_of(route) == MAIN_TABLE else ("", None)
 
 
 class Hosts:

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from controller.linux.edge_filter import CHAIN as EDGE_CHAIN
 from controller.linux.interfaces import Ports
 from controller.linux.kernel import STANDS, Command, Kernel, KernelError, Tool
 from controller.linux.marks import (
     DECAPSULATED,
     DECAPSULATED_PREFERENCE,
     FENCE_PREFERENCE,
+    MAIN_TABLE,
     POLICY_MASK,
     PROTOCOL,
     SID_PREFERENCE,
@@ -20,6 +22,7 @@ from controller.linux.marks import (
     VRF_MASK,
 )
 from controller.linux.shaper import root_commands
+from controller.linux.sids import SRH_CHAIN
 from controller.linux.view import View
 
 log = logging.getLogger(__name__)
@@ -51,12 +54,13 @@ _CHAINS = {
     ),
     "network_port": (
         "meta nfproto ipv4 drop",
-        "meta mark set ip6 daddr map @decapsulation",
+        "meta mark set ip6 daddr map @decapsulation accept",
+        f"exthdr rt exists jump {SRH_CHAIN}",
     ),
     # Frames for another MAC are dropped by the kernel itself (PACKET_OTHERHOST) before this hook.
     "customer_port": (
         "exthdr rt exists drop",
-        "jump edge_filter",
+        f"jump {EDGE_CHAIN}",
         f"meta pkttype != host ip6 daddr ff02::/16 icmpv6 type {_MULTICAST} accept",
         "meta pkttype != host drop",
         f"ip6 daddr fe80::/10 icmpv6 type {_ND} accept",
@@ -116,11 +120,13 @@ def _commands(tool: Tool) -> Iterator[Command]:
         yield Command(tool, f"link add {SR_DEVICE} type ifb", tolerates=STANDS)
         yield Command(tool, f"link set {SR_DEVICE} mtu {_SR_MTU_BYTES} up")
         # A customer's packet, which carries its VRF's mark, never meets the local SIDs.
-        for preference, mark in (
-            (SID_PREFERENCE, f"0/{VRF_MASK:#x}"),
-            (DECAPSULATED_PREFERENCE, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}"),
+        # An IPv6 packet marked for decapsulation is still an outer one: it belongs to the underlay.
+        for preference, mark, lookup in (
+            (SID_PREFERENCE, f"0/{VRF_MASK:#x}", SID_TABLE),
+            (DECAPSULATED_PREFERENCE, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}", SID_TABLE),
+            (DECAPSULATED_PREFERENCE + 1, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}", MAIN_TABLE),
         ):
-            line = f"rule add pref {preference} fwmark {mark} lookup {SID_TABLE} protocol {PROTOCOL}"
+            line = f"rule add pref {preference} fwmark {mark} lookup {lookup} protocol {PROTOCOL}"
             yield Command(tool, line, tolerates=STANDS)
     yield Command(tool, fence, tolerates=STANDS)
 
@@ -136,8 +142,7 @@ def _nft_lines(ports: Ports) -> Iterator[str]:
     yield f"add map {table} decapsulation {{ type ipv6_addr : mark; flags interval; }}"
     yield f"add map {table} classifiers_v6 {{ type mark : verdict; }}"
     yield f"add map {table} classifiers_v4 {{ type mark : verdict; }}"
-    yield f"add chain {table} edge_filter"
-    for chain in ("network_port", "customer_port"):
+    for chain in (EDGE_CHAIN, SRH_CHAIN, "network_port", "customer_port"):
         yield f"add chain {table} {chain}"
     yield f"add chain {table} prerouting {{ type filter hook prerouting priority mangle; policy accept; }}"
     yield f"flush set {table} ports"

@@ -7,7 +7,7 @@ inner packet up under the packet's mark, and the mark comes from the nft map `de
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from controller.core.entries import TableEntry
 from controller.linux.kernel import GONE, Command, Json, Tool
@@ -30,6 +30,7 @@ from controller.linux.view import View, table_of
 from controller.linux.vrfs import require_rules, ruled
 
 RANK = 25
+SRH_CHAIN = "decapsulation_srh"
 COMPRESSED_METRIC, CLASSIC_METRIC = 1024, 1025
 _LENGTHS = {"u_n": 48, "u_a": 64}
 _DT4 = ("end_dt4", "u_dt4")
@@ -62,6 +63,8 @@ class LocalSids:
             lines = tuple(_mark_lines(step, marks))
             if lines:
                 work.blocks.append(Block(frozenset({step.key}), lines))
+        if work.blocks:
+            work.blocks.append(Block(frozenset(), tuple(_srh_lines(after.values()))))
         return work
 
 
@@ -87,6 +90,17 @@ def _mark_lines(step: Step, standing: set[tuple[int, int]]) -> Iterator[str]:
     if wanted and step.new is not None:
         mark = param(step.new, "vrf") << 16 | DECAPSULATED
         yield f"add element inet corridor decapsulation {{ {where} : {mark:#x} }}"
+
+
+def _srh_lines(entries: Iterable[TableEntry]) -> Iterator[str]:
+    """The mark is needed on arrival, also by a packet that visits another SID of this node first."""
+    yield f"flush chain inet corridor {SRH_CHAIN}"
+    for entry in entries:
+        if entry.action in _DT4:
+            mark = param(entry, "vrf") << 16 | DECAPSULATED
+            # nft counts the list from 1: sid[1] is Segment List[0], the last segment.
+            match = f"srh sid[1] {prefix(entry, 'dst', 128)}"
+            yield f"add rule inet corridor {SRH_CHAIN} {match} meta mark set {mark:#x} accept"
 
 
 def _metric(entry: TableEntry) -> int:

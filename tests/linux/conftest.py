@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import chain_entries
+import pytest
+import router_chain
+from finsy.proto import p4r
+from p4_client import INSERT, MODIFY, Client
+from waiting import until
+
+TOOLS = ("ip", "tc", "nft", "ping", "ethtool")
+
+
+class Chain:
+    """The running network: agents and their controllers, by router."""
+
+    def __init__(self, folder: Path) -> None:
+        router_chain.build()
+        self.agents = {router: router_chain.Agent(router, folder) for router in router_chain.ROUTERS}
+        self.clients: dict[str, Client] = {}
+        for router in self.agents:
+            self.connect(router, election_id=1)
+
+    def connect(self, router: str, election_id: int) -> Client:
+        agent = self.agents[router]
+        self.clients[router] = Client(agent.address, agent.device_id, election_id).lead()
+        return self.clients[router]
+
+    def program(self) -> None:
+        for router, client in self.clients.items():
+            client.send(additions(chain_entries.everything(client.schema, router)))
+
+    def close(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        for agent in self.agents.values():
+            agent.kill()
+        router_chain.demolish()
+
+
+def additions(entities: list[p4r.Entity]) -> list[p4r.Update]:
+    return [
+        p4r.Update(type=MODIFY if entity.table_entry.is_default_action else INSERT, entity=entity)
+        for entity in entities
+    ]
+
+
+def reaches(host: str, address: str) -> bool:
+    return router_chain.inside(host, "ping", "-c1", "-W1", address, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def lab() -> None:
+    """Root and the tools, or the reason why not."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces")
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def chain(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """The chain of routers, programmed and carrying both customers in both families."""
+    running = None
+    try:
+        running = Chain(tmp_path_factory.mktemp("chain"))
+        running.program()
+        for host in ("h1", "h1b"):
+            for address in ("10.3.0.2", "2001:db8:3::2"):
+                until(lambda host=host, address=address: reaches(host, address), f"{host} reaches {address}")
+        yield running
+    finally:
+        if running is not None:
+            running.close()
+        router_chain.demolish()
+
+
+@pytest.fixture
+def unchanged(chain: Chain) -> Iterator[Chain]:
+    """For tests that put back what they change: the next one must find everything as it was."""
+    before = {router: client.read_all() for router, client in chain.clients.items()}
+    yield chain
+    after = {router: client.read_all() for router, client in chain.clients.items()}
+    assert after == before
+
+
+@pytest.fixture
+def echoes() -> Callable[[str], tuple[int, int]]:
+    """ICMP and ICMPv6 echo requests that a host has received so far, by its own kernel's count."""
+
+    def count(host: str) -> tuple[int, int]:
+        snmp = router_chain.inside(host, "cat", "/proc/net/snmp", "/proc/net/snmp6").stdout.splitlines()
+        names, values = (line.split() for line in snmp if line.startswith("Icmp:"))
+        v6 = next(line.split()[1] for line in snmp if line.startswith("Icmp6InEchos "))
+        return int(values[names.index("InEchos")]), int(v6)
+
+    return count

@@ -1,0 +1,188 @@
+"""Packets through three routers that were programmed by nothing but P4Runtime writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import chain_entries
+import pytest
+from chain_entries import BLOCK, VRFS, corridor, terminal
+from p4_client import DELETE, INSERT, MODIFY
+from router_chain import inside, mac
+from waiting import until
+
+pytestmark = pytest.mark.root
+ADDRESSES = {4: "10.3.0.2", 6: "2001:db8:3::2"}
+
+
+def ping(host, address, *options, count=3):
+    done = inside(host, "ping", "-c", str(count), "-i", "0.02", "-W", "1", *options, address, check=False)
+    return done.stdout
+
+
+def received(output):
+    return int(output.split(" received")[0].rsplit(" ", 1)[1])
+
+
+def frames(router, port):
+    text = inside(router, "ip", "-s", "-j", "link", "show", f"eth{port}").stdout
+    return json.loads(text)[0]["stats64"]["tx"]["packets"]
+
+
+def steer(chain, version, carriers, next_hop, name="a", at="r1"):
+    """Replace the policy of a customer's corridor at r1."""
+    client = chain.clients[at]
+    entries = corridor(client.schema, at, name, {version: carriers}, next_hop)
+    client.write(MODIFY, entries[:1])
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("carriers", [1, 2, 3])
+def test_corridor_of_one_to_three_carriers(unchanged, version, carriers):
+    """The same way in one carrier, or cut into two or three (H.Encaps.Red with an SRH)."""
+    last = f"{BLOCK}:{terminal('r3', 'a', version)}::"
+    lists = {
+        1: [f"{BLOCK}:2:{terminal('r3', 'a', version)}::"],
+        2: [f"{BLOCK}:2::", last],
+        3: [f"{BLOCK}:2::", f"{BLOCK}:3::", last],
+    }
+    steer(unchanged, version, lists[carriers], 1)
+    assert received(ping("h1", ADDRESSES[version])) == 3
+    steer(unchanged, version, lists[1], 1)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("link", [1, 2])
+def test_adjacency_segment_steers_over_one_of_two_parallel_links(unchanged, version, link):
+    """On the way back r2 sends to r1 by its uA of the link, on the way there r1 by the policy's next hop."""
+    back = f"{BLOCK}:2:{0xE000 + link:x}:{terminal('r1', 'a', version)}::"
+    steer(unchanged, version, [back], 1, at="r3")
+    steer(unchanged, version, [f"{BLOCK}:2:{terminal('r3', 'a', version)}::"], link)
+    before = {(router, port): frames(router, port) for router in ("r1", "r2") for port in (1, 2)}
+    assert received(ping("h1", ADDRESSES[version], count=20)) == 20
+    used = {place: frames(*place) - count for place, count in before.items()}
+    other = 3 - link
+    assert used["r1", link] >= 20
+    assert used["r2", link] >= 20
+    # A stray neighbour discovery may pass, the flow may not.
+    assert used["r1", other] <= 5
+    assert used["r2", other] <= 5
+    for router in ("r1", "r3"):
+        steer(unchanged, version, chain_entries.default_carriers(router, "a")[version], 1, at=router)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(("source", "own", "other"), [("h1", "h3", "h3b"), ("h1b", "h3b", "h3")])
+def test_customers_with_the_same_addresses_never_meet(chain, echoes, version, source, own, other):
+    index = 0 if version == 4 else 1
+    before = echoes(own)[index], echoes(other)[index]
+    assert received(ping(source, ADDRESSES[version], count=10)) == 10
+    assert (echoes(own)[index] - before[0], echoes(other)[index] - before[1]) == (10, 0)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_customer_without_corridor_reaches_neither_others_nor_the_underlay(unchanged, echoes, version):
+    """Without its classifier entry the packet is routed in its VRF, which has no route: it ends there."""
+    client = unchanged.clients["r1"]
+    entries = corridor(client.schema, "r1", "b", chain_entries.default_carriers("r1", "b"), 1)
+    classifiers = [entity for entity in entries if entity.table_entry.priority]
+    index = 0 if version == 4 else 1
+    client.write(DELETE, classifiers)
+    try:
+        before = echoes("h3")[index], echoes("h3b")[index]
+        assert received(ping("h1b", ADDRESSES[version])) == 0
+        # Where the underlay would take it: an address of another router.
+        assert received(ping("h1b", f"{BLOCK}:2::1")) == 0
+        assert (echoes("h3")[index], echoes("h3b")[index]) == before
+    finally:
+        client.write(INSERT, classifiers)
+
+
+@pytest.mark.parametrize(("version", "payload"), [(4, 1472), (6, 1452)])
+def test_1500_bytes_pass_and_1501_are_answered(chain, version, payload):
+    inside("h1", "ip", f"-{version}", "route", "flush", "cache")
+    address = ADDRESSES[version]
+    assert received(ping("h1", address, "-M", "do", "-s", str(payload))) == 3
+    output = ping("h1", address, "-M", "do", "-s", str(payload + 1), count=1)
+    inside("h1", "ip", f"-{version}", "route", "flush", "cache")
+    assert received(output) == 0
+    assert "mtu = 1500" in output or "mtu=1500" in output
+
+
+def test_oversize_ipv4_without_df_is_answered_too(chain):
+    inside("h1", "ip", "route", "flush", "cache")
+    output = ping("h1", ADDRESSES[4], "-M", "dont", "-s", "1473", count=1)
+    inside("h1", "ip", "route", "flush", "cache")
+    assert "Frag needed" in output
+    assert "mtu = 1500" in output
+
+
+FORGER = """
+import sys
+from scapy.all import Ether, ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting, conf, sendp
+conf.verb = 0
+kind, mac, own, target, block = sys.argv[1:]
+echo = ICMPv6EchoRequest(id=7)
+inner = IPv6(src=own, dst=target) / echo
+packet = {
+    "honest": inner,
+    "sid": IPv6(src=own, dst=f"{block}:2:3:e106::") / inner,
+    "own-sid": IPv6(src=own, dst=f"{block}:1:e106::") / inner,
+    "srh": IPv6(src=own, dst="2001:db8:1::1")
+    / IPv6ExtHdrSegmentRouting(addresses=[f"{block}:2:3:e106::", "2001:db8:1::1"], segleft=1, lastentry=1) / inner,
+    "srh-to-host": IPv6(src=own, dst=target)
+    / IPv6ExtHdrSegmentRouting(addresses=[target], segleft=0, lastentry=0) / echo,
+}[kind]
+sendp([Ether(src="0a:00:00:00:00:01", dst=mac) / packet] * 10, iface="eth0")
+"""
+
+
+def forge(kind, destination):
+    own, target = "2001:db8:1::2", ADDRESSES[6]
+    inside("h1", sys.executable, "-c", FORGER, kind, destination, own, target, BLOCK)
+
+
+def test_an_honest_frame_passes(chain, echoes):
+    """The control of the tests below: the same frame without the forgery."""
+    before = echoes("h3")[1]
+    forge("honest", mac("r1", 3))
+    until(lambda: echoes("h3")[1] == before + 10, "all ten arrive")
+
+
+@pytest.mark.parametrize("kind", ["sid", "own-sid", "srh", "srh-to-host"])
+def test_forged_segments_are_dropped(chain, echoes, kind):
+    before = echoes("h3"), echoes("h3b"), frames("r1", 1) + frames("r1", 2)
+    forge(kind, mac("r1", 3))
+    assert received(ping("h1b", ADDRESSES[4])) == 3
+    assert echoes("h3")[1] == before[0][1]
+    assert echoes("h3b")[1] == before[1][1]
+    assert frames("r1", 1) + frames("r1", 2) - before[2] <= 3 + 3
+
+
+@pytest.mark.parametrize("destination", [mac("r2", 1), "02:00:00:00:01:00", "33:33:00:00:00:01", "ff:ff:ff:ff:ff:ff"])
+def test_frames_for_another_mac_are_dropped(chain, echoes, destination):
+    before = echoes("h3")[1]
+    forge("honest", destination)
+    assert received(ping("h1b", ADDRESSES[6])) == 3
+    assert echoes("h3")[1] == before
+
+
+def test_edge_filter_guards_other_infrastructure(unchanged, echoes):
+    """A prefix of the operator's choice, here the far host itself, is closed and opened again."""
+    client = unchanged.clients["r1"]
+    closed = [client.schema.entry("edge_filter", {"dst": "2001:db8:3::2/128"}, "drop_infrastructure")]
+    client.write(INSERT, closed)
+    assert received(ping("h1", ADDRESSES[6])) == 0
+    client.write(DELETE, closed)
+    assert received(ping("h1", ADDRESSES[6])) == 3
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_corridor_counter_counts_customer_packets_and_bytes(chain, version):
+    client = chain.clients["r1"]
+    before = client.count(VRFS["a"])
+    assert received(ping("h1", ADDRESSES[version], "-s", "1000", count=10)) == 10
+    packets, octets = (now - then for now, then in zip(client.count(VRFS["a"]), before, strict=True))
+    header = {4: 28, 6: 48}[version]
+    assert (packets, octets) == (10, 10 * (1000 + header))
