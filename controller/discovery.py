@@ -33,9 +33,18 @@ PATIENCE = 5
 class Discovery:
     """Hears of devices (`drivers.device.DeviceListener`), sends the probes, and tells what it concludes."""
 
-    def __init__(self, state: NetworkState, restoration: Restoration) -> None:
+    def __init__(
+        self,
+        state: NetworkState,
+        restoration: Restoration,
+        *,
+        hello_s: float = HELLO_S,
+        eager_hello_s: float = EAGER_HELLO_S,
+    ) -> None:
         self._state = state
         self._restoration = restoration
+        self._hello_s = hello_s
+        self._eager_hello_s = eager_hello_s
         self._ports: dict[str, dict[int, bool]] = {}
         self._heard: dict[str, dict[int, int]] = {}
         self._round = 0
@@ -139,7 +148,7 @@ class Discovery:
             self._round += 1
             self._expire()
             await self._send()
-            await asyncio.sleep(EAGER_HELLO_S if self._eager() else HELLO_S)
+            await asyncio.sleep(self._eager_hello_s if self._eager() else self._hello_s)
 
     def _eager(self) -> bool:
         missing = any(link.status is Status.MISSING for link in self._state.topology.links.values())

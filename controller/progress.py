@@ -25,8 +25,9 @@ DRAIN_MARGIN_S = 0.02
 class Progress:
     """One task per corridor with a change under way."""
 
-    def __init__(self, state: NetworkState) -> None:
+    def __init__(self, state: NetworkState, *, stage_timeout_s: float = STAGE_TIMEOUT_S) -> None:
         self._state = state
+        self._stage_timeout_s = stage_timeout_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def resume(self) -> None:
@@ -41,12 +42,12 @@ class Progress:
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
 
-    async def settled(self, name: str, timeout_s: float = STAGE_TIMEOUT_S) -> None:
+    async def settled(self, name: str) -> None:
         """Until no change of a corridor is under way; `Conflict` when that takes too long."""
         task = self._tasks.get(name)
         if task is None:
             return
-        await asyncio.wait({task}, timeout=timeout_s)
+        await asyncio.wait({task}, timeout=self._stage_timeout_s)
         if not task.done():
             raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
 
@@ -59,7 +60,7 @@ class Progress:
     async def _drive(self, name: str, touched: Touched) -> None:
         while (record := self._state.records.get(name)) is not None and record.stage is not Stage.SETTLED:
             try:
-                await self._state.reconciler.converge(touched, STAGE_TIMEOUT_S)
+                await self._state.reconciler.converge(touched, self._stage_timeout_s)
             except DeviceError as failure:
                 log.warning("%s: %s is blocked: %s", name, record.stage, failure)
                 touched = await self._blocked(name, failure)
