@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from finsy.proto import p4r
 
 from controller.core.entries import Exact, Operation, TableEntry
-from controller.linux.forwarding import Forwarding, Update
+from controller.linux.forwarding import Standing, Update
 from controller.linux.pipeline import Pipeline
 from controller.linux.rejected import invalid, unimplemented
 
@@ -75,34 +75,34 @@ def _meter_update(pipeline: Pipeline, operation: Operation, entry: p4r.MeterEntr
     return Update(operation, TableEntry(_METER, match, "meter", params))
 
 
-def read(pipeline: Pipeline, forwarding: Forwarding, entity: p4r.Entity) -> Iterator[p4r.Entity]:
+def read(pipeline: Pipeline, standing: Standing, entity: p4r.Entity) -> Iterator[p4r.Entity]:
     """What stands of what is asked for; an id of 0 or a missing index means all."""
     kind = entity.WhichOneof("entity")
     if kind == "table_entry":
-        yield from _read_table(pipeline, forwarding, entity.table_entry)
+        yield from _read_table(pipeline, standing, entity.table_entry)
     elif kind == "meter_entry":
-        yield from _read_meter(pipeline, forwarding, entity.meter_entry)
+        yield from _read_meter(pipeline, standing, entity.meter_entry)
     elif kind == "counter_entry":
-        yield from _read_counter(pipeline, forwarding, entity.counter_entry)
+        yield from _read_counter(pipeline, standing, entity.counter_entry)
     else:
         raise unimplemented(f"{kind or 'an empty entity'} cannot be read from this target")
 
 
-def _read_table(pipeline: Pipeline, forwarding: Forwarding, asked: p4r.TableEntry) -> Iterator[p4r.Entity]:
+def _read_table(pipeline: Pipeline, standing: Standing, asked: p4r.TableEntry) -> Iterator[p4r.Entity]:
     table = pipeline.table(asked.table_id) if asked.table_id else None
     if asked.is_default_action:
-        yield from _read_defaults(pipeline, forwarding, asked.table_id)
+        yield from _read_defaults(pipeline, standing, asked.table_id)
         return
     if table is not None and not table.fields:
         return
     key = pipeline.decode_key(asked).key if table is not None and asked.match else None
     names = {t.name for t in pipeline.tables.values() if t.fields and table in (None, t)}
-    for entry in forwarding.read(lambda name: name in names):
+    for entry in standing.entries(lambda name: name in names):
         if key in (None, entry.key):
             yield p4r.Entity(table_entry=pipeline.encode(entry))
 
 
-def _read_defaults(pipeline: Pipeline, forwarding: Forwarding, table_id: int) -> Iterator[p4r.Entity]:
+def _read_defaults(pipeline: Pipeline, standing: Standing, table_id: int) -> Iterator[p4r.Entity]:
     for table in pipeline.tables.values():
         if table_id not in (0, table.id):
             continue
@@ -111,15 +111,15 @@ def _read_defaults(pipeline: Pipeline, forwarding: Forwarding, table_id: int) ->
             entry.action.action.action_id = table.constant_default
             yield p4r.Entity(table_entry=entry)
         elif not table.fields:
-            for standing in forwarding.read(frozenset({table.name}).__contains__):
-                yield p4r.Entity(table_entry=pipeline.encode(standing))
+            for found in standing.entries(frozenset({table.name}).__contains__):
+                yield p4r.Entity(table_entry=pipeline.encode(found))
 
 
-def _read_meter(pipeline: Pipeline, forwarding: Forwarding, asked: p4r.MeterEntry) -> Iterator[p4r.Entity]:
+def _read_meter(pipeline: Pipeline, standing: Standing, asked: p4r.MeterEntry) -> Iterator[p4r.Entity]:
     meter_id = pipeline.meters[_METER]
     if asked.meter_id not in (0, meter_id):
         raise invalid(f"unknown meter id {asked.meter_id:#x}")
-    for entry in forwarding.read(lambda name: name == _METER):
+    for entry in standing.entries(lambda name: name == _METER):
         index, values = dict(entry.match)["index"], dict(entry.params)
         if asked.HasField("index") and asked.index.index != index.value:
             continue
@@ -129,7 +129,7 @@ def _read_meter(pipeline: Pipeline, forwarding: Forwarding, asked: p4r.MeterEntr
         yield p4r.Entity(meter_entry=cell)
 
 
-def _read_counter(pipeline: Pipeline, forwarding: Forwarding, asked: p4r.CounterEntry) -> Iterator[p4r.Entity]:
+def _read_counter(pipeline: Pipeline, standing: Standing, asked: p4r.CounterEntry) -> Iterator[p4r.Entity]:
     """Cells in use; a cell that is asked for by its index is answered with zero where nothing counts there."""
     known = {"corridor_counter": "corridor", "oversize_counter": "oversize"}
     counters = {pipeline.counters[name]: kind for name, kind in known.items() if name in pipeline.counters}
@@ -138,7 +138,7 @@ def _read_counter(pipeline: Pipeline, forwarding: Forwarding, asked: p4r.Counter
     for counter_id, kind in counters.items():
         if asked.counter_id not in (0, counter_id):
             continue
-        cells = forwarding.counters(kind)
+        cells = standing.counters(kind)
         if asked.HasField("index"):
             cells = {asked.index.index: cells.get(asked.index.index, (0, 0))}
         for index, (packets, count) in sorted(cells.items()):

@@ -54,6 +54,25 @@ class _Plan:
             self.after[key] = self.before[key]
 
 
+class Standing:
+    """What the kernel holds; parts of one reading share their dumps."""
+
+    def __init__(self, rooms: Sequence[Room], view: View) -> None:
+        self._rooms = rooms
+        self._view = view
+
+    def entries(self, wanted: Callable[[str], bool]) -> list[TableEntry]:
+        """The entries of the tables (and meters) that are wanted, by name."""
+        rooms = [room for room in self._rooms if any(wanted(table) for table in room.tables)]
+        return [entry for room in rooms for entry in room.read(self._view) if wanted(entry.table)]
+
+    def counters(self, kind: str) -> dict[int, tuple[int, int]]:
+        """Corridor → packets and bytes, of the cells that are in use; the kind is `corridor` or `oversize`."""
+        start = f"{kind}_"
+        counters = self._view.nft.counters.items()
+        return {int(name.removeprefix(start)): value for name, value in counters if name.startswith(start)}
+
+
 class Forwarding:
     """Blocking, and not for concurrent use."""
 
@@ -76,17 +95,9 @@ class Forwarding:
     def prepare(self) -> None:
         preparation.prepare(self._kernel, self._ports)
 
-    def read(self, wanted: Callable[[str], bool]) -> list[TableEntry]:
-        """The entries of the tables (and meters) that are wanted, by name."""
-        view = View(self._kernel, self._ports)
-        rooms = [room for room in self._rooms if any(wanted(table) for table in room.tables)]
-        return [entry for room in rooms for entry in room.read(view) if wanted(entry.table)]
-
-    def counters(self, name: str) -> dict[int, tuple[int, int]]:
-        """Index → packets and bytes, of the cells that are in use."""
-        counters = View(self._kernel, self._ports).nft.counters
-        start = f"{name}_"
-        return {int(key.removeprefix(start)): value for key, value in counters.items() if key.startswith(start)}
+    def standing(self) -> Standing:
+        """What the kernel holds from now on, for one reading."""
+        return Standing(self._rooms, View(self._kernel, self._ports))
 
     def write(self, updates: Sequence[Update]) -> dict[int, Rejected]:
         """Carry out what can be; returns what was refused, by position."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -37,14 +38,14 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
-    """One device, one pipeline configuration; the kernel is asked by one thread at a time."""
+    """One device, one pipeline configuration, one thread that talks to the kernel."""
 
     def __init__(self, device_id: int, forwarding: Forwarding, streams: Streams, arbitration: Arbitration) -> None:
         self._device_id = device_id
         self._forwarding = forwarding
         self._streams = streams
         self._arbitration = arbitration
-        self._kernel_lock = asyncio.Lock()
+        self._kernel = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel")
 
     # ---- streams
 
@@ -108,11 +109,7 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
             self._fence(request.device_id, request.role, request.election_id)
             if request.atomicity != p4r.WriteRequest.CONTINUE_ON_ERROR:
                 raise Rejected(grpc.StatusCode.UNIMPLEMENTED, "batches go on after an error")
-            pipeline = self._pipeline()
-            async with self._kernel_lock:
-                # Again: while this write waited, another controller may have become primary.
-                self._fence(request.device_id, request.role, request.election_id)
-                rejected = await asyncio.to_thread(self._write, pipeline, request)
+            rejected = await self._in_turn(partial(self._write, self._pipeline(), request))
         except Rejected as whole:
             await _abort(context, whole)
         if rejected:
@@ -120,6 +117,8 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
         return p4r.WriteResponse()
 
     def _write(self, pipeline: Pipeline, request: p4r.WriteRequest) -> dict[int, Rejected]:
+        # Again: while this write waited, another controller may have become primary.
+        self._fence(request.device_id, request.role, request.election_id)
         rejected: dict[int, Rejected] = {}
         positions: list[int] = []
         updates: list[Update] = []
@@ -138,14 +137,15 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
         try:
             self._require_device(request.device_id)
             pipeline = self._pipeline()
-            entities = await self._exclusively(partial(self._read, pipeline, request))
+            entities = await self._in_turn(partial(self._read, pipeline, request))
         except Rejected as rejected:
             await _abort(context, rejected)
         for start in range(0, len(entities), _READ_CHUNK):
             yield p4r.ReadResponse(entities=entities[start : start + _READ_CHUNK])
 
     def _read(self, pipeline: Pipeline, request: p4r.ReadRequest) -> list[p4r.Entity]:
-        return [found for asked in request.entities for found in codec.read(pipeline, self._forwarding, asked)]
+        standing = self._forwarding.standing()
+        return [found for asked in request.entities for found in codec.read(pipeline, standing, asked)]
 
     async def Capabilities(  # noqa: N802
         self, request: p4r.CapabilitiesRequest, context: _Context
@@ -158,9 +158,9 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
 
     # ---- guards
 
-    async def _exclusively(self, call: Callable[[], _T]) -> _T:
-        async with self._kernel_lock:
-            return await asyncio.to_thread(call)
+    async def _in_turn(self, call: Callable[[], _T]) -> _T:
+        """One exchange with the kernel after the other; one that its caller gave up still ends before the next."""
+        return await asyncio.get_running_loop().run_in_executor(self._kernel, call)
 
     def _require_device(self, device_id: int) -> None:
         if device_id != self._device_id:
