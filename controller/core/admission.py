@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
 from controller.core import names
 from controller.core.errors import FailedPrecondition, Invalid, Violation
@@ -26,6 +27,29 @@ NOT_UNICAST = tuple(
     )
 )
 """What no customer has behind a port: this host, loopback, link-local, multicast, reserved (RFC 6890)."""
+
+
+def completed(corridor: Corridor, topology: Topology) -> Corridor:
+    """The corridor, an end without any prefix standing for the subnets of its access port."""
+    return replace(
+        corridor,
+        a_end=_with_subnets(corridor.a_end, topology),
+        z_end=_with_subnets(corridor.z_end, topology),
+    )
+
+
+def _with_subnets(end: EndPoint, topology: Topology) -> EndPoint:
+    port = topology.access_port(end.node, end.port) if end.node in topology.nodes else None
+    if port is None or end.ipv4_prefixes or end.ipv6_prefixes:
+        return end
+    v4, v6 = (
+        tuple(_subnet(gateway) for gateway in (text,) if gateway) for text in (port.ipv4_gateway, port.ipv6_gateway)
+    )
+    return replace(end, ipv4_prefixes=v4, ipv6_prefixes=v6)
+
+
+def _subnet(gateway: str) -> str:
+    return str(ip_interface(gateway).network)
 
 
 def validate(corridor: Corridor, topology: Topology) -> None:

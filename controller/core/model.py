@@ -136,6 +136,7 @@ class EndPoint:
     port: str = ""
     """Name of an access port of that router."""
     ipv4_prefixes: tuple[str, ...] = ()
+    """An end without any prefix stands for the subnets of its port."""
     ipv6_prefixes: tuple[str, ...] = ()
     dscp: int | None = None
     """Only traffic that enters here with this code point (0..63) uses the corridor; absent: all."""

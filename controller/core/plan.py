@@ -11,7 +11,7 @@ from datetime import datetime
 from ipaddress import ip_network
 
 from controller.core import names
-from controller.core.admission import active, reverse_of, validate
+from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.draft import Draft
 from controller.core.errors import Infeasible, Invalid
 from controller.core.ids import Ids
@@ -46,6 +46,7 @@ class Plan:
 
 def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing."""
+    corridor = completed(corridor, snapshot.topology)
     validate(corridor, snapshot.topology)
     _require_distinct(snapshot, corridor)
     before = snapshot.records.get(corridor.name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import Network, corridor, end_point, node_name, prefixes, square
 
-from controller.core.admission import validate
+from controller.core.admission import completed, validate
 from controller.core.errors import FailedPrecondition, Invalid
 from controller.core.model import Corridor, EndPoint, Isolation, Profile, Protection
 
@@ -86,10 +87,6 @@ BAD = {
     "one neighbour": (v6("fdc0:de::5/128"), "z_end.ipv6_prefixes[0]"),
     "same prefix at both ends": (v4(*prefixes(1)[0]), "z_end"),
     "one end within the other": (v6("2001:db8:9::/48"), "z_end"),
-    "no prefix at all": (
-        replace(GOOD, a_end=EndPoint(node_name("r1"), "acme"), z_end=EndPoint(node_name("r3"), "acme")),
-        "a_end.ipv6_prefixes",
-    ),
     "IPv4 at one end only": (v4(), "z_end.ipv4_prefixes"),
     "IPv6 at one end only": (v6(), "z_end.ipv6_prefixes"),
     "no tenant": (replace(GOOD, name="corridors/c1"), "parent"),
@@ -112,6 +109,24 @@ def test_bad_input_changes_nothing(bad: Corridor) -> None:
     with pytest.raises(Invalid):
         net.ask(bad)
     assert net.snapshot == before
+
+
+BARE = replace(GOOD, a_end=EndPoint(node_name("r1"), "acme"), z_end=EndPoint(node_name("r3"), "acme"))
+
+
+def test_no_prefix_at_all_is_named() -> None:
+    with pytest.raises(Invalid) as refusal:
+        validate(BARE, NET.topology)
+    assert "a_end.ipv6_prefixes" in [violation.field for violation in refusal.value.violations]
+
+
+def test_without_prefixes_an_end_stands_for_the_subnets_of_its_port() -> None:
+    whole = completed(BARE, NET.topology)
+    port = NET.topology.access_port(BARE.a_end.node, BARE.a_end.port)
+    assert port is not None
+    assert IPv4Interface(port.ipv4_gateway) in IPv4Network(whole.a_end.ipv4_prefixes[0])
+    assert IPv6Interface(port.ipv6_gateway) in IPv6Network(whole.a_end.ipv6_prefixes[0])
+    assert completed(GOOD, NET.topology) == GOOD
 
 
 GOOD_ONES = {

@@ -45,7 +45,7 @@ class EndPoint(_message.Message):
     """Only traffic that enters here with this code point (0..63) uses the corridor; absent: all."""
     @_builtins.property
     def ipv4_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """`10.1.0.0/24`"""
+        """`10.1.0.0/24`. An end without any prefix stands for the subnets of its port."""
 
     @_builtins.property
     def ipv6_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
