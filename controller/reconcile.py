@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 
+from controller.background import background, stopped
 from controller.core.diff import changes
 from controller.core.entries import Entry, Operation, Rejection
 from controller.core.errors import DeviceError, DeviceRejected, DeviceUnreachable
@@ -32,13 +33,15 @@ class Worker:
         self.device = device
         self._desired = desired
         self._resync_s = resync_s
-        self._actual: dict[Hashable, Entry] | None = None
+        self._actual: dict[Hashable, Entry] = {}
+        self._trusted = False
+        """False where the device must be read back before the next write."""
         self._rejected: dict[Hashable, Rejection] = {}
         self._asked = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._dirty = asyncio.Event()
         self._failures = 0
-        self.task = asyncio.create_task(self._run(), name=f"reconcile {device.name}")
+        self.task = background(self._run(), f"reconcile {device.name}")
 
     def mark(self) -> int:
         """Dirty; returns the ticket that `reached` resolves for."""
@@ -48,7 +51,7 @@ class Worker:
 
     def forget(self) -> None:
         """What the device holds is unknown: read it back before the next write."""
-        self._actual = None
+        self._trusted = False
         self.mark()
 
     def reached(self, ticket: int) -> asyncio.Future[None]:
@@ -57,15 +60,23 @@ class Worker:
         self._waiting.append((ticket, future))
         return future
 
+    def next_pass(self) -> asyncio.Future[None]:
+        """Resolves after the next pass, whenever it comes: for what the worker will try again by itself."""
+        return self.reached(self._asked)
+
     def rejected(self, keys: frozenset[Hashable]) -> Rejection | None:
-        return next((r for key, r in self._rejected.items() if key in keys), None)
+        """What the last pass could not write of these keys; a refusal for good comes first."""
+        found = [rejection for key, rejection in self._rejected.items() if key in keys]
+        return min(found, key=lambda rejection: rejection.transient, default=None)
 
     async def _run(self) -> None:
         while True:
+            # Not wait_for: before Python 3.12 it loses a cancellation that meets the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._dirty.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._dirty.wait()
             if not self._dirty.is_set():
-                self._actual = None  # periodic read-back
+                self._trusted = False  # periodic read-back
             self._dirty.clear()
             if not self.device.connected:
                 continue
@@ -74,7 +85,7 @@ class Worker:
                 await self._pass()
             except DeviceError as failure:
                 log.warning("%s", failure)
-                self._actual = None
+                self._trusted = False
                 self._failures += 1
                 continue
             self._failures = 1 + self._failures if self._rejected else 0
@@ -88,14 +99,12 @@ class Worker:
         return float(backoff * random.uniform(0.8, 1.2))
 
     async def _pass(self) -> None:
-        if self._actual is None:
+        if not self._trusted:
+            self._trusted = True  # before the read: a device that comes back meanwhile is read once more
             self._actual = dict(await self.device.read())
         actual = self._actual
         writes = changes(actual, self._desired(self.device.name))
-        self._rejected = {}
-        if not writes:
-            return
-        rejections = await self.device.apply(writes)
+        rejections = await self.device.apply(writes) if writes else ()
         self._rejected = {r.change.entry.key: r for r in rejections}
         for change in writes:
             if change.entry.key in self._rejected:
@@ -105,7 +114,7 @@ class Worker:
             else:
                 actual[change.entry.key] = change.entry
         if rejections:
-            self._actual = None
+            self._trusted = False
             log.warning("%s refused %s", self.device.name, "; ".join(f"{r.change}: {r.message}" for r in rejections))
 
     def _resolve(self, ticket: int) -> None:
@@ -148,20 +157,21 @@ class Reconciler:
         `wanted`: per device, the keys that matter to the caller. Raises `DeviceUnreachable` when a device did not
         answer in time, `DeviceRejected` when it refused one of these keys.
         """
+        deadline = asyncio.get_running_loop().time() + timeout_s
         workers = [self._workers[name] for name in wanted if name in self._workers]
-        futures = {worker.reached(worker.mark()): worker for worker in workers}
-        if futures:
-            _, late = await asyncio.wait(futures, timeout=timeout_s)
+        waiting = {worker.reached(worker.mark()): worker for worker in workers}
+        while waiting:
+            _, late = await asyncio.wait(waiting, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
             for future in late:
                 future.cancel()
-                raise DeviceUnreachable(futures[future].device.name, f"not in line within {timeout_s:g} s")
-        for worker in workers:
-            refusal = worker.rejected(wanted[worker.device.name])
-            if refusal:
-                raise DeviceRejected(worker.device.name, f"{refusal.code}: {refusal.message}")
+            if late:
+                name = waiting[late.pop()].device.name
+                raise DeviceUnreachable(name, f"not in line within {timeout_s:g} s")
+            refused = {worker: worker.rejected(wanted[worker.device.name]) for worker in workers}
+            for worker, refusal in refused.items():
+                if refusal and not refusal.transient:
+                    raise DeviceRejected(worker.device.name, f"{refusal.code}: {refusal.message}")
+            waiting = {worker.next_pass(): worker for worker, refusal in refused.items() if refusal}
 
     async def close(self) -> None:
-        tasks = [worker.task for worker in self._workers.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stopped(worker.task for worker in self._workers.values())
