@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 
+from controller.background import background, stopped
+from controller.core import names
 from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_mac
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Link, LinkKind, NodeKind, Status
@@ -47,20 +49,21 @@ class Discovery:
         self._eager_hello_s = eager_hello_s
         self._ports: dict[str, dict[int, bool]] = {}
         self._heard: dict[str, dict[int, int]] = {}
+        """Per link and direction, the round in which a probe came last."""
+        self._silent_since: dict[str, int] = {}
+        """Per link, the round from which silence counts: before it, there was nobody to send or to hear."""
         self._round = 0
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._conclude(), name="discovery: conclude"),
-            asyncio.create_task(self._hello(), name="discovery: hello"),
+            background(self._conclude(), "discovery: conclude"),
+            background(self._hello(), "discovery: hello"),
         ]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stopped(self._tasks)
 
     # -- what devices tell ----------------------------------------------------------------------------------------
 
@@ -68,8 +71,7 @@ class Discovery:
         log.info("%s connected", device)
         self._state.reconciler.connected(device)
         for link in self._links_of(device):
-            # Silence while the node was away says nothing: its links get a full term from here.
-            self._heard[link.name] = dict.fromkeys(self._heard.get(link.name, {}), self._round)
+            self._silent_since[link.name] = self._round
         capabilities = self._state.reconciler.device(device).capabilities
         is_router = self._state.topology.nodes[device].kind is NodeKind.ROUTER
         self._events.put_nowait(NodeChanged(device, Status.UP, capabilities if is_router else None))
@@ -89,8 +91,11 @@ class Discovery:
 
     def frame_received(self, device: str, port: int, frame: bytes) -> None:
         probe = parse(frame)
-        if probe is None or probe.node not in self._state.topology.nodes:
+        nodes = self._state.topology.nodes
+        if probe is None or probe.node not in nodes:
             return
+        if any(access.port == port for access in nodes[device].access_ports):
+            return  # a customer can send what he likes: none of it says how the network is wired
         if probe.channel is not None:
             self._heard_on_channel(device, *probe.channel)
         else:
@@ -109,15 +114,20 @@ class Discovery:
     def _heard_on_wire(self, probe: Probe, device: str, port: int) -> None:
         link = _planned(self._state.topology, probe.node, probe.port, device, port)
         if link is None:
-            name = f"domains/{self._state.topology.domain}/links/unplanned-{device.rsplit('/')[-1]}-{port}"
-            found = Link(name, LinkKind.FIBRE, probe.node, device, a_port=probe.port, z_port=port)
-            self._events.put_nowait(LinkUnplanned(found))
+            self._events.put_nowait(LinkUnplanned(self._unplanned((probe.node, probe.port), (device, port))))
             return
         direction = A_TO_Z if link.a_node == probe.node else Z_TO_A
         ports = (probe.port, port) if direction == A_TO_Z else (port, probe.port)
         if (link.a_port, link.z_port) != ports:
             self._events.put_nowait(LinkChanged(link.name, link.status, *ports))
         self._hear(link, direction)
+
+    def _unplanned(self, *ends: tuple[str, int]) -> Link:
+        """One link per cable, whichever end was heard first."""
+        (a, a_port), (z, z_port) = sorted(ends)
+        domain = self._state.topology.domain
+        name = names.link(domain, f"unplanned-{names.short(a)}-{a_port}-{names.short(z)}-{z_port}")
+        return Link(name, LinkKind.FIBRE, a, z, a_port=a_port, z_port=z_port)
 
     def _heard_on_channel(self, device: str, slice_id: int, direction: int) -> None:
         for link in self._state.topology.of_kind(LinkKind.ADJACENCY):
@@ -161,10 +171,11 @@ class Discovery:
             answering = all(topology.nodes[n].status is Status.UP for n in (link.a_node, link.z_node))
             if not expected or not answering:
                 continue
-            heard = self._heard.setdefault(link.name, dict.fromkeys((A_TO_Z, Z_TO_A), self._round))
+            since = self._silent_since.setdefault(link.name, self._round)
+            heard = self._heard.get(link.name, {})
             patience = PATIENCE if self._eager() or link.status is Status.MISSING else 1
             limit = MISSED_PROBES * patience
-            if any(self._round - heard.get(way, self._round) > limit for way in (A_TO_Z, Z_TO_A)):
+            if any(self._round - max(since, heard.get(way, since)) > limit for way in (A_TO_Z, Z_TO_A)):
                 log.warning("%s is down: %d probes missed", link.name, MISSED_PROBES)
                 self._down(link)
 
@@ -212,7 +223,9 @@ def _planned(topology: Topology, source: str, source_port: int, sink: str, sink_
     between = [
         link
         for link in topology.links.values()
-        if {link.a_node, link.z_node} == {source, sink} and link.kind is not LinkKind.ADJACENCY
+        if {link.a_node, link.z_node} == {source, sink}
+        and link.kind is not LinkKind.ADJACENCY
+        and link.status is not Status.UNPLANNED
     ]
     for link in between:
         if (port_at(link, source), port_at(link, sink)) == (source_port, sink_port):
