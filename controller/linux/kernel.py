@@ -116,10 +116,10 @@ class Kernel:
         if lines:
             self._nft("\n".join(lines))
 
-    def dump_nft(self) -> list[Json]:
-        """The objects of table `inet corridor`; empty where there is no such table."""
+    def dump_nft(self, what: str = "table inet corridor") -> list[Json]:
+        """The objects of our table, or one set or map of it; empty where it is not there."""
         try:
-            listing = self._nft("list table inet corridor")
+            listing = self._nft(f"list {what}")
         except KernelError as error:
             if "No such file" in str(error):
                 return []

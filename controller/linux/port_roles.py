@@ -62,4 +62,4 @@ def _lines(step: Step, name: str, view: View) -> Iterator[str]:
 
 
 def _customers(view: View) -> dict[str, int]:
-    return {str(name): int(str(mark)) >> 16 for name, mark in view.nft.pairs("customer_ports")}
+    return {str(name): int(str(mark)) >> 16 for name, mark in view.ports_and_marks.pairs("customer_ports")}

@@ -40,7 +40,7 @@ class LocalSids:
     tables = frozenset({"local_sid"})
 
     def read(self, view: View) -> Iterator[TableEntry]:
-        marks = {lpm(nft_prefix(key)): mark for key, mark in view.nft.pairs("decapsulation")}
+        marks = {lpm(nft_prefix(key)): mark for key, mark in view.ports_and_marks.pairs("decapsulation")}
         for route in view.ipv6.routes:
             if table_of(route) != SID_TABLE or route.get("encap") != "seg6local":
                 continue
@@ -56,7 +56,7 @@ class LocalSids:
             raise invalid(f"{entry.action} takes a /{wanted} (32-bit block, 16-bit node and function), not a /{length}")
 
     def work(self, steps: Sequence[Step], after: Entries, view: View) -> Work:
-        marks = {lpm(nft_prefix(key)) for key, _ in view.nft.pairs("decapsulation")}
+        marks = {lpm(nft_prefix(key)) for key, _ in view.ports_and_marks.pairs("decapsulation")}
         work = Work()
         for step in steps:
             work.commands += _commands(step, view)

@@ -52,8 +52,10 @@ class CannedKernel:
     def dump(self, tool: Tool) -> FamilyDump:
         return self.ipv6 if tool is Tool.IP6 else self.ipv4
 
-    def dump_nft(self) -> list[dict[str, Any]]:
-        return self.nft_objects
+    def dump_nft(self, what: str = "table inet corridor") -> list[dict[str, Any]]:
+        name = what.rpartition(" ")[2]
+        wanted = [item for item in self.nft_objects for thing in item.values() if thing["name"] == name]
+        return self.nft_objects if what.startswith("table") else wanted
 
     def dump_classes(self, interfaces: Iterable[str]) -> dict[str, dict[int, HtbClass] | None]:
         return self.classes
