@@ -11,6 +11,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import uvicorn
 
@@ -92,13 +93,24 @@ async def _answer(stack: AsyncExitStack, service: Service, settings: Settings) -
     config = uvicorn.Config(rest_app(service), host=host, port=int(port), log_config=None, timeout_graceful_shutdown=2)
     rest = _Server(config)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(rest.give_up)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: setattr(rest, "should_exit", True))
     await rest.serve()
+    if rest.defect is not None:
+        raise rest.defect
 
 
 class _Server(uvicorn.Server):
     """Signals are this file's business: uvicorn would raise them again before the rest is closed."""
+
+    defect: BaseException | None = None
+
+    def give_up(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A defect ends the process: what is stored is whole, and a restart resumes every change."""
+        loop.default_exception_handler(context)
+        self.defect = context.get("exception") or RuntimeError(context["message"])
+        self.should_exit = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 
+from controller.background import background, stopped
 from controller.core.conditions import with_condition
 from controller.core.errors import Conflict, DeviceError
+from controller.core.generation import next_generation
 from controller.core.lifecycle import NEXT_STAGE, Happening, after
 from controller.core.model import Corridor, EventType, Stage, State
 from controller.core.plan import advance
@@ -38,24 +43,32 @@ class Progress:
 
     def drive(self, name: str, touched: Touched) -> None:
         """Take a freshly committed change to its end in the background."""
-        task = asyncio.create_task(self._drive(name, touched), name=f"progress {name}")
+        task = background(self._drive(name, touched), f"progress {name}")
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
 
     async def settled(self, name: str) -> None:
         """Until no change of a corridor is under way; `Conflict` when that takes too long."""
         task = self._tasks.get(name)
-        if task is None:
+        if task is None or task.done():
             return
         await asyncio.wait({task}, timeout=self._stage_timeout_s)
         if not task.done():
             raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
 
+    @asynccontextmanager
+    async def undisturbed(self, name: str) -> AsyncIterator[None]:
+        """The writer, at a moment when no change of a corridor is under way; `Conflict` when that takes too long."""
+        while True:
+            await self.settled(name)
+            async with self._state.writer:
+                if name in self._tasks:
+                    continue  # another one that waited was faster
+                yield
+                return
+
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stopped(self._tasks.values())
 
     async def _drive(self, name: str, touched: Touched) -> None:
         while (record := self._state.records.get(name)) is not None and record.stage is not Stage.SETTLED:
@@ -87,15 +100,11 @@ class Progress:
                 before.corridor, "Blocked", True, type(failure).__name__, str(failure), snapshot.now
             )
             record = replace(before, corridor=corridor)
-            back = before.stage is Stage.BUILD and before.current is not None and before.target is not None
-            if back:
-                assert before.current is not None
-                legs = (before.current.leg,)
-                record = Record(replace(corridor, legs=legs, stage=Stage.CLEAN), None, before.current, Stage.CLEAN)
-            if record == before:
-                return self._state.touching(name)
-            touched = await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
-            return touched if back else self._state.touching(name)
+            if before.stage is Stage.BUILD and before.previous is not None:
+                record = rolled_back(record, before.previous, failure, snapshot.now)
+            if record != before:
+                await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
+            return self._state.touching(name)
 
 
 def next_record(record: Record) -> Record:
@@ -107,14 +116,36 @@ def next_record(record: Record) -> Record:
     return Record(_settled(corridor), record.target, record.target, stage)
 
 
+def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: datetime) -> Record:
+    """On the way back to what stood. Claims of both states are held until every device has let go of the new one."""
+    corridor = next_generation(
+        replace(
+            previous,
+            state=record.corridor.state,
+            conditions=record.corridor.conditions,
+            generation=record.corridor.generation,
+            observed_generation=record.corridor.observed_generation,
+            stage=Stage.CLEAN,
+            reconciling=True,
+        ),
+        now,
+    )
+    corridor = with_condition(corridor, "RolledBack", True, type(failure).__name__, str(failure), now)
+    return Record(corridor, record.target, record.current, Stage.CLEAN)
+
+
 def _settled(corridor: Corridor) -> Corridor:
-    state = corridor.state if corridor.state is State.DELETING else after(corridor.state, Happening.SETTLED)
+    """What a change that is through led to; one that was rolled back says so until the next, and heals no path."""
+    back = next((c for c in corridor.conditions if c.type == "RolledBack"), None)
+    undone = back is not None and back.observed_generation == corridor.generation
+    over = ("Blocked",) if undone else ("Blocked", "PathLost", "RolledBack")
+    stays = undone or corridor.state is State.DELETING
     return replace(
         corridor,
-        state=state,
+        state=corridor.state if stays else after(corridor.state, Happening.SETTLED),
         reconciling=False,
         observed_generation=corridor.generation,
-        conditions=tuple(c for c in corridor.conditions if c.type not in ("Blocked", "PathLost")),
+        conditions=tuple(c for c in corridor.conditions if c.type not in over),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 
+from controller.background import background, stopped
 from controller.core.conditions import with_condition, without_condition
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.lifecycle import Happening, after
@@ -62,7 +63,7 @@ class Restoration:
             and (down & set(record.target.leg.links) or (back and record.corridor.state is State.DOWN))
         ]
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
-        task = asyncio.create_task(self._restore_all([record.name for record in concerned]))
+        task = background(self._restore_all([record.name for record in concerned]), "restoration")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -122,6 +123,4 @@ class Restoration:
         await self._state.commit(change, EventType.UPDATED)
 
     async def close(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stopped(self._tasks)

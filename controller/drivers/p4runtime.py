@@ -18,6 +18,7 @@ import grpc
 from finsy.proto import p4r
 from google.protobuf.struct_pb2 import Struct
 
+from controller.background import background
 from controller.core.entries import Change, Entry, Operation, Rejection, TableEntry
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Capabilities, Liveness
@@ -100,8 +101,7 @@ class P4RuntimeDevice:
     def start(self) -> None:
         """Connect in the background, for ever; needs a running event loop."""
         if self._runner is None:
-            self._runner = asyncio.create_task(self._run(), name=f"p4runtime {self._name}")
-            self._runner.add_done_callback(_report)
+            self._runner = background(self._run(), f"p4runtime {self._name}")
 
     async def close(self) -> None:
         runner, self._runner = self._runner, None
@@ -250,13 +250,6 @@ _OTHER_WAY = {
     (Operation.INSERT, "ALREADY_EXISTS"): p4r.Update.MODIFY,
     (Operation.MODIFY, "NOT_FOUND"): p4r.Update.INSERT,
 }
-
-
-def _report(runner: asyncio.Task[None]) -> None:
-    """A defect must not end the connection loop in silence."""
-    if not runner.cancelled() and (error := runner.exception()) is not None:
-        context = {"message": f"{runner.get_name()} ended", "exception": error, "task": runner}
-        runner.get_loop().call_exception_handler(context)
 
 
 def _batches(writes: Sequence[_Write]) -> Iterator[list[_Write]]:

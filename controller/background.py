@@ -1,0 +1,29 @@
+"""Background tasks whose defects are heard at once: they reach the loop's exception handler, never nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+
+def background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    """A running task; keep a reference to it."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(report)
+    return task
+
+
+def report(task: asyncio.Task[None]) -> None:
+    """Tell the loop's exception handler what a task ended with, if it was an exception."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": f"{task.get_name()} failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
+
+
+async def stopped(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait until they are gone."""
+    tasks = tuple(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
