@@ -24,6 +24,7 @@ _TABLE_RANK: Mapping[str, int] = MappingProxyType(
     }
 )
 _METER_RANK = 3
+_RAISED_METER_RANK = 6
 
 
 def rank(entry: Entry) -> int:
@@ -41,6 +42,13 @@ def rank(entry: Entry) -> int:
             return _TABLE_RANK[entry.table]
 
 
+def _write_rank(old: Entry | None, new: Entry) -> int:
+    """A shaper falls before its traffic moves to another path and rises after: the old path has no room for more."""
+    if isinstance(old, MeterEntry) and isinstance(new, MeterEntry) and new.rate_bytes_per_s > old.rate_bytes_per_s:
+        return _RAISED_METER_RANK
+    return rank(new)
+
+
 def changes(actual: Mapping[Hashable, Entry], desired: Mapping[Hashable, Entry]) -> tuple[Change, ...]:
     """Additions and modifications first, in order of reference, then removals in the reverse order."""
     wanted = [
@@ -49,6 +57,6 @@ def changes(actual: Mapping[Hashable, Entry], desired: Mapping[Hashable, Entry])
         if actual.get(key) != entry
     ]
     unwanted = [Change(Operation.DELETE, entry) for key, entry in actual.items() if key not in desired]
-    wanted.sort(key=lambda change: rank(change.entry))
+    wanted.sort(key=lambda change: _write_rank(actual.get(change.entry.key), change.entry))
     unwanted.sort(key=lambda change: -rank(change.entry))
     return (*wanted, *unwanted)
