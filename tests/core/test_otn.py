@@ -130,6 +130,10 @@ def test_without_history_the_lowest_free_slots_are_taken() -> None:
     assert pick_slots([Row(10, 0b1011), Row(10, 0b10011)], 3) == (3, 6, 7)
 
 
+def test_what_it_has_counts_once_also_where_the_rows_do_not_know_of_it() -> None:
+    assert pick_slots([Row(10)], 4, (1, 2)) == (1, 2, 3, 4)
+
+
 def test_an_adjacency_refuses_what_is_beyond_its_capacity_and_says_what_is_free() -> None:
     key = RowKey("l", "", 0)
     full = Ledger({key: Row(100)}).change(frozenset(), frozenset({Claim("a", key, kbps=60)}))

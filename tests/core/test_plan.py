@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 
 import pytest
@@ -32,6 +33,7 @@ from controller.core.model import (
     Corridor,
     EndPoint,
     Isolation,
+    Link,
     LinkKind,
     Profile,
     Reservation,
@@ -39,7 +41,7 @@ from controller.core.model import (
     Stage,
     Status,
 )
-from controller.core.otn import Ledger, RowKey
+from controller.core.otn import Claim, Ledger, RowKey
 from controller.core.plan import advance, plan
 from controller.core.records import Placement, Record
 from controller.core.topology import LinkChanged, LinkUnplanned, NodeChanged
@@ -259,6 +261,25 @@ def test_a_slice_that_outgrows_its_server_moves_as_a_new_one() -> None:
         assert len(held) == len(set(held))
 
 
+def test_a_slice_stays_in_its_server_although_a_fuller_one_has_room() -> None:
+    net = Network.of(chain(2, servers=(Container.ODU0, Container.ODU0)))
+    standing = net.stand(corridor(a=1, z=2, rates=(500_000, 100_000), reservation=Reservation.ACTIVE))
+    net.stand(corridor("next", a=1, z=2, rates=(1_000_000,), tenant="globex"))
+    assert (slots(500_000), slots(100_000), slots(1_000_000)) == (53, 11, 106)
+    shrunk = net.stand(replace(standing.corridor, active_profile="p1"))
+    assert slice_of(shrunk).hops[0].server == slice_of(standing).hops[0].server
+    assert slice_of(shrunk).id == slice_of(standing).id
+
+
+def test_slots_are_free_both_ways_or_not_at_all() -> None:
+    """Today every slice takes the same slots both ways; the ledger can hold others."""
+    net = Network.of(chain(2, servers=(Container.ODU0,)))
+    back = RowKey(link_name("F-1-2"), "odu0-1", 1)
+    net.ledger = net.ledger.change(frozenset(), frozenset({Claim("one way", back, bitmap=0b101)}))
+    (hop,) = slice_of(net.stand(corridor(a=1, z=2, rates=(20_000,)))).hops
+    assert numbers(hop.slots) == {2, 4, 5}
+
+
 def test_a_move_is_not_refused_where_only_the_shortest_way_out_lacks_room_for_both() -> None:
     """Old and new slots stand side by side: a fibre of the old path with room for one of them is no way out."""
     links = [
@@ -287,6 +308,21 @@ def test_isolation_can_change_both_ways() -> None:
         assert bool(changed.target.slice) is (isolation is Isolation.HARD)
     net.take_away(standing.name)
     assert taken(net.ledger) == blank
+
+
+def test_a_list_with_more_overhead_finds_the_path_that_has_room_for_it() -> None:
+    """1.16 Gbit/s fit an ODU0 with one carrier, not with two; four hops need two, the wider way round has room."""
+    links: list[Link] = []
+    for row, delay_us, container in (((1, 2, 3, 4, 5), 10, Container.ODU0), ((1, 6, 7, 8, 5), 20, Container.ODU1)):
+        for a, z in pairwise(row):
+            links.append(fibre(f"F-{a}{z}", a, z, delay_us))
+            links.append(adjacency(f"A-{a}{z}", a, z, [f"F-{a}{z}"], delay_us, container))
+    net = Network.of(domain(range(1, 9), links))
+    assert wire(1_160_000, overhead=40) < 1_238_954 < wire(1_160_000, overhead=64)
+    record = net.stand(corridor(a=1, z=5, isolation=Isolation.SOFT, rates=(1_160_000,)))
+    assert record.target is not None
+    assert record.target.leg.nodes[1] == node_name("r6")
+    assert record.target.claimed_forward_kbps == wire(1_160_000, overhead=64)
 
 
 # ---- what is refused -------------------------------------------------------------------------------------------------

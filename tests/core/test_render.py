@@ -5,7 +5,8 @@ The oracle is `packet_walk`, which knows the pipeline's contract and the RFCs bu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from itertools import product
@@ -27,7 +28,8 @@ from networks import (
 )
 from packet_walk import Journey, Lost, Packet, Place, World
 
-from controller.core.entries import Entry, MeterEntry, SliceMeter, SlotAssignment, TableEntry
+from controller.core.diff import changes
+from controller.core.entries import Entry, MeterEntry, Operation, SliceMeter, SlotAssignment, TableEntry
 from controller.core.errors import Infeasible, Refused
 from controller.core.model import Corridor, EndPoint, Isolation, LinkKind, Profile, Reservation, Stage, Status
 from controller.core.records import Placement, Record
@@ -422,6 +424,88 @@ def test_a_move_never_loses_a_packet(isolation: Isolation) -> None:
         for flow in kept:
             carried(net, before, tables, flow, standing.target.vrf)
         before = tables
+
+
+def writes(before: Tables, after: Tables) -> Iterator[Tables]:
+    """Each device in turn goes from one stage to the next, one write after the other."""
+    now = dict(before)
+    for name in before:
+        held = {e.key: e for e in before[name]}
+        for change in changes(dict(held), {e.key: e for e in after[name]}):
+            held.pop(change.entry.key, None)
+            if change.operation is not Operation.DELETE:
+                held[change.entry.key] = change.entry
+            now[name] = tuple(held.values())
+            yield dict(now)
+        assert {e.key: e for e in after[name]} == held
+
+
+def larger(standing: Corridor) -> Corridor:
+    return replace(standing, profiles=(Profile("p0", 400_000),))
+
+
+def smaller(standing: Corridor) -> Corridor:
+    return replace(standing, profiles=(Profile("p0", 5_000),))
+
+
+def softer(standing: Corridor) -> Corridor:
+    return replace(larger(standing), isolation=Isolation.SOFT)
+
+
+def softer_and_smaller(standing: Corridor) -> Corridor:
+    return replace(smaller(standing), isolation=Isolation.SOFT)
+
+
+CHANGES = [larger, smaller, softer, softer_and_smaller]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.parametrize("change", CHANGES)
+def test_not_one_write_of_a_change_loses_a_packet(
+    change: Callable[[Corridor], Corridor], isolation: Isolation, cut: bool
+) -> None:
+    """After every single write, in the order of `diff`, the traffic arrives and no meter is below the shaper."""
+    net = Network.of(square())
+    standing = net.stand(corridor(rates=(100_000,), isolation=isolation))
+    assert standing.target is not None
+    kept, before = list(flows(net, standing.target)), net.tables()
+    if cut:
+        net.link("F-13", Status.DOWN)
+        net.link("F-12", Status.DOWN)
+    net.ask(change(standing.corridor))
+    for tables in stages(net, standing.name):
+        for mixed in writes(before, tables):
+            here = world(net, mixed)
+            for flow in kept:
+                journey = here.send(flow.source.node, port_of(net, flow.source), flow.packet)
+                assert journey.delivered == (flow.sink.node, port_of(net, flow.sink), standing.target.vrf)
+                assert journey.shaper is not None
+                assert all(m.rate_kbps * 1000 >= journey.shaper.rate_bytes_per_s * 8 for _, m in journey.meters)
+        before = tables
+
+
+def test_creation_and_removal_write_by_write() -> None:
+    """A half-built or half-removed corridor delivers to its own port or not at all."""
+    net = Network.of(square())
+    net.stand(corridor("other", tenant="globex"))
+    empty, before = net.tables(), net.tables()
+    record = net.ask(corridor())
+    assert record.target is not None
+    there = list(flows(net, record.target))
+    half_way = 0
+    for begin in (lambda: record, lambda: net.remove(record.name)):
+        begin()
+        for tables in stages(net, record.name):
+            for mixed in writes(before, tables):
+                for flow in there:
+                    with suppress(Lost):
+                        sent = world(net, mixed).send(flow.source.node, port_of(net, flow.source), flow.packet)
+                        assert sent.delivered == (flow.sink.node, port_of(net, flow.sink), record.target.vrf)
+                        half_way += 1
+            before = tables
+    assert half_way
+    assert {n: set(e) for n, e in before.items()} == {n: set(e) for n, e in empty.items()}
 
 
 @pytest.mark.parametrize("active", [(0, 1), (1, 0)])
