@@ -26,7 +26,7 @@ from topologies.lab_state import LabError, LabState, load_state
 from topologies.network import set_controller, vsctl
 from topologies.processes import collect, end, environment, marked, spawn, terminated_as_exit, undisturbed
 
-__all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "up"]
+__all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "temporary", "up"]
 
 RUN_ROOT = Path("/run/corridor-lab")
 START_TIMEOUT_S = 60.0
@@ -62,17 +62,40 @@ def up(
 
     `target`: `linux` or `bmv2`. Raises `LabError`, or `Invalid` for a malformed file.
     """
+    lab, builder = _begin(topology, target, run_dir, programs)
+    with terminated_as_exit(), ExitStack() as undo:
+        undo.callback(lab.down)
+        _build(builder)
+        undo.pop_all()
+    return lab
+
+
+@contextmanager
+def temporary(
+    topology: TopologyFile | str | Path,
+    target: str = "linux",
+    run_dir: Path | None = None,
+    programs: Programs | None = None,
+) -> Iterator[Lab]:
+    """As `up`, and down again when the block ends, however it ends."""
+    lab, builder = _begin(topology, target, run_dir, programs)
+    try:
+        _build(builder)
+        yield lab
+    finally:
+        lab.down()
+
+
+def _begin(
+    topology: TopologyFile | str | Path, target: str, run_dir: Path | None, programs: Programs | None
+) -> tuple[Lab, Builder]:
+    """Check all that can be checked, and take the run directory."""
     plan = topology if isinstance(topology, TopologyFile) else load(topology)
     programs = programs or Programs()
     programs.check(target)
     state = LabState((run_dir or default_run_dir(plan)).absolute(), plan.domain, target)
     state.create()
-    lab = Lab(state)
-    with terminated_as_exit(), ExitStack() as undo:
-        undo.callback(lab.down)
-        _build(Builder(plan, state, programs))
-        undo.pop_all()
-    return lab
+    return Lab(state), Builder(plan, state, programs)
 
 
 def _build(builder: Builder) -> None:

@@ -137,7 +137,7 @@ static double percentile_us(const struct arrivals *a, double share) {
     return a->delay_ns[(uint64_t)((double)(a->received - 1) * share)] / 1000.0;
 }
 
-// A run of missing numbers, dated by the packet that arrived before it.
+// A run of missing numbers, dated by the packets that arrived before and after it.
 static uint64_t print_loss_bursts(const struct arrivals *a) {
     uint64_t count = 0, before = a->first_ns;
     printf(", \"loss_bursts\": [");
@@ -149,8 +149,9 @@ static uint64_t print_loss_bursts(const struct arrivals *a) {
         uint64_t from = i;
         while (i + 1 < a->total && !a->arrived_ns[i + 1]) i++;
         if (count++ < MAX_LOSS_BURSTS)
-            printf("%s{\"sequence\": %" PRIu64 ", \"packets\": %" PRIu64 ", \"at_ms\": %.3f}", count > 1 ? ", " : "",
-                   from, i - from + 1, (double)(before - a->first_ns) / 1e6);
+            printf("%s{\"sequence\": %" PRIu64 ", \"packets\": %" PRIu64 ", \"at_ms\": %.3f, \"until_ms\": %.3f}",
+                   count > 1 ? ", " : "", from, i - from + 1, (double)(before - a->first_ns) / 1e6,
+                   (double)((i + 1 < a->total ? a->arrived_ns[i + 1] : a->last_ns) - a->first_ns) / 1e6);
     }
     printf("]");
     return count;

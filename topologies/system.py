@@ -151,18 +151,25 @@ def profiles(**mbps: float) -> list[dict[str, Any]]:
 
 
 @contextmanager
+def controlled(lab: Lab, topology: Path) -> Iterator[Controller]:
+    """The controller of a lab, discovery done; gone afterwards."""
+    controller = Controller(lab, topology)
+    try:
+        controller.start()
+        lab.call_controller()
+        controller.await_topology()
+        yield controller
+    finally:
+        controller.close()
+
+
+@contextmanager
 def running(topology: Path, build: Callable[[], Lab]) -> Iterator[Controller]:
-    """A lab and its controller, discovery done; all of it gone afterwards."""
+    """A lab and its controller; all of it gone afterwards."""
     lab = build()
     try:
-        controller = Controller(lab, topology)
-        try:
-            controller.start()
-            lab.call_controller()
-            controller.await_topology()
+        with controlled(lab, topology) as controller:
             yield controller
-        finally:
-            controller.close()
     finally:
         lab.down()
 

@@ -7,9 +7,11 @@ import re
 from controller.core import names
 from controller.core.addresses import A_TO_Z, channel_address, mac_text
 from topologies.lab import Lab
+from topologies.system import wait_for
 from topologies.traffic import ping
 
 NETWORK_PORT = "eth1"
+PROBES = 5
 
 
 def carriers_on_the_wire(lab: Lab, router: str, host: str, address: str) -> str:
@@ -27,9 +29,14 @@ def carriers_on_the_wire(lab: Lab, router: str, host: str, address: str) -> str:
 def crossed_nodes(lab: Lab, slice_id: int, host: str, address: str) -> list[str]:
     """The OTN nodes whose A-to-Z flow of this slice counted the echo requests that are sent now."""
     before = _frames(lab, slice_id)
-    ping(lab, host, address, count_=5)
-    after = _frames(lab, slice_id)
-    return [node for node in after if after[node] - before.get(node, 0) >= 5]
+    ping(lab, host, address, count_=PROBES)
+
+    def counted() -> list[str] | None:
+        after = _frames(lab, slice_id)
+        nodes = [node for node in after if after[node] - before.get(node, 0) >= PROBES]
+        return nodes if len(nodes) == len(after) else None
+
+    return wait_for("the switches' counters", counted)
 
 
 def _frames(lab: Lab, slice_id: int) -> dict[str, int]:
