@@ -7,8 +7,6 @@ Customer `a` is VRF 5, customer `b` VRF 6. Nothing but interfaces and gateway ad
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -126,8 +124,6 @@ class Agent:
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.address.removeprefix("unix:"))
 
     def restart(self) -> None:
         self.process = self._start()

@@ -323,6 +323,35 @@ def test_restarted_agent_adopts_what_stands(unchanged):
     client.write(MODIFY, [client.schema.meter(5)])
 
 
+def test_entries_of_a_dead_port_are_gone_until_written_again(unchanged):
+    """The kernel drops next hops and routes with their link; what is written meanwhile is refused as transient."""
+    client = unchanged.clients["r1"]
+    whole = client.read_all()
+    inside("r2", "ip", "link", "set", "eth2", "down")
+    try:
+        until(lambda: len(whole - client.read_all()) >= 1, "the next hop of port 2 is gone")
+        missing = [p4r.Entity.FromString(entity) for entity in whole - client.read_all()]
+        assert client.schema.entry("next_hop", *NEXT_HOP_2[0], **NEXT_HOP_2[1]) in missing
+        codes = client.errors([p4r.Update(type=INSERT, entity=entity) for entity in missing])
+        assert set(codes) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION, OK}
+        assert grpc.StatusCode.UNAVAILABLE in codes
+    finally:
+        inside("r2", "ip", "link", "set", "eth2", "up")
+    until(lambda: "LOWER_UP" in inside("r1", "ip", "link", "show", "eth2").stdout, "carrier is back")
+    for router in ("r1", "r2"):
+        here = unchanged.clients[router]
+        wanted = canonical(everything(here.schema, router))
+        here.write(INSERT, [p4r.Entity.FromString(entity) for entity in wanted - here.read_all()])
+    assert client.read_all() == whole
+    assert reaches("h1", "10.3.0.2")
+
+
+NEXT_HOP_2 = (
+    ({"next_hop": 2}, "to_adjacency"),
+    {"port": 2, "src_mac": mac("r1", 2), "dst_mac": mac("r2", 2)},
+)
+
+
 def test_pipeline_without_the_contract_is_refused(unchanged):
     client = unchanged.clients["r2"]
     request = p4r.SetForwardingPipelineConfigRequest(device_id=client.device_id)
