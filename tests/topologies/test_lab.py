@@ -15,7 +15,7 @@ from stub_lab import METRO, STUBS, new_run_dir, start_command
 
 from controller.core.model import LinkKind, NodeKind
 from controller.topology_file import load
-from topologies.lab import Lab, LabError, Programs, up
+from topologies.lab import Lab, LabError, Programs, temporary, up
 from topologies.processes import Process, marked
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
@@ -187,6 +187,17 @@ def test_restarted_agent_is_another_process(lab: Lab) -> None:
     after = lab.status().processes["router/cp-r"]
     assert before[0] != after[0]
     assert after[1]
+
+
+def test_bmv2_gets_its_ports_and_the_cpu_port() -> None:
+    run_dir = new_run_dir("bmv2")
+    with temporary(METRO, "bmv2", run_dir, Programs(bmv2=STUBS.router, line_card=STUBS.line_card)) as lab:
+        pid, _ = lab.status().processes["router/yz-r"]
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        assert [words[n + 1] for n, word in enumerate(words) if word == "-i"] == [f"{n}@eth{n}" for n in (1, 2, 3, 4)]
+        bmv2_own = words[words.index("--") :]
+        assert bmv2_own[1:5] == ["--grpc-server-addr", f"unix:{run_dir}/nodes/yz-r/p4rt.sock", "--cpu-port", "510"]
+    assert not run_dir.exists()
 
 
 def test_what_is_not_there_is_said(lab: Lab) -> None:
