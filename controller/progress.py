@@ -56,13 +56,19 @@ class Progress:
         if not task.done():
             raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
 
+    async def finished(self, name: str) -> None:
+        """Until no change of a corridor is under way, however long that takes."""
+        while (task := self._tasks.get(name)) is not None and not task.done():
+            await asyncio.wait({task})
+
     @asynccontextmanager
     async def undisturbed(self, name: str) -> AsyncIterator[None]:
         """The writer, at a moment when no change of a corridor is under way; `Conflict` when that takes too long."""
         while True:
             await self.settled(name)
             async with self._state.writer:
-                if name in self._tasks:
+                task = self._tasks.get(name)
+                if task is not None and not task.done():
                     continue  # another one that waited was faster
                 yield
                 return

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from controller.core import names
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
+from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, Server, State, TopologyView
 from controller.core.otn import RowKey
@@ -115,13 +116,12 @@ class Service:
 
     async def delete_corridor(self, name: str, *, etag: str = "") -> Corridor:
         """Start to take a corridor away; it is gone when its traffic has drained and every device has let go."""
-        self._record(name)
-        await self._progress.settled(name)
-        async with self._state.writer:
+        record = self._record(name)
+        if record.corridor.state is State.DELETING:
+            return record.corridor
+        async with self._progress.undisturbed(name):
             record = self._record(name)
             _require_fresh(record, etag)
-            if record.corridor.state is State.DELETING:
-                return record.corridor
             state = after(record.corridor.state, Happening.DELETE)
             going = self._stamped(replace(record.corridor, state=state))
             change = removal(self._state.snapshot(), record, going)
@@ -155,8 +155,7 @@ class Service:
 
     async def _change(self, name: str, fields: dict[str, object], etag: str) -> Corridor:
         self._record(name)
-        await self._progress.settled(name)
-        async with self._state.writer:
+        async with self._progress.undisturbed(name):
             record = self._record(name)
             _require_fresh(record, etag)
             if record.corridor.state is State.DELETING:
@@ -189,16 +188,7 @@ class Service:
 
     def _stamped(self, corridor: Corridor) -> Corridor:
         """The next generation of a corridor, with its times and etag."""
-        now, generation = self._state.now(), corridor.generation + 1
-        uid = corridor.uid or str(uuid.uuid4())
-        return replace(
-            corridor,
-            uid=uid,
-            generation=generation,
-            etag=f"{uid[:8]}-{generation}",
-            create_time=corridor.create_time or now,
-            update_time=now,
-        )
+        return next_generation(replace(corridor, uid=corridor.uid or str(uuid.uuid4())), self._state.now())
 
     def _with_usage(self, link: Link) -> Link:
         rows = self._state.snapshot().ledger.rows

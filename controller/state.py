@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from controller.core.entries import Entry
-from controller.core.model import CorridorEvent, EventType, Status
+from controller.core.model import CorridorEvent, EventType, Stage, Status
 from controller.core.plan import Plan, Snapshot
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
@@ -114,8 +115,13 @@ class NetworkState:
         return merged([self._infrastructure.get(device, {}), *parts])
 
     def touching(self, name: str) -> Touched:
-        """All devices of a corridor, with all its keys: for when nothing is known of what they hold."""
-        return {device: frozenset(entries) for device, entries in self._rendered.get(name, {}).items()}
+        """All devices of a corridor, with all keys of any stage of its change: nothing is known of what they hold."""
+        record, keys = self._records[name], dict[str, set[Hashable]]()
+        for stage in Stage:
+            part = render_record(self._topology, self._ids, replace(record, stage=stage))
+            for device, entries in part.items():
+                keys.setdefault(device, set()).update(entries)
+        return {device: frozenset(found) for device, found in keys.items()}
 
     def watch(self) -> asyncio.Queue[CorridorEvent]:
         queue: asyncio.Queue[CorridorEvent] = asyncio.Queue()

@@ -53,7 +53,7 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)
     public = replace(corridor, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
-    record = Record(public, before.target if before else None, target, Stage.BUILD)
+    record = Record(public, before.target if before else None, target, Stage.BUILD, before.corridor if before else None)
     return _book(snapshot, before, record, draft.ids)
 
 

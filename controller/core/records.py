@@ -45,6 +45,8 @@ class Record:
     current: Placement | None
     target: Placement | None
     stage: Stage
+    previous: Corridor | None = None
+    """While a change is under way, the public face that a roll-back returns to."""
 
     @property
     def name(self) -> str:
