@@ -10,14 +10,17 @@ from controller.background import background, stopped
 from controller.core.conditions import with_condition, without_condition
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.lifecycle import Happening, after
-from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, Stage, State, Status
+from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, State, Status
 from controller.core.plan import advance, plan
-from controller.core.records import Record
-from controller.core.topology import Event, LinkChanged
+from controller.core.records import Placement, Record
+from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.progress import Progress
 from controller.state import NetworkState
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+"""Between a move that the devices refused and the next."""
 
 
 class Restoration:
@@ -37,82 +40,105 @@ class Restoration:
         changed = [link for link in links if link.status is not before.links[link.name].status]
         for fibre in tuple(changed):
             changed += await self._trails_follow(fibre)
-        if any(link.status in (Status.DOWN, Status.UP) for link in changed):
-            self._start(changed)
+        nodes = [self._state.topology.nodes[e.node] for e in events if isinstance(e, NodeChanged)]
+        answers = any(node.status is Status.UP and node != before.nodes[node.name] for node in nodes)
+        if answers or any(link.status in (Status.DOWN, Status.UP) for link in changed):
+            self._start(changed, answers)
 
-    async def _trails_follow(self, fibre: Link) -> list[Link]:
-        """An IP adjacency is down the moment a fibre of its trail is; it is up again when its own probes say so."""
-        if fibre.kind is not LinkKind.FIBRE or fibre.status is not Status.DOWN:
+    async def _trails_follow(self, carrier: Link) -> list[Link]:
+        """An IP adjacency is down the moment what carries it is; it is up again when its own probes say so."""
+        if carrier.kind is LinkKind.ADJACENCY or carrier.status is not Status.DOWN:
             return []
         hit = [
             link
             for link in self._state.topology.of_kind(LinkKind.ADJACENCY)
-            if fibre.name in link.trail and link.status is Status.UP
+            if carrier.name in self._carriers(link) and link.status in (Status.UP, Status.MISSING)
         ]
         for link in hit:
             await self._state.observe(LinkChanged(link.name, Status.DOWN))
         return [self._state.topology.links[link.name] for link in hit]
 
-    def _start(self, changed: list[Link]) -> None:
+    def _carriers(self, adjacency: Link) -> tuple[str, ...]:
+        clients = self._state.topology.client_links
+        return (*adjacency.trail, clients[adjacency.a_node].name, clients[adjacency.z_node].name)
+
+    def _path(self, placement: Placement) -> tuple[str, ...]:
+        """The links that a corridor's traffic needs; a slice hangs on the client links of its ends."""
+        clients = self._state.topology.client_links
+        ends = tuple(clients[end.node].name for end in (placement.a_end, placement.z_end))
+        return placement.leg.links + (ends if placement.slice else ())
+
+    def _start(self, changed: list[Link], answers: bool) -> None:
+        """`answers`: a node came back, over which there may be a path again."""
         down = {link.name for link in changed if link.status is Status.DOWN}
-        back = any(link.status is Status.UP for link in changed)
-        concerned = [
-            record
-            for record in self._state.records.values()
-            if record.target is not None
-            and (down & set(record.target.leg.links) or (back and record.corridor.state is State.DOWN))
-        ]
-        concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
-        task = background(self._restore_all([record.name for record in concerned]), "restoration")
+        back = answers or any(link.status is Status.UP for link in changed)
+        task = background(self._restore_all(down, back), "restoration")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _restore_all(self, names: list[str]) -> None:
-        await asyncio.gather(*(self._restore(name) for name in names))
+    async def _restore_all(self, down: set[str], back: bool) -> None:
+        async with self._state.writer:  # a corridor that was planned before this news is stored by now
+            concerned = [
+                record
+                for record in self._state.records.values()
+                if record.target is not None
+                and (down & set(self._path(record.target)) or (back and record.corridor.state is State.DOWN))
+            ]
+        concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
+        await asyncio.gather(*(self._restore(record.name) for record in concerned))
 
     async def _restore(self, name: str) -> None:
-        try:
-            await self._progress.settled(name)
-        except Conflict as busy:
-            log.warning("%s", busy)
-            return
-        async with self._state.writer:
-            record = self._state.records.get(name)
-            if record is None or record.target is None or record.stage is not Stage.SETTLED:
+        """Until it stands or nothing can be done; a move that was rolled back is planned again after a pause."""
+        while True:
+            try:
+                async with self._progress.undisturbed(name):
+                    moved = await self._look_after(self._state.records.get(name))
+            except Conflict as busy:
+                log.warning("%s; its path is looked after when that is through", busy)
+                continue
+            if not moved:
                 return
-            if self._stands(record):
-                await self._path_back(record)
-            else:
-                await self._move(record)
+            await self._progress.finished(name)
+            record = self._state.records.get(name)
+            if record is not None and record.corridor.state is State.DOWN:
+                await asyncio.sleep(RETRY_S)
 
-    def _stands(self, record: Record) -> bool:
-        assert record.target is not None
-        return all(self._state.topology.links[name].status is Status.UP for name in record.target.leg.links)
+    async def _look_after(self, record: Record | None) -> bool:
+        """Under the writer; True where a move was started."""
+        if record is None or record.target is None:
+            return False
+        found = {self._state.topology.links[name].status for name in self._path(record.target)}
+        if Status.DOWN in found:
+            return await self._move(record)
+        if found == {Status.UP}:
+            await self._path_back(record)
+        return False  # where something is not known yet, its own news will come
 
     async def _path_back(self, record: Record) -> None:
         if record.corridor.state is State.DOWN:
             corridor = without_condition(record.corridor, "PathLost")
             await self._note(record, replace(corridor, state=after(corridor.state, Happening.PATH_BACK)))
 
-    async def _move(self, record: Record) -> None:
+    async def _move(self, record: Record) -> bool:
         """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
         assert record.target is not None
         links = self._state.topology.links
-        reason = f"{', '.join(n for n in record.target.leg.links if links[n].status is not Status.UP)} is down"
+        reason = f"{', '.join(n for n in self._path(record.target) if links[n].status is not Status.UP)} is down"
         corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
         now = self._state.now()
         if corridor.protection is Protection.UNPROTECTED:
             await self._note(record, with_condition(corridor, "PathLost", True, "UNPROTECTED", reason, now))
-            return
+            return False
         corridor = with_condition(corridor, "PathLost", True, "RESTORING", reason, now)
         try:
             change = plan(self._state.snapshot(), corridor)
         except Refused as refusal:
             why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
             await self._note(record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now))
-            return
+            return False
         touched = await self._state.commit(change, EventType.UPDATED)
         self._progress.drive(record.name, touched)
+        return True
 
     async def _note(self, record: Record, corridor: Corridor) -> None:
         """Only what is said of the corridor changes."""
