@@ -14,7 +14,7 @@ from simulated_network import SimulatedNetwork
 from sqlalchemy import create_engine, inspect, text
 
 from controller.core.entries import Entry
-from controller.core.model import Corridor, EndPoint, Isolation, Profile, Status
+from controller.core.model import Corridor, EndPoint, Isolation, LinkKind, Profile, Status
 from controller.core.render import merged, render_infrastructure, render_record
 from controller.core.topology import Topology
 from controller.discovery import Discovery
@@ -109,6 +109,12 @@ class Controller:
         """Every link that the file plans is up, and every device holds what it shall."""
         await until(lambda: not self.links_not(Status.UP), "all links are up")
         await self.in_line()
+
+    async def rounds(self, count: int) -> None:
+        """So many rounds of probes, sent and heard."""
+        per_round = sum(2 for _ in self.network.cables) + 2 * len(self.state.topology.of_kind(LinkKind.ADJACENCY))
+        enough = self.network.frames + (count + 1) * per_round
+        await until(lambda: self.network.frames >= enough, f"{count} rounds of probes")
 
     async def in_line(self) -> None:
         await until(lambda: not self.differences(), "devices hold what is rendered")

@@ -201,6 +201,8 @@ class SimulatedNetwork:
     stall_after: int | None = None
     """Once so many writes have taken effect, no device answers any more: the instant at which a controller dies."""
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
+    frames: int = 0
+    """Sent by packet-out so far: something to wait by."""
     _ticks: int = 0
 
     @classmethod
@@ -275,6 +277,7 @@ class SimulatedNetwork:
 
     def carry(self, port: Port, frame: bytes) -> None:
         """A frame leaves a port and goes where the cables and cross-connects take it; it may be punted or lost."""
+        self.frames += 1
         arrival = self._travel(port, frame)
         if arrival is not None and arrival[1][12:14] == LLDP:
             (node, number), frame = arrival
