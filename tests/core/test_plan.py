@@ -1,24 +1,20 @@
-"""Planning: what is claimed, what a change keeps, what is refused and why, and that nothing leaks."""
+"""Planning: what is claimed, and what a change keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil
 
 import pytest
-from hypothesis import event, given, settings
-from hypothesis import strategies as st
+from bookkeeping import SLOT_KBPS, free_at, numbers, slice_of, slots, taken, wire
 from networks import (
     Network,
     adjacency,
     chain,
     corridor,
-    corridors_on,
     domain,
-    domains,
     end_point,
     fibre,
     link_name,
@@ -27,63 +23,16 @@ from networks import (
 )
 
 from controller.core.entries import SlotAssignment
-from controller.core.errors import Infeasible, Invalid, Refused
 from controller.core.model import (
     Container,
-    Corridor,
-    EndPoint,
     Isolation,
     Link,
-    LinkKind,
     Profile,
     Reservation,
-    Slice,
     Stage,
     Status,
 )
-from controller.core.otn import Claim, Ledger, RowKey
-from controller.core.plan import advance, plan
-from controller.core.records import Placement, Record
-from controller.core.topology import LinkChanged, LinkUnplanned, NodeChanged
-
-SLOT_KBPS = Fraction("10009.306")
-
-
-def wire(kbps: int, overhead: int = 40, packet: int = 1400) -> int:
-    """Wire rate of customer bits, by hand: encapsulation, Ethernet header and FCS, preamble and gap."""
-    return ceil(Fraction(kbps) * (packet + overhead + 38) / packet)
-
-
-def slots(kbps: int) -> int:
-    return ceil(wire(kbps) / SLOT_KBPS)
-
-
-def numbers(text: str) -> set[int]:
-    """The slot numbers of a ts-list."""
-    found: set[int] = set()
-    for part in text.split(","):
-        low, *high = map(int, part.split("-"))
-        found |= set(range(low, (high or [low])[0] + 1))
-    return found
-
-
-def slice_of(record: Record) -> Slice:
-    assert record.target is not None
-    assert record.target.slice is not None
-    return record.target.slice
-
-
-def taken(ledger: Ledger) -> dict[RowKey, tuple[int, int]]:
-    """Slots and rates without versions."""
-    return {key: (row.bitmap, row.kbps) for key, row in ledger.rows.items()}
-
-
-def free_at(net: Network, link: str, server: str) -> int:
-    row = net.ledger.row(RowKey(link_name(link), server, 0))
-    return row.capacity - row.bitmap.bit_count()
-
-
-# ---- what is claimed -------------------------------------------------------------------------------------------------
+from controller.core.otn import Claim, RowKey
 
 
 @pytest.mark.parametrize(("reservation", "claimed"), [(Reservation.PEAK, 11), (Reservation.ACTIVE, 3)])
@@ -150,9 +99,6 @@ def test_latency_is_the_sum_of_its_terms() -> None:
     for record in (hard, soft):
         assert record.target is not None
         assert record.target.leg.latency_us == sum(t.value_us for t in record.target.leg.latency)
-
-
-# ---- what a change keeps ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("turn", [(0, 1), (1, 0)])
@@ -323,375 +269,3 @@ def test_a_list_with_more_overhead_finds_the_path_that_has_room_for_it() -> None
     assert record.target is not None
     assert record.target.leg.nodes[1] == node_name("r6")
     assert record.target.claimed_forward_kbps == wire(1_160_000, overhead=64)
-
-
-# ---- what is refused -------------------------------------------------------------------------------------------------
-
-
-def refused(net: Network, wanted: Corridor) -> Infeasible:
-    """The refusal of a wish; everything stays as it was."""
-    before = net.topology, net.ledger, net.ids, dict(net.records)
-    rows, assigned = dict(net.ledger.rows), dict(net.ids.assigned)
-    with pytest.raises(Infeasible) as refusal:
-        net.ask(wanted)
-    assert (net.topology, net.ledger, net.ids, net.records) == before
-    assert (dict(net.ledger.rows), dict(net.ids.assigned)) == (rows, assigned)
-    return refusal.value
-
-
-@pytest.mark.parametrize("isolation", Isolation)
-def test_a_latency_bound_is_met_or_refused_with_figures(isolation: Isolation) -> None:
-    net = Network.of(square())
-    record = net.stand(corridor("free", isolation=isolation, tenant="globex"))
-    assert record.target is not None
-    least = record.target.leg.latency_us
-    net.stand(corridor("met", isolation=isolation, max_latency_us=least))
-    net.take_away("tenants/acme/corridors/met")
-    refusal = refused(net, corridor("unmet", isolation=isolation, max_latency_us=least - 1))
-    assert refusal.reason == "LATENCY_BOUND"
-    assert refusal.metadata == {"latencyUs": str(least), "boundUs": str(least - 1)}
-    assert str(least) in str(refusal)
-    assert str(least - 1) in str(refusal)
-
-
-def test_a_thin_slice_is_refused_when_clocking_packets_breaks_the_bound() -> None:
-    """1540 bytes take 1231 µs in one slot, 62 µs in twenty: the same path, another answer."""
-    net = Network.of(square())
-    thin, thick = (corridor(a=1, z=2, rates=(kbps,), max_latency_us=1000) for kbps in (5_000, 180_000))
-    assert (slots(5_000), slots(180_000)) == (1, 19)
-    assert refused(net, thin).reason == "LATENCY_BOUND"
-    assert net.stand(thick).target is not None
-
-
-def test_the_thinnest_profile_decides_whatever_is_active() -> None:
-    net = Network.of(square())
-    wanted = corridor(a=1, z=2, rates=(5_000, 180_000), active=1, max_latency_us=1000)
-    assert refused(net, wanted).reason == "LATENCY_BOUND"
-
-
-@pytest.mark.parametrize("isolation", Isolation)
-def test_when_all_is_full_the_refusal_names_the_links(isolation: Isolation) -> None:
-    net = Network.of(chain(3, servers=(Container.ODU0,)))
-    net.stand(corridor("first", a=1, z=2, isolation=isolation, rates=(700_000,), tenant="globex"))
-    refusal = refused(net, corridor(a=1, z=3, isolation=isolation, rates=(700_000,)))
-    assert refusal.reason == "NO_CAPACITY"
-    kind = "F" if isolation is Isolation.HARD else "A"
-    assert refusal.metadata["links"] == link_name(f"{kind}-1-2")
-    assert net.stand(corridor("small", a=1, z=3, isolation=isolation, rates=(400_000,)))
-
-
-def test_one_direction_full_is_full() -> None:
-    net = Network.of(chain(2))
-    net.stand(corridor("up", 1, 2, Isolation.SOFT, (1_000_000,), "globex", reverse=1_000))
-    assert refused(net, corridor("down", 1, 2, Isolation.SOFT, (500_000,), reverse=1)).reason == "NO_CAPACITY"
-    assert net.stand(corridor("ok", 1, 2, Isolation.SOFT, (1_000,), reverse=900_000))
-
-
-def test_an_active_corridor_may_be_refused_its_switch_a_peak_one_is_not() -> None:
-    for reservation in Reservation:
-        net = Network.of(chain(2, servers=(Container.ODU0,)))
-        standing = net.stand(corridor(a=1, z=2, rates=(20_000, 700_000), reservation=reservation))
-        rival = corridor("rival", 1, 2, rates=(500_000,), tenant="globex")
-        net.stand(rival) if reservation is Reservation.ACTIVE else refused(net, rival)
-        switch = replace(standing.corridor, active_profile="p1")
-        if reservation is Reservation.PEAK:
-            assert slice_of(net.stand(switch)).active_slots == slots(700_000)
-        else:
-            refusal = refused(net, switch)
-            assert refusal.reason == "NO_CAPACITY"
-            assert refusal.metadata["links"] == link_name("F-1-2")
-
-
-def test_larger_than_one_container_is_refused() -> None:
-    refusal = refused(Network.of(square()), corridor(rates=(1_200_000,)))
-    assert refusal.reason == "CONTAINER_TOO_SMALL"
-
-
-def test_without_any_path_the_refusal_says_so() -> None:
-    net = Network.of(chain(3))
-    net.link("F-2-3", Status.DOWN)
-    for isolation in Isolation:
-        assert refused(net, corridor(isolation=isolation)).reason == "NO_PATH"
-    assert net.stand(corridor(a=1, z=2))
-
-
-@pytest.mark.parametrize("status", [Status.DOWN, Status.UNREACHABLE, Status.MISSING])
-@pytest.mark.parametrize("isolation", Isolation)
-@pytest.mark.parametrize("node", ["r1", "r3", "o1", "o3"])
-def test_nothing_new_is_placed_on_ends_that_do_not_answer(status: Status, isolation: Isolation, node: str) -> None:
-    net = Network.of(square())
-    net.topology = net.topology.apply(NodeChanged(node_name(node), status))
-    if isolation is Isolation.SOFT and node.startswith("o"):
-        for link in net.topology.of_kind(LinkKind.ADJACENCY):
-            if node_name(node.replace("o", "r")) in (link.a_node, link.z_node):
-                net.topology = net.topology.apply(LinkChanged(link.name, Status.DOWN))
-    assert refused(net, corridor(isolation=isolation)).reason == "NO_PATH"
-
-
-@pytest.mark.parametrize("up", [True, False])
-def test_a_hard_corridor_needs_its_client_links(up: bool) -> None:
-    net = Network.of(square())
-    net.topology = net.topology.apply(LinkChanged(link_name("C-r3"), Status.UP if up else Status.DOWN))
-    if up:
-        net.stand(corridor())
-    else:
-        assert refused(net, corridor()).reason == "NO_PATH"
-
-
-def test_a_router_plugged_in_elsewhere_does_not_change_where_it_belongs() -> None:
-    net = Network.of(square())
-    planned = net.topology.links[link_name("C-r1")]
-    stray = replace(planned, name=link_name("stray"), z_node=node_name("o2"), z_port=9)
-    net.topology = net.topology.apply(LinkUnplanned(stray))
-    record = net.stand(corridor())
-    assert [h.link for h in slice_of(record).hops] == [link_name("F-13")]
-
-
-def test_links_that_cannot_carry_its_packets_are_refused_with_figures() -> None:
-    net = Network.of(square())
-    small = {n: replace(link, mtu_bytes=2000) for n, link in net.topology.links.items()}
-    net.topology = replace(net.topology, links=small)
-    assert net.stand(corridor("fits", mtu_bytes=1960, tenant="globex"))
-    refusal = refused(net, corridor(mtu_bytes=1961))
-    assert refusal.reason == "MTU"
-    assert refusal.metadata["neededBytes"] == "2001"
-
-
-def test_two_corridors_of_a_tenant_may_not_ask_for_the_same_traffic() -> None:
-    net = Network.of(square())
-    net.stand(corridor())
-    other = corridor("c2", isolation=Isolation.SOFT)
-    for wanted in (other, replace(other, a_end=other.z_end, z_end=other.a_end)):
-        with pytest.raises(Invalid, match="already carries") as refusal:
-            net.ask(wanted)
-        assert refusal.value.reason == "SAME_TRAFFIC"
-    assert net.stand(replace(other, name="tenants/globex/corridors/c2", a_end=end_point(1, "globex"),
-                             z_end=end_point(3, "globex")))  # fmt: skip
-
-
-def test_the_same_traffic_is_known_in_any_spelling() -> None:
-    net = Network.of(square())
-    ends = [EndPoint(node_name(f"r{site}"), "acme", (), (f"2001:db8:9:{site}::/64",)) for site in (1, 3)]
-    net.stand(replace(corridor(), a_end=ends[0], z_end=ends[1]))
-    spelled = replace(ends[0], ipv6_prefixes=("2001:0DB8:0009:0001:0::/64",))
-    with pytest.raises(Invalid, match="already carries"):
-        net.ask(replace(corridor("c2"), a_end=spelled, z_end=ends[1]))
-
-
-def test_traffic_is_given_up_only_when_the_change_is_through() -> None:
-    """While c1 moves to other prefixes its old ones still steer, and a roll-back would bring them back."""
-    net = Network.of(square())
-    standing = net.stand(corridor())
-    elsewhere = EndPoint(node_name("r3"), "acme", ("10.77.3.0/24",), ("2001:db8:77:3::/64",))
-    net.ask(replace(standing.corridor, z_end=elsewhere))
-    second = corridor("c2", isolation=Isolation.SOFT)
-    for stage in (Stage.BUILD, Stage.STEER, Stage.CLEAN):
-        assert net.records[standing.name].stage is stage
-        for wanted in (second, replace(second, z_end=elsewhere)):
-            with pytest.raises(Invalid, match="already carries"):
-                net.ask(wanted)
-        net.step(standing.name)
-    assert net.stand(second)
-
-
-def test_a_prefix_is_behind_one_port_of_a_router() -> None:
-    net = Network.of(square())
-    net.stand(corridor())
-    wanted = replace(corridor("c2", a=2, z=3), z_end=end_point(3, "acme", "acme-b"))
-    with pytest.raises(Invalid, match=r"z_end\.port") as refusal:
-        net.ask(wanted)
-    assert refusal.value.reason == "PREFIX_BEHIND_OTHER_PORT"
-    assert net.stand(corridor("c2", a=2, z=3))
-
-
-def test_a_port_that_no_tenant_owns_is_the_first_ones_who_uses_it() -> None:
-    planned = square()
-    nodes = {
-        name: replace(node, access_ports=tuple(replace(port, tenant="") for port in node.access_ports))
-        for name, node in planned.nodes.items()
-    }
-    net = Network.of(replace(planned, nodes=nodes))
-    net.stand(corridor())
-    rival = corridor("c1", tenant="globex")
-    with pytest.raises(Invalid, match=r"a_end\.port") as refusal:
-        net.ask(replace(rival, a_end=end_point(1, "acme")))
-    assert refusal.value.reason == "PORT_IN_USE"
-    assert "tenants/acme" not in str(refusal.value)
-    assert net.stand(rival)
-
-
-def test_a_changed_corridor_does_not_stand_in_its_own_way() -> None:
-    net = Network.of(square())
-    record = net.stand(corridor())
-    assert net.stand(replace(record.corridor, display_name="other")).target == record.target
-
-
-# ---- nothing leaks ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("isolation", Isolation)
-def test_removal_restores_ledger_and_ids_once_settled(isolation: Isolation) -> None:
-    net = Network.of(square())
-    net.stand(corridor("shared", isolation=Isolation.SOFT, a=1, z=3, tenant="globex"))
-    net.stand(corridor("first", isolation=isolation))
-    net.take_away("tenants/acme/corridors/first")
-    books, ids = taken(net.ledger), dict(net.ids.assigned)
-    net.wait(61)
-    record = net.stand(corridor(isolation=isolation))
-    assert taken(net.ledger) != books
-    net.remove(record.name)
-    for _ in (Stage.BUILD, Stage.STEER, Stage.CLEAN):
-        assert taken(net.ledger) != books, "held until every device has let go"
-        net.step(record.name)
-    assert record.name not in net.records
-    assert (taken(net.ledger), dict(net.ids.assigned)) == (books, ids)
-
-
-def test_freed_ids_rest_and_come_back() -> None:
-    net = Network.of(square())
-    first = slice_of(net.stand(corridor())).id
-    net.take_away("tenants/acme/corridors/c1")
-    assert slice_of(net.stand(corridor())).id != first
-    net.take_away("tenants/acme/corridors/c1")
-    net.wait(60)
-    assert slice_of(net.stand(corridor())).id == first
-
-
-def test_a_roll_back_gives_back_what_only_the_new_state_held() -> None:
-    net = Network.of(square())
-    standing = net.stand(corridor())
-    books, assigned = taken(net.ledger), dict(net.ids.assigned)
-    net.link("F-13", Status.DOWN)
-    moving = net.ask(standing.corridor)
-    assert taken(net.ledger) != books
-    back = Record(standing.corridor, standing.target, standing.target, Stage.SETTLED)
-    net.commit(advance(net.snapshot, moving, back))
-    assert (taken(net.ledger), dict(net.ids.assigned)) == (books, assigned)
-
-
-def test_ids_never_change_under_a_standing_corridor() -> None:
-    net = Network.of(square())
-    net.stand(corridor())
-    before = dict(net.ids.assigned)
-    net.stand(corridor("c2", 2, 4, Isolation.SOFT))
-    net.stand(corridor("c3", 2, 4, tenant="globex"))
-    net.take_away("tenants/acme/corridors/c2")
-    assert before.items() <= dict(net.ids.assigned).items()
-
-
-def test_a_plan_is_a_function_of_what_it_sees() -> None:
-    net = Network.of(square())
-    wanted = corridor()
-    first, second = plan(net.snapshot, wanted), plan(net.snapshot, wanted)
-    assert first == second
-    assert net.snapshot.records == {}
-
-
-def expected_books(net: Network) -> dict[RowKey, tuple[int, int]]:
-    """The ledger that trails and records add up to, written from the ledger's definition."""
-    books = dict.fromkeys(net.ledger.rows, (0, 0))
-
-    def put(key: RowKey, bits: int, kbps: int) -> None:
-        books[key] = books[key][0] | bits, books[key][1] + kbps
-
-    for link in net.topology.of_kind(LinkKind.FIBRE):
-        lines = sum(server.tributary_slots for server in link.servers)
-        sizes = {Container.ODU0: 1, Container.ODU1: 2, Container.ODU2: 8}
-        lines += sum(sizes[t.container] for t in net.topology.of_kind(LinkKind.ADJACENCY) if link.name in t.trail)
-        for way in (0, 1):
-            put(RowKey(link.name, "line", way), (1 << lines) - 1, 0)
-    for record in net.records.values():
-        soft: dict[RowKey, int] = {}
-        both = (record.target,) if record.stage is Stage.SETTLED else (record.current, record.target)
-        for placement in (p for p in both if p):
-            for hop in (hop for part in placement.leg.slices for hop in part.hops):
-                for way in (0, 1):
-                    put(RowKey(hop.link, hop.server, way), sum(1 << (n - 1) for n in numbers(hop.slots)), 0)
-            for key, kbps in soft_rates(net, placement):
-                soft[key] = max(soft.get(key, 0), kbps)
-        for key, kbps in soft.items():
-            put(key, 0, kbps)
-    return books
-
-
-def soft_rates(net: Network, placement: Placement) -> Iterator[tuple[RowKey, int]]:
-    """What a placement holds of each adjacency, by the direction in which it passes it."""
-    here = placement.a_end.node
-    for name in placement.leg.links if not placement.leg.slices else ():
-        link = net.topology.links[name]
-        way = int(link.a_node != here)
-        here = link.z_node if link.a_node == here else link.a_node
-        yield RowKey(name, "", way), placement.claimed_forward_kbps
-        yield RowKey(name, "", 1 - way), placement.claimed_reverse_kbps
-
-
-def nobody_shares(net: Network) -> None:
-    """No slot has two owners, except old and new of one corridor's own slice; no adjacency is overbooked."""
-    owners: dict[tuple[str, str, int], tuple[str, int]] = {}
-    for record in net.records.values():
-        for placement in record.placements:
-            for part in placement.leg.slices:
-                for hop in part.hops:
-                    for n in numbers(hop.slots):
-                        owner = record.name, part.id
-                        assert owners.setdefault((hop.link, hop.server, n), owner) == owner
-    for row in net.ledger.rows.values():
-        assert row.kbps <= row.capacity
-        assert row.bitmap >> row.capacity == 0 or row.kbps
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> None:
-    net = Network.of(data.draw(domains()))
-    for number in range(data.draw(st.integers(1, 14))):
-        busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
-        calm = sorted(n for n, r in net.records.items() if r.stage is Stage.SETTLED)
-        kinds = ["new", "new", "flip", *["step", "step"] * bool(busy), *["change", "remove"] * bool(calm)]
-        kind = data.draw(st.sampled_from(kinds))
-        before, rows = net.snapshot, taken(net.ledger)
-        try:
-            if kind == "new":
-                net.ask(data.draw(corridors_on(net.topology, f"c{number}")))
-            elif kind == "step":
-                net.step(data.draw(st.sampled_from(busy)))
-            elif kind == "remove":
-                net.remove(data.draw(st.sampled_from(calm)))
-            elif kind == "change":
-                name = data.draw(st.sampled_from(calm))
-                wish = data.draw(corridors_on(net.topology, "x"))
-                fields = ("profiles", "active_profile", "isolation", "reservation")
-                net.ask(replace(net.records[name].corridor, **{f: getattr(wish, f) for f in fields}))
-            else:
-                some = data.draw(st.sampled_from([link.name for link in net.topology.of_kind(LinkKind.FIBRE)]))
-                net.link(some.rsplit("/", 1)[1], data.draw(st.sampled_from([Status.UP, Status.DOWN])))
-            event(kind)
-        except Refused as refusal:
-            event(f"{kind} refused: {refusal.reason}")
-            assert net.snapshot == before
-            assert taken(net.ledger) == rows
-        assert taken(net.ledger) == expected_books(net)
-        nobody_shares(net)
-        net.wait(data.draw(st.sampled_from([0, 30, 61])))
-    for name in sorted(net.records):
-        net.settle(name)
-        if name in net.records:
-            net.take_away(name)
-    fresh = Network.of(net.topology)
-    assert taken(net.ledger) == taken(fresh.ledger)
-    left = net.ids.assigned.keys() - fresh.ids.assigned.keys()
-    assert not [key for key in left if key.kind in ("slice", "policy", "corridor") or key.owner.startswith("slice:")]
-
-
-def test_parallel_adjacencies_are_told_apart() -> None:
-    links = [
-        fibre("F-1", 1, 2, 10),
-        fibre("F-2", 1, 2, 30),
-        adjacency("A-1", 1, 2, ["F-1"], 50),
-        adjacency("A-2", 2, 1, ["F-2"], 70),
-    ]
-    net = Network.of(domain((1, 2), links))
-    for number, road in enumerate(("A-1", "A-2")):
-        record = net.stand(corridor(f"c{number}", 1, 2, Isolation.SOFT, (700_000,), ("acme", "globex")[number]))
-        assert record.target is not None
-        assert record.target.leg.links == (link_name(road),)

@@ -1,0 +1,202 @@
+"""Nothing leaks: after any history the ledger is what trails and records add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from bookkeeping import numbers, slice_of, taken
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from networks import (
+    Network,
+    adjacency,
+    corridor,
+    corridors_on,
+    domain,
+    domains,
+    fibre,
+    link_name,
+    square,
+)
+
+from controller.core.errors import Refused
+from controller.core.model import (
+    Container,
+    Isolation,
+    LinkKind,
+    Stage,
+    Status,
+)
+from controller.core.otn import RowKey
+from controller.core.plan import advance, plan
+from controller.core.records import Placement, Record
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_removal_restores_ledger_and_ids_once_settled(isolation: Isolation) -> None:
+    net = Network.of(square())
+    net.stand(corridor("shared", isolation=Isolation.SOFT, a=1, z=3, tenant="globex"))
+    net.stand(corridor("first", isolation=isolation))
+    net.take_away("tenants/acme/corridors/first")
+    books, ids = taken(net.ledger), dict(net.ids.assigned)
+    net.wait(61)
+    record = net.stand(corridor(isolation=isolation))
+    assert taken(net.ledger) != books
+    net.remove(record.name)
+    for _ in (Stage.BUILD, Stage.STEER, Stage.CLEAN):
+        assert taken(net.ledger) != books, "held until every device has let go"
+        net.step(record.name)
+    assert record.name not in net.records
+    assert (taken(net.ledger), dict(net.ids.assigned)) == (books, ids)
+
+
+def test_freed_ids_rest_and_come_back() -> None:
+    net = Network.of(square())
+    first = slice_of(net.stand(corridor())).id
+    net.take_away("tenants/acme/corridors/c1")
+    assert slice_of(net.stand(corridor())).id != first
+    net.take_away("tenants/acme/corridors/c1")
+    net.wait(60)
+    assert slice_of(net.stand(corridor())).id == first
+
+
+def test_a_roll_back_gives_back_what_only_the_new_state_held() -> None:
+    net = Network.of(square())
+    standing = net.stand(corridor())
+    books, assigned = taken(net.ledger), dict(net.ids.assigned)
+    net.link("F-13", Status.DOWN)
+    moving = net.ask(standing.corridor)
+    assert taken(net.ledger) != books
+    back = Record(standing.corridor, standing.target, standing.target, Stage.SETTLED)
+    net.commit(advance(net.snapshot, moving, back))
+    assert (taken(net.ledger), dict(net.ids.assigned)) == (books, assigned)
+
+
+def test_ids_never_change_under_a_standing_corridor() -> None:
+    net = Network.of(square())
+    net.stand(corridor())
+    before = dict(net.ids.assigned)
+    net.stand(corridor("c2", 2, 4, Isolation.SOFT))
+    net.stand(corridor("c3", 2, 4, tenant="globex"))
+    net.take_away("tenants/acme/corridors/c2")
+    assert before.items() <= dict(net.ids.assigned).items()
+
+
+def test_a_plan_is_a_function_of_what_it_sees() -> None:
+    net = Network.of(square())
+    wanted = corridor()
+    first, second = plan(net.snapshot, wanted), plan(net.snapshot, wanted)
+    assert first == second
+    assert net.snapshot.records == {}
+
+
+def expected_books(net: Network) -> dict[RowKey, tuple[int, int]]:
+    """The ledger that trails and records add up to, written from the ledger's definition."""
+    books = dict.fromkeys(net.ledger.rows, (0, 0))
+
+    def put(key: RowKey, bits: int, kbps: int) -> None:
+        books[key] = books[key][0] | bits, books[key][1] + kbps
+
+    for link in net.topology.of_kind(LinkKind.FIBRE):
+        lines = sum(server.tributary_slots for server in link.servers)
+        sizes = {Container.ODU0: 1, Container.ODU1: 2, Container.ODU2: 8}
+        lines += sum(sizes[t.container] for t in net.topology.of_kind(LinkKind.ADJACENCY) if link.name in t.trail)
+        for way in (0, 1):
+            put(RowKey(link.name, "line", way), (1 << lines) - 1, 0)
+    for record in net.records.values():
+        soft: dict[RowKey, int] = {}
+        both = (record.target,) if record.stage is Stage.SETTLED else (record.current, record.target)
+        for placement in (p for p in both if p):
+            for hop in (hop for part in placement.leg.slices for hop in part.hops):
+                for way in (0, 1):
+                    put(RowKey(hop.link, hop.server, way), sum(1 << (n - 1) for n in numbers(hop.slots)), 0)
+            for key, kbps in soft_rates(net, placement):
+                soft[key] = max(soft.get(key, 0), kbps)
+        for key, kbps in soft.items():
+            put(key, 0, kbps)
+    return books
+
+
+def soft_rates(net: Network, placement: Placement) -> Iterator[tuple[RowKey, int]]:
+    """What a placement holds of each adjacency, by the direction in which it passes it."""
+    here = placement.a_end.node
+    for name in placement.leg.links if not placement.leg.slices else ():
+        link = net.topology.links[name]
+        way = int(link.a_node != here)
+        here = link.z_node if link.a_node == here else link.a_node
+        yield RowKey(name, "", way), placement.claimed_forward_kbps
+        yield RowKey(name, "", 1 - way), placement.claimed_reverse_kbps
+
+
+def nobody_shares(net: Network) -> None:
+    """No slot has two owners, except old and new of one corridor's own slice; no adjacency is overbooked."""
+    owners: dict[tuple[str, str, int], tuple[str, int]] = {}
+    for record in net.records.values():
+        for placement in record.placements:
+            for part in placement.leg.slices:
+                for hop in part.hops:
+                    for n in numbers(hop.slots):
+                        owner = record.name, part.id
+                        assert owners.setdefault((hop.link, hop.server, n), owner) == owner
+    for row in net.ledger.rows.values():
+        assert row.kbps <= row.capacity
+        assert row.bitmap >> row.capacity == 0 or row.kbps
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> None:
+    net = Network.of(data.draw(domains()))
+    for number in range(data.draw(st.integers(1, 14))):
+        busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
+        calm = sorted(n for n, r in net.records.items() if r.stage is Stage.SETTLED)
+        kinds = ["new", "new", "flip", *["step", "step"] * bool(busy), *["change", "remove"] * bool(calm)]
+        kind = data.draw(st.sampled_from(kinds))
+        before, rows = net.snapshot, taken(net.ledger)
+        try:
+            if kind == "new":
+                net.ask(data.draw(corridors_on(net.topology, f"c{number}")))
+            elif kind == "step":
+                net.step(data.draw(st.sampled_from(busy)))
+            elif kind == "remove":
+                net.remove(data.draw(st.sampled_from(calm)))
+            elif kind == "change":
+                name = data.draw(st.sampled_from(calm))
+                wish = data.draw(corridors_on(net.topology, "x"))
+                fields = ("profiles", "active_profile", "isolation", "reservation")
+                net.ask(replace(net.records[name].corridor, **{f: getattr(wish, f) for f in fields}))
+            else:
+                some = data.draw(st.sampled_from([link.name for link in net.topology.of_kind(LinkKind.FIBRE)]))
+                net.link(some.rsplit("/", 1)[1], data.draw(st.sampled_from([Status.UP, Status.DOWN])))
+            event(kind)
+        except Refused as refusal:
+            event(f"{kind} refused: {refusal.reason}")
+            assert net.snapshot == before
+            assert taken(net.ledger) == rows
+        assert taken(net.ledger) == expected_books(net)
+        nobody_shares(net)
+        net.wait(data.draw(st.sampled_from([0, 30, 61])))
+    for name in sorted(net.records):
+        net.settle(name)
+        if name in net.records:
+            net.take_away(name)
+    fresh = Network.of(net.topology)
+    assert taken(net.ledger) == taken(fresh.ledger)
+    left = net.ids.assigned.keys() - fresh.ids.assigned.keys()
+    assert not [key for key in left if key.kind in ("slice", "policy", "corridor") or key.owner.startswith("slice:")]
+
+
+def test_parallel_adjacencies_are_told_apart() -> None:
+    links = [
+        fibre("F-1", 1, 2, 10),
+        fibre("F-2", 1, 2, 30),
+        adjacency("A-1", 1, 2, ["F-1"], 50),
+        adjacency("A-2", 2, 1, ["F-2"], 70),
+    ]
+    net = Network.of(domain((1, 2), links))
+    for number, road in enumerate(("A-1", "A-2")):
+        record = net.stand(corridor(f"c{number}", 1, 2, Isolation.SOFT, (700_000,), ("acme", "globex")[number]))
+        assert record.target is not None
+        assert record.target.leg.links == (link_name(road),)
