@@ -207,5 +207,5 @@ def _code(message: str) -> grpc.StatusCode:
     if any(said in message for said in ("is down", "is not up", "Network is down", "Cannot find device")):
         return grpc.StatusCode.UNAVAILABLE
     if "Nexthop id does not exist" in message:
-        return grpc.StatusCode.FAILED_PRECONDITION
+        return grpc.StatusCode.ABORTED
     return grpc.StatusCode.INTERNAL

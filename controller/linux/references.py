@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import grpc
+
 from controller.core.entries import Exact, TableEntry
 from controller.linux.rejected import Rejected, unmet
 
@@ -64,6 +66,7 @@ def _judge(
         return
     what = "is none" if found is None else "is no adjacency"
     if before.get(key) != entry and key in touched:
-        yield Dangling(key, unmet(f"next hop {number} {what}"))
+        # To be tried again as a whole: the kernel drops next hops with their port, and they come back.
+        yield Dangling(key, Rejected(grpc.StatusCode.ABORTED, f"next hop {number} {what}"))
     elif target in touched and before.get(target) != found:
         yield Dangling(target, unmet(f"next hop {number} is in use by {entry.table}"))

@@ -285,7 +285,7 @@ def test_references_are_undone_to_the_last():
     canned = kernel()
     refused = write(canned, *((Operation.INSERT, entry) for entry in (needs, wrong, fine)))
     assert {position: why.code for position, why in refused.items()} == {
-        0: grpc.StatusCode.FAILED_PRECONDITION,
+        0: grpc.StatusCode.ABORTED,
         1: grpc.StatusCode.INVALID_ARGUMENT,
     }
     assert len(canned.told) == 1
