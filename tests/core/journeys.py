@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -12,7 +12,7 @@ from networks import (
 from packet_walk import Journey, Packet, Place, World
 
 from controller.core.diff import changes
-from controller.core.entries import Entry, Operation, SlotAssignment, TableEntry
+from controller.core.entries import Entry, Exact, MeterEntry, Operation, SlotAssignment, TableEntry
 from controller.core.model import EndPoint, LinkKind, Stage
 from controller.core.records import Placement
 
@@ -120,10 +120,19 @@ def consistent(tables: Tables) -> None:
             assert not mine & taken
             assert 0 < held.active <= len(held.slots) == len(mine)
             taken |= mine
-        rows = [e for e in entries if isinstance(e, TableEntry)]
-        hops = {dict(e.match)["next_hop"] for e in rows if e.table == "next_hop"}
-        asked = {dict(e.params)["next_hop"] for e in rows if e.table != "next_hop" and "next_hop" in dict(e.params)}
-        assert asked <= {hop.value for hop in hops}
+        nothing_dangles(entries)
+
+
+def nothing_dangles(entries: Iterable[Entry]) -> None:
+    """Next hops, policies and meter cells that entries of one router name are there."""
+    rows = [e for e in entries if isinstance(e, TableEntry)]
+    cells = {e.index for e in entries if isinstance(e, MeterEntry)}
+    stand = {table: {dict(e.match)[table] for e in rows if e.table == table} for table in ("next_hop", "policy")}
+    for row in rows:
+        for name, value in row.params if row.table != "policy" else row.params[:1]:
+            if name in stand:
+                assert Exact(value) in stand[name], f"{row.table} names {name} {value}"
+            assert name != "corridor" or value in cells
 
 
 def not_overcommitted(net: Network) -> None:
@@ -193,5 +202,6 @@ def writes(before: Tables, after: Tables) -> Iterator[Tables]:
             if change.operation is not Operation.DELETE:
                 held[change.entry.key] = change.entry
             now[name] = tuple(held.values())
+            nothing_dangles(now[name])
             yield dict(now)
         assert {e.key: e for e in after[name]} == held

@@ -98,6 +98,18 @@ def test_not_one_write_of_a_change_loses_a_packet(
         before = tables
 
 
+def test_a_narrower_code_point_takes_over_before_the_wider_goes() -> None:
+    """The entry of the new state stands before that of the old is taken away."""
+    net = Network.of(square())
+    standing = net.stand(corridor())
+    marked, before = Packet("10.9.1.7", "10.9.3.7", dscp=46), net.tables()
+    net.ask(replace(standing.corridor, a_end=replace(standing.corridor.a_end, dscp=46)))
+    for tables in stages(net, standing.name):
+        for mixed in writes(before, tables):
+            assert world(net, mixed).send(node_name("r1"), 2, marked).delivered
+        before = tables
+
+
 def test_creation_and_removal_write_by_write() -> None:
     """A half-built or half-removed corridor delivers to its own port or not at all."""
     net = Network.of(square())
