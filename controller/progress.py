@@ -142,9 +142,8 @@ def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: d
 
 def _settled(corridor: Corridor) -> Corridor:
     """What a change that is through led to; one that was rolled back says so until the next, and heals no path."""
-    back = next((c for c in corridor.conditions if c.type == "RolledBack"), None)
-    undone = back is not None and back.observed_generation == corridor.generation
-    over = ("Blocked",) if undone else ("Blocked", "PathLost", "RolledBack")
+    undone = any(c.type == "RolledBack" for c in corridor.conditions)
+    over = ("Blocked",) if undone else ("Blocked", "PathLost")
     stays = undone or corridor.state is State.DELETING
     return replace(
         corridor,

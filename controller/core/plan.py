@@ -12,6 +12,7 @@ from ipaddress import ip_network
 
 from controller.core import names
 from controller.core.admission import active, completed, reverse_of, validate
+from controller.core.conditions import without_condition
 from controller.core.draft import Draft
 from controller.core.errors import Infeasible, Invalid
 from controller.core.ids import Ids
@@ -52,7 +53,8 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     before = snapshot.records.get(corridor.name)
     draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)
-    public = replace(corridor, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
+    public = without_condition(corridor, "RolledBack")  # that was another change
+    public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
     record = Record(public, before.target if before else None, target, Stage.BUILD, before.corridor if before else None)
     return _book(snapshot, before, record, draft.ids)
 
