@@ -241,6 +241,14 @@ class Network:
         public = replace(record.corridor, stage=stage)
         return self.commit(advance(self.snapshot, record, Record(public, current, record.target, stage)))
 
+    def roll_back(self, name: str) -> Record:
+        """A change that could not be built goes: what stood is the target, both hold their own until it settles."""
+        record = self.records[name]
+        assert record.stage is Stage.BUILD
+        assert record.current is not None
+        public = replace(record.corridor, stage=Stage.CLEAN)
+        return self.commit(advance(self.snapshot, record, Record(public, record.target, record.current, Stage.CLEAN)))
+
     def settle(self, name: str) -> None:
         while name in self.records and self.records[name].stage is not Stage.SETTLED:
             self.step(name)

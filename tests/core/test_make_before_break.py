@@ -110,6 +110,23 @@ def test_a_narrower_code_point_takes_over_before_the_wider_goes() -> None:
         before = tables
 
 
+@pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_roll_back_is_not_felt(change: Callable[[Corridor], Corridor], isolation: Isolation) -> None:
+    net = Network.of(square())
+    standing = net.stand(corridor(rates=(100_000,), isolation=isolation))
+    assert standing.target is not None
+    settled = net.tables()
+    net.ask(change(standing.corridor))
+    before = net.tables()
+    net.roll_back(standing.name)
+    for tables in stages(net, standing.name):
+        for flow in flows(net, standing.target):
+            carried(net, before, tables, flow, standing.target.vrf)
+        before = tables
+    assert {n: set(e) for n, e in net.tables().items()} == {n: set(e) for n, e in settled.items()}
+
+
 def test_creation_and_removal_write_by_write() -> None:
     """A half-built or half-removed corridor delivers to its own port or not at all."""
     net = Network.of(square())

@@ -30,7 +30,7 @@ from controller.core.model import (
     Status,
 )
 from controller.core.otn import RowKey
-from controller.core.plan import advance, plan
+from controller.core.plan import plan
 from controller.core.records import Placement, Record
 
 
@@ -62,16 +62,19 @@ def test_freed_ids_rest_and_come_back() -> None:
     assert slice_of(net.stand(corridor())).id == first
 
 
-def test_a_roll_back_gives_back_what_only_the_new_state_held() -> None:
+def test_a_roll_back_gives_back_what_only_the_new_state_held_once_devices_let_go() -> None:
     net = Network.of(square())
     standing = net.stand(corridor())
     books, assigned = taken(net.ledger), dict(net.ids.assigned)
     net.link("F-13", Status.DOWN)
-    moving = net.ask(standing.corridor)
-    assert taken(net.ledger) != books
-    back = Record(standing.corridor, standing.target, standing.target, Stage.SETTLED)
-    net.commit(advance(net.snapshot, moving, back))
+    net.ask(standing.corridor)
+    moving = taken(net.ledger)
+    assert moving != books
+    net.roll_back(standing.name)
+    assert taken(net.ledger) == moving, "its devices may still hold what was built of it"
+    net.settle(standing.name)
     assert (taken(net.ledger), dict(net.ids.assigned)) == (books, assigned)
+    assert net.records[standing.name].target == standing.target
 
 
 def test_ids_never_change_under_a_standing_corridor() -> None:
@@ -107,8 +110,8 @@ def expected_books(net: Network) -> dict[RowKey, tuple[int, int]]:
             put(RowKey(link.name, "line", way), (1 << lines) - 1, 0)
     for record in net.records.values():
         soft: dict[RowKey, int] = {}
-        both = (record.target,) if record.stage is Stage.SETTLED else (record.current, record.target)
-        for placement in (p for p in both if p):
+        held = (record.target,) if record.stage is Stage.SETTLED else both(record)
+        for placement in (p for p in held if p):
             for hop in (hop for part in placement.leg.slices for hop in part.hops):
                 for way in (0, 1):
                     put(RowKey(hop.link, hop.server, way), sum(1 << (n - 1) for n in numbers(hop.slots)), 0)
@@ -128,6 +131,10 @@ def soft_rates(net: Network, placement: Placement) -> Iterator[tuple[RowKey, int
         here = link.z_node if link.a_node == here else link.a_node
         yield RowKey(name, "", way), placement.claimed_forward_kbps
         yield RowKey(name, "", 1 - way), placement.claimed_reverse_kbps
+
+
+def both(record: Record) -> tuple[Placement | None, Placement | None]:
+    return record.current, record.target
 
 
 def nobody_shares(net: Network) -> None:
@@ -152,7 +159,9 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
     for number in range(data.draw(st.integers(1, 14))):
         busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
         calm = sorted(n for n, r in net.records.items() if r.stage is Stage.SETTLED)
+        fresh = [n for n in busy if net.records[n].stage is Stage.BUILD and None not in both(net.records[n])]
         kinds = ["new", "new", "flip", *["step", "step"] * bool(busy), *["change", "remove"] * bool(calm)]
+        kinds += ["roll back"] * bool(fresh)
         kind = data.draw(st.sampled_from(kinds))
         before, rows = net.snapshot, taken(net.ledger)
         try:
@@ -160,6 +169,8 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
                 net.ask(data.draw(corridors_on(net.topology, f"c{number}")))
             elif kind == "step":
                 net.step(data.draw(st.sampled_from(busy)))
+            elif kind == "roll back":
+                net.roll_back(data.draw(st.sampled_from(fresh)))
             elif kind == "remove":
                 net.remove(data.draw(st.sampled_from(calm)))
             elif kind == "change":
