@@ -7,7 +7,8 @@ import pytest
 from chain_entries import BLOCK, VRFS, corridor, terminal
 from flows import flow
 from p4_client import DELETE, INSERT, MODIFY
-from router_chain import mac
+from router_chain import inside, mac
+from waiting import until
 
 pytestmark = pytest.mark.root
 ADDRESSES = {4: "10.3.0.2", 6: "2001:db8:3::2"}
@@ -41,15 +42,39 @@ def test_changes_under_traffic_lose_nothing(unchanged):
 
 
 def test_slice_rate_is_what_was_asked_for(unchanged):
-    """Twice as much is offered as the cell lets pass; the frames are counted with encapsulation, preamble and gap."""
-    client, rate, size = unchanged.clients["r1"], 2_500_000, 1200
+    """Twice as much is offered as the cell lets pass; frames count with encapsulation, preamble, FCS and gap.
+
+    The packets are small, so that a forgotten gap or tunnel header would be more than the tolerance.
+    """
+    client, rate, size = unchanged.clients["r1"], 1_250_000, 300
     wire = size + 8 + 40 + 40 + 14 + 24
     client.write(MODIFY, [client.schema.meter(VRFS["a"], rate, 20_000)])
-    with flow("h1", "h3", ADDRESSES[6], size=size, per_second=2 * rate // wire, count=8 * rate // wire) as result:
+    with flow("h1", "h3", ADDRESSES[6], size=size, per_second=2 * rate // wire, count=6 * rate // wire) as result:
         pass
     client.write(MODIFY, [client.schema.meter(VRFS["a"])])
     assert result.rate * wire / size == pytest.approx(rate, rel=0.03)
     assert result.lost > 0
+
+
+def shaped(vrf):
+    """Packets that customer a's class on port 1 of r1 has sent."""
+    text = inside("r1", "tc", "-s", "class", "show", "dev", "eth1", "classid", f"1:{vrf:x}").stdout
+    return int(text.split(" pkt")[0].rsplit(" ", 1)[1])
+
+
+def test_growing_and_shrinking_a_full_slice_loses_nothing_behind_the_shaper(unchanged):
+    """What the shaper has sent arrives, while its rate changes ten times with a standing queue."""
+    client, vrf = unchanged.clients["r1"], VRFS["a"]
+    client.write(MODIFY, [client.schema.meter(vrf, 500_000, 20_000)])
+    with flow("h1", "h3", ADDRESSES[6], size=500, per_second=2000, count=4000) as result:
+        for turn in range(10):
+            sent = shaped(vrf)
+            until(lambda sent=sent: shaped(vrf) > sent + 50, "the shaper sends")
+            client.write(MODIFY, [client.schema.meter(vrf, 400_000 + 400_000 * (turn % 2), 20_000)])
+    sent = shaped(vrf)
+    client.write(MODIFY, [client.schema.meter(vrf)])
+    assert result.lost > 0
+    assert sent == result.received
 
 
 def test_traffic_outside_a_corridor_has_its_own_class(unchanged):
