@@ -34,8 +34,7 @@ class Restoration:
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
         before = self._state.topology
-        for event in events:
-            await self._state.observe(event)
+        await self._state.observe(*events)
         links = [self._state.topology.links[e.link] for e in events if isinstance(e, LinkChanged)]
         changed = [link for link in links if link.status is not before.links[link.name].status]
         for fibre in tuple(changed):
@@ -54,8 +53,7 @@ class Restoration:
             for link in self._state.topology.of_kind(LinkKind.ADJACENCY)
             if carrier.name in self._carriers(link) and link.status in (Status.UP, Status.MISSING)
         ]
-        for link in hit:
-            await self._state.observe(LinkChanged(link.name, Status.DOWN))
+        await self._state.observe(*(LinkChanged(link.name, Status.DOWN) for link in hit))
         return [self._state.topology.links[link.name] for link in hit]
 
     def _carriers(self, adjacency: Link) -> tuple[str, ...]:

@@ -8,14 +8,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core.entries import Entry
-from controller.core.model import CorridorEvent, EventType, Stage, Status
+from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
+from controller.core.otn import resumed
 from controller.core.plan import Plan, Snapshot
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.topology import Event, LinkChanged, Topology
 from controller.core.trails import initial_ledger, with_trail_ids
 from controller.reconcile import Reconciler
-from controller.store import Store
+from controller.store import Store, Wiring
 
 Clock = Callable[[], datetime]
 Touched = dict[str, frozenset[Hashable]]
@@ -32,6 +33,8 @@ class NetworkState:
         self._ledger = snapshot.ledger
         self._ids = snapshot.ids
         self._records = dict(snapshot.records)
+        self._down: set[str] = set()
+        """Links that are down, or were when the controller last ran and are not judged yet."""
         self._infrastructure: Desired = {}
         self._rendered: dict[str, Desired] = {}
         self._by_device: dict[str, set[str]] = {}
@@ -48,15 +51,16 @@ class NetworkState:
         stored = await store.load()
         topology, ids = with_trail_ids(planned, stored.ids, clock())
         await store.put_ids(stored.ids, ids)
-        for link, (a_port, z_port) in stored.wiring.items():
-            if link in topology.links:
-                topology = topology.apply(LinkChanged(link, Status.MISSING, a_port, z_port))
+        wiring = {name: seen for name, seen in stored.wiring.items() if name in topology.links}
+        for link, seen in wiring.items():
+            topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
         claims = frozenset(claim for record in stored.records.values() for claim in claims_of(record))
-        ledger = initial_ledger(topology).change(frozenset(), claims)
+        ledger = resumed(initial_ledger(topology).change(frozenset(), claims), stored.ledger_versions)
         await store.open_ledger(ledger)
         state = cls(store, Snapshot(topology, ledger, ids, stored.records, clock()), clock)
         newest = await store.newest_sequence()
         state.sequence = newest
+        state._down = {name for name, seen in wiring.items() if seen.down}
         state._render_infrastructure()
         for record in stored.records.values():
             state._render(record)
@@ -91,18 +95,30 @@ class NetworkState:
         self.reconciler.mark(frozenset(touched))
         return touched
 
-    async def observe(self, event: Event) -> None:
-        """Take an observation of the network over; new wiring is remembered across restarts."""
+    async def observe(self, *events: Event) -> None:
+        """Take observations of the network over as one; ports and losses are remembered across restarts."""
         before = self._topology
-        self._topology = before.apply(event)
+        for event in events:
+            self._topology = self._topology.apply(event)
         if self._topology is before:
             return
+        planned = [(old, self._topology.links[name]) for name, old in before.links.items()]
+        rewired = [new for old, new in planned if (old.a_port, old.z_port) != (new.a_port, new.z_port)]
+        judged = [new for _, new in planned if self._judge(new)]
         self._render_infrastructure()
-        if isinstance(event, LinkChanged):
-            old, new = before.links[event.link], self._topology.links[event.link]
-            if (old.a_port, old.z_port) != (new.a_port, new.z_port):
-                self._rewired()
-                await self._store.put_wiring(new.name, new.a_port, new.z_port)
+        if rewired:
+            self._rewired()
+        for link in {link.name: link for link in (*rewired, *judged)}.values():
+            await self._store.put_wiring(link.name, Wiring(link.a_port, link.z_port, link.name in self._down))
+
+    def _judge(self, link: Link) -> bool:
+        """Whether a link was found down, or up again."""
+        was = link.name in self._down
+        if link.status is Status.DOWN:
+            self._down.add(link.name)
+        elif link.status is Status.UP:
+            self._down.discard(link.name)
+        return was != (link.name in self._down)
 
     def _rewired(self) -> None:
         """Ports moved under what stands: every corridor's entries are rendered anew."""
@@ -146,7 +162,10 @@ class NetworkState:
 
     def _render_infrastructure(self) -> None:
         before = self._infrastructure
-        self._infrastructure = render_infrastructure(self._topology, self._ids)
+        known = self._topology
+        for name in self._down:
+            known = known.apply(LinkChanged(name, Status.DOWN))
+        self._infrastructure = render_infrastructure(known, self._ids)
         self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Integer,
@@ -76,6 +77,7 @@ _wiring = Table(
     Column("link", String, primary_key=True),
     Column("a_port", Integer, nullable=False),
     Column("z_port", Integer, nullable=False),
+    Column("down", Boolean, nullable=False),
 )
 _events = Table(
     "events",
@@ -90,6 +92,15 @@ _record_codec: TypeAdapter[Record] = TypeAdapter(Record)
 _corridor_codec: TypeAdapter[Corridor] = TypeAdapter(Corridor)
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What was seen of a link: its ports (0: never seen, or an adjacency), and whether it was lost since."""
+
+    a_port: int
+    z_port: int
+    down: bool = False
+
+
 @dataclass(frozen=True)
 class Stored:
     """What a controller finds when it starts."""
@@ -97,7 +108,7 @@ class Stored:
     records: Mapping[str, Record]
     ids: Ids
     ledger_versions: Mapping[RowKey, int]
-    wiring: Mapping[str, tuple[int, int]]
+    wiring: Mapping[str, Wiring]
 
 
 class Store:
@@ -121,11 +132,11 @@ class Store:
     async def raise_epoch(self) -> int:
         """The fencing epoch of this start: P4Runtime election id and OpenFlow generation id."""
         async with self._engine.begin() as connection:
-            known = (await connection.execute(select(_settings.c.value).where(_settings.c.key == "epoch"))).scalar()
-            epoch = (known or 0) + 1
-            statement = upsert(_settings).values(key="epoch", value=epoch)
-            await connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": epoch}))
-            return epoch
+            # One statement: of two that start at the same time, each gets its own.
+            raised = {"value": _settings.c.value + 1}
+            statement = upsert(_settings).values(key="epoch", value=1)
+            statement = statement.on_conflict_do_update(index_elements=["key"], set_=raised)
+            return int((await connection.execute(statement.returning(_settings.c.value))).scalar_one())
 
     async def load(self) -> Stored:
         async with self._engine.begin() as connection:
@@ -139,7 +150,7 @@ class Store:
             versions = {
                 RowKey(r.link, r.server, r.direction): r.version for r in await connection.execute(select(_ledger))
             }
-            wiring = {r.link: (r.a_port, r.z_port) for r in await connection.execute(select(_wiring))}
+            wiring = {r.link: Wiring(r.a_port, r.z_port, r.down) for r in await connection.execute(select(_wiring))}
         return Stored({r.name: r for r in records}, Ids(ids, resting), versions, wiring)
 
     async def open_ledger(self, ledger: Ledger) -> None:
@@ -164,9 +175,9 @@ class Store:
         async with self._engine.begin() as connection:
             await _write_ids(connection, before, after)
 
-    async def put_wiring(self, link: str, a_port: int, z_port: int) -> None:
-        """Ports that discovery found for a link: a restart knows them before the first LLDP frame."""
-        values = {"a_port": a_port, "z_port": z_port}
+    async def put_wiring(self, link: str, wiring: Wiring) -> None:
+        """What discovery found of a link: a restart knows it before the first LLDP frame."""
+        values = {"a_port": wiring.a_port, "z_port": wiring.z_port, "down": wiring.down}
         statement = upsert(_wiring).values(link=link, **values)
         async with self._engine.begin() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["link"], set_=values))

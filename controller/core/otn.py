@@ -133,6 +133,12 @@ class Ledger:
         return Ledger({**self.rows, **bumped})
 
 
+def resumed(ledger: Ledger, versions: Mapping[RowKey, int]) -> Ledger:
+    """The ledger of a new start: each row's version past all that were stored, so that no older writer fits any."""
+    rows = {key: replace(row, version=versions.get(key, 0) + 1) for key, row in ledger.rows.items()}
+    return Ledger(rows)
+
+
 def _take(row: Row, claim: Claim) -> Row:
     if row.bitmap & claim.bitmap or (not claim.kbps and claim.bitmap >> row.capacity):
         raise Infeasible(f"{claim.row.link}: slots are held by another slice", reason="SLOTS_TAKEN")
