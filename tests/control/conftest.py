@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from running_controller import METRO, Controller
+from running_controller import METRO, Controller, load
 from simulated_network import SimulatedNetwork
-
-from controller.topology_file import load
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from controller.restoration import Restoration
 from controller.service import Service
 from controller.state import NetworkState
 from controller.store import Store
-from controller.topology_file import TopologyFile, load
+from controller.topology_file import TopologyFile
+from controller.topology_file import load as load_topology
 
 METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
 DOMAIN = "domains/metro-beijing"
 HELLO_S = 0.04
+load = cache(load_topology)
 EAGER_HELLO_S = 0.02
 STAGE_TIMEOUT_S = 0.3
 
