@@ -14,8 +14,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/if.h>
 #include <linux/if_tun.h>
-#include <net/if.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -51,6 +52,8 @@ struct direction {
 };
 
 static int tap[2];
+static int route_socket[2];   // netlink, in the namespace of tap[i]
+static int interface_index[2];
 static struct direction direction[2];  // direction[i] goes from tap[i] to tap[1 - i]
 static uint64_t lost;
 static bool is_cut;
@@ -72,7 +75,7 @@ static void enter_namespace(const char *name) {
 }
 
 // A TAP belongs to the namespace in which /dev/net/tun is opened, so nothing ever appears in another one.
-static int open_tap(const char *namespace, const char *interface) {
+static void open_tap(int end, const char *namespace, const char *interface) {
     enter_namespace(namespace);
     struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL};
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
@@ -85,8 +88,12 @@ static int open_tap(const char *namespace, const char *interface) {
     if (ioctl(control, SIOCSIFTXQLEN, &request) < 0) err(1, "queue of %s", interface);
     request.ifr_flags = IFF_UP;
     if (ioctl(control, SIOCSIFFLAGS, &request) < 0) err(1, "%s up", interface);
+    if (ioctl(control, SIOCGIFINDEX, &request) < 0) err(1, "index of %s", interface);
     close(control);
-    return fd;
+    tap[end] = fd;
+    interface_index[end] = request.ifr_ifindex;
+    route_socket[end] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (route_socket[end] < 0) err(1, "netlink in %s", namespace);
 }
 
 static int open_control(const char *path) {
@@ -127,10 +134,29 @@ static void let_out(int end) {
     }
 }
 
+// The kernel tells of lost carriers at most once a second, for all interfaces of the machine together; optics tell of
+// lost light at once. A change to operational state "dormant" (RFC 2863) is told at once, and without "running".
+static void tell_at_once(int end) {
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg link;
+        struct rtattr attribute;
+        uint8_t state[RTA_ALIGN(1)];
+    } request = {
+        .header = {.nlmsg_len = sizeof request, .nlmsg_type = RTM_SETLINK, .nlmsg_flags = NLM_F_REQUEST},
+        .link = {.ifi_family = AF_UNSPEC, .ifi_index = interface_index[end]},
+        .attribute = {.rta_len = RTA_LENGTH(1), .rta_type = IFLA_OPERSTATE},
+        .state = {IF_OPER_DORMANT},
+    };
+    if (send(route_socket[end], &request, sizeof request, 0) < 0) warn("operational state");
+}
+
 static void set_carrier(int on) {
     is_cut = !on;
-    for (int end = 0; end < 2; end++)
+    for (int end = 0; end < 2; end++) {
         if (ioctl(tap[end], TUNSETCARRIER, &on) < 0) warn("carrier");
+        if (is_cut) tell_at_once(end);
+    }
 }
 
 static void lose_frames_in_flight(void) {
@@ -174,7 +200,7 @@ int main(int argc, char **argv) {
     uint64_t delay_ns = (uint64_t)(delay_us * 1000);
     int control = open_control(argv[6]);
     for (int end = 0; end < 2; end++) {
-        tap[end] = open_tap(argv[1 + 2 * end], argv[2 + 2 * end]);
+        open_tap(end, argv[1 + 2 * end], argv[2 + 2 * end]);
         direction[end].ring = calloc(IN_FLIGHT, sizeof(struct frame));
         if (!direction[end].ring) err(1, "ring");
     }

@@ -187,14 +187,14 @@ class Lab:
             raise LabError(f"{node} is gone")
         return process.pid
 
-    def popen(self, node: str, argv: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    def popen(self, node: str, argv: Sequence[object], **options: Any) -> subprocess.Popen[str]:
         """Start a program in a node's namespace; it ends with the lab."""
         options.setdefault("text", True)
         command = ["mnexec", "-a", str(self.pid(node)), *map(str, argv)]
         return subprocess.Popen(command, env=self.environment, **options)
 
     def run(
-        self, node: str, argv: Sequence[str], *, timeout: float = 30, check: bool = True, **options: Any
+        self, node: str, argv: Sequence[object], *, timeout: float = 30, check: bool = True, **options: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run a program in a node's namespace and wait for it; CalledProcessError where it fails and `check` is set."""
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -204,8 +204,8 @@ class Lab:
             finally:
                 process.kill()
         if check and process.returncode:
-            raise subprocess.CalledProcessError(process.returncode, list(argv), output, errors)
-        return subprocess.CompletedProcess(list(argv), process.returncode, output, errors)
+            raise subprocess.CalledProcessError(process.returncode, [*map(str, argv)], output, errors)
+        return subprocess.CompletedProcess([*map(str, argv)], process.returncode, output, errors)
 
     def cut(self, fibre: str) -> int:
         """Cut a fibre; returns when it went dark (CLOCK_MONOTONIC, ns)."""

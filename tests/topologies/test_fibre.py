@@ -128,6 +128,20 @@ def test_a_cut_loses_what_is_on_the_way_and_a_mended_fibre_nothing(control: str)
     assert received["reordered"] == 0
 
 
+def test_each_of_many_cuts_is_told_at_once(control: str) -> None:
+    def states() -> set[str]:
+        return {json.loads(sh("ip", "-j", "-n", end, "link", "show", "f0"))[0]["operstate"] for end in (A, Z)}
+
+    for _ in range(3):  # the kernel alone would tell of the first, and of the others a second later
+        tell(control, "cut")
+        assert states() <= {"DORMANT", "DOWN"}
+        tell(control, "mend")
+        deadline = time.monotonic() + 5
+        while states() != {"UP"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
 def test_bad_arguments_are_refused() -> None:
     for arguments in ([], [A, "f0", Z, "f0", "-1", "/tmp/x"], ["ld-no-such", "f0", Z, "f0", "1", "/run/ld-none.sock"]):
         done = subprocess.run([STUBS.fibre, *arguments], capture_output=True, text=True)
