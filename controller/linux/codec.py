@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from finsy.proto import p4r
 
 from controller.core.entries import Exact, Operation, TableEntry
+from controller.linux import contract
 from controller.linux.forwarding import Standing, Update
 from controller.linux.pipeline import Pipeline
 from controller.linux.rejected import invalid, unimplemented
@@ -37,9 +38,13 @@ def _table_update(pipeline: Pipeline, operation: Operation, entry: p4r.TableEntr
         return _default_update(pipeline, operation, entry)
     if not pipeline.table(entry.table_id).fields:
         raise invalid("a table without a key has a default action only")
+    key = pipeline.decode_key(entry)
+    contract.require(key.table)
     if operation is Operation.DELETE:
-        return Update(operation, pipeline.decode_key(entry))
-    return Update(operation, pipeline.decode(entry))
+        return Update(operation, key)
+    decoded = pipeline.decode(entry)
+    contract.require(decoded.table, decoded.action)
+    return Update(operation, decoded)
 
 
 def _default_update(pipeline: Pipeline, operation: Operation, entry: p4r.TableEntry) -> Update:
@@ -51,6 +56,7 @@ def _default_update(pipeline: Pipeline, operation: Operation, entry: p4r.TableEn
         raise invalid(f"the default action of {table.name} is constant")
     if table.fields:
         raise unimplemented(f"the default action of {table.name} cannot be changed on this target")
+    contract.require(table.name)
     if not entry.HasField("action"):
         return Update(Operation.DELETE, pipeline.decode_key(entry))
     decoded = pipeline.decode(entry)

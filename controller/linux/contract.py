@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from finsy.proto import p4i
 
 from controller.linux.pipeline import Pipeline, Table
-from controller.linux.rejected import invalid
+from controller.linux.rejected import invalid, unimplemented
 
 EXACT, LPM, TERNARY = (p4i.MatchField.EXACT, p4i.MatchField.LPM, p4i.MatchField.TERNARY)
 _CLASSIFIED = {"set_policy": {"policy": 16, "corridor": 16, "mtu": 16}}
@@ -77,6 +77,14 @@ def check(pipeline: Pipeline) -> None:
     for kind, wanted in (("meter", "slice_meter"), ("counter", "corridor_counter")):
         if wanted not in (pipeline.meters if kind == "meter" else pipeline.counters):
             raise invalid(f"the P4Info has no {kind} {wanted}")
+
+
+def require(table: str, action: str | None = None) -> None:
+    """Raise `Rejected` for what a pipeline has beyond the contract: this target would not act on it."""
+    if table not in ACTIONS:
+        raise unimplemented(f"this target has no table {table}")
+    if action is not None and action not in ACTIONS[table]:
+        raise unimplemented(f"this target has no action {action} in table {table}")
 
 
 def _check_actions(pipeline: Pipeline, table: Table) -> None:

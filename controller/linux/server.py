@@ -16,7 +16,7 @@ from controller.linux import codec, contract
 from controller.linux.arbitration import Arbitration
 from controller.linux.forwarding import Forwarding, Update
 from controller.linux.pipeline import Pipeline
-from controller.linux.rejected import Rejected, invalid, unmet
+from controller.linux.rejected import Rejected, unimplemented, unmet
 from controller.linux.stream import Client, Streams, not_this_device
 
 P4RUNTIME_VERSION = "1.4.0"
@@ -72,7 +72,7 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
         try:
             self._fence(request.device_id, request.role, request.election_id)
             if request.action not in (_Actions.VERIFY, _Actions.VERIFY_AND_COMMIT, _Actions.RECONCILE_AND_COMMIT):
-                raise invalid("actions are VERIFY, VERIFY_AND_COMMIT and RECONCILE_AND_COMMIT")
+                raise unimplemented("actions are VERIFY, VERIFY_AND_COMMIT and RECONCILE_AND_COMMIT")
             pipeline = Pipeline(request.config)
             contract.check(pipeline)
         except Rejected as rejected:
