@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from ipaddress import ip_network
 
-from controller.core import names
 from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import without_condition
+from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
-from controller.core.errors import Infeasible, Invalid
+from controller.core.errors import Infeasible
 from controller.core.ids import Ids
-from controller.core.model import Corridor, EndPoint, Isolation, Leg, Stage
+from controller.core.model import Corridor, Isolation, Leg, Stage
 from controller.core.otn import Claim, Ledger, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
@@ -49,7 +48,7 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing."""
     corridor = completed(corridor, snapshot.topology)
     validate(corridor, snapshot.topology)
-    _require_distinct(snapshot, corridor)
+    require_distinct(corridor, snapshot.records.values())
     before = snapshot.records.get(corridor.name)
     draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)
@@ -84,8 +83,8 @@ def _place(draft: Draft, corridor: Corridor) -> Placement:
     _require_latency(corridor, leg)
     profile, packet, overhead = active(corridor), corridor.reference_packet_bytes, leg.forward.overhead_bytes
     return Placement(
-        corridor.a_end,
-        corridor.z_end,
+        canonical(corridor.a_end),
+        canonical(corridor.z_end),
         vrf,
         corridor.mtu_bytes,
         wire_kbps(profile.bandwidth_kbps, packet, overhead),
@@ -105,55 +104,3 @@ def _require_latency(corridor: Corridor, leg: Leg) -> None:
             reason="LATENCY_BOUND",
             metadata={"latencyUs": str(leg.latency_us), "boundUs": str(corridor.max_latency_us)},
         )
-
-
-def _require_distinct(snapshot: Snapshot, corridor: Corridor) -> None:
-    """Corridors may not contradict each other, neither in what they steer nor in what is behind a port."""
-    tenant, ends = names.tenant_of(corridor.name), (corridor.a_end, corridor.z_end)
-    for other in snapshot.records.values():
-        if other.name == corridor.name:
-            continue
-        for placement in other.placements:
-            theirs = placement.a_end, placement.z_end
-            if names.tenant_of(other.name) != tenant:
-                _require_own_ports(ends, theirs)
-            elif _selectors(*ends) & _selectors(*theirs):
-                raise Invalid.field("a_end", f"{other.name} already carries this traffic", "SAME_TRAFFIC")
-            else:
-                _require_one_port(ends, theirs, other.name)
-
-
-_Ends = tuple[EndPoint, EndPoint]
-
-
-def _require_own_ports(ends: _Ends, theirs: _Ends) -> None:
-    """A port is in one VRF. Does not name the other tenant."""
-    taken = {(end.node, end.port) for end in theirs}
-    for field, end in zip(("a_end", "z_end"), ends, strict=True):
-        if (end.node, end.port) in taken:
-            raise Invalid.field(f"{field}.port", f"port {end.port} is in use by another tenant", "PORT_IN_USE")
-
-
-def _require_one_port(ends: _Ends, theirs: _Ends, name: str) -> None:
-    """Routes follow the destination alone: at one router a tenant's prefix is behind one port."""
-    ports = {(end.node, prefix): end.port for end in theirs for prefix in _canonical(end)}
-    for field, end in zip(("a_end", "z_end"), ends, strict=True):
-        for prefix in _canonical(end):
-            port = ports.get((end.node, prefix), end.port)
-            if port != end.port:
-                raise Invalid.field(
-                    f"{field}.port", f"{prefix} is behind {port} for {name}", "PREFIX_BEHIND_OTHER_PORT"
-                )
-
-
-def _selectors(a_end: EndPoint, z_end: EndPoint) -> frozenset[tuple[str, str, str, int | None]]:
-    """(headend, source prefix, destination prefix, DSCP) of both directions."""
-    ends = ((a_end, z_end), (z_end, a_end))
-    return frozenset(
-        (source.node, a, z, source.dscp) for source, sink in ends for a in _canonical(source) for z in _canonical(sink)
-    )
-
-
-def _canonical(end: EndPoint) -> tuple[str, ...]:
-    """The prefixes of an end in one spelling."""
-    return tuple(str(ip_network(prefix)) for prefix in (*end.ipv4_prefixes, *end.ipv6_prefixes))
