@@ -134,10 +134,9 @@ class Service:
         queue = self._state.watch()
         try:
             last = after_sequence
-            for event in await self._backlog(parent, after_sequence):
+            async for event in self._backlog(parent, after_sequence):
                 last = max(last, event.sequence)
                 yield event
-            last = max(last, after_sequence)
             while True:
                 event = await queue.get()
                 if event.sequence > last and _within(parent, event.corridor.name):
@@ -169,15 +168,18 @@ class Service:
         self._progress.drive(name, touched)
         return change.record.corridor
 
-    async def _backlog(self, parent: str, after_sequence: int) -> list[CorridorEvent]:
-        if after_sequence:
-            return [e for e in await self._state.events(after_sequence) if _within(parent, e.corridor.name)]
-        now, sequence = self._state.now(), self._state.sequence
-        return [
-            CorridorEvent(sequence, EventType.CREATED, record.corridor, now)
-            for name, record in sorted(self._state.records.items())
-            if _within(parent, name)
-        ]
+    async def _backlog(self, parent: str, after_sequence: int) -> AsyncIterator[CorridorEvent]:
+        """All of the past that is asked for; the store gives it in portions."""
+        if not after_sequence:
+            now, sequence = self._state.now(), self._state.sequence
+            for name, record in sorted(self._state.records.items()):
+                if _within(parent, name):
+                    yield CorridorEvent(sequence, EventType.CREATED, record.corridor, now)
+        while after_sequence and (portion := await self._state.events(after_sequence)):
+            after_sequence = portion[-1].sequence
+            for event in portion:
+                if _within(parent, event.corridor.name):
+                    yield event
 
     def _record(self, name: str) -> Record:
         record = self._state.records.get(name)
@@ -218,6 +220,6 @@ def _within(parent: str, name: str) -> bool:
 
 def _after(page_token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(page_token.encode()).decode() if page_token else ""
+        return base64.b64decode(page_token, altchars="-_", validate=True).decode()
     except ValueError:
         raise Invalid.field("page_token", "not a token that a list gave") from None
