@@ -7,12 +7,15 @@ Customer `a` is VRF 5, customer `b` VRF 6. Nothing but interfaces and gateway ad
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-PREFIX = "la-"
+FAMILY = "la-"
+PREFIX = f"{FAMILY}{os.getpid()}-"
+"""Of this run: others may test on the same machine at the same time."""
 ROOT = Path(__file__).parents[2]
 LINKS = (
     ("r1", 1, "r2", 1),
@@ -93,8 +96,11 @@ def _configure(node: str) -> None:
 
 
 def demolish() -> None:
-    for node in (*ROUTERS, *HOSTS):
-        run("ip", "netns", "del", PREFIX + node, check=False)
+    """Remove what this run has built, and what runs that were killed have left."""
+    for name in run("ip", "netns", "list").stdout.split():
+        owner = name.removeprefix(FAMILY).partition("-")[0]
+        if name.startswith(PREFIX) or (name.startswith(FAMILY) and not Path("/proc", owner).exists()):
+            run("ip", "netns", "del", name, check=False)
 
 
 class Agent:

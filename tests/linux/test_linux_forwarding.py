@@ -10,6 +10,8 @@ import pytest
 from chain_entries import BLOCK, VRFS, corridor, terminal
 from p4_client import DELETE, INSERT, MODIFY
 from router_chain import inside, mac
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting
+from scapy.layers.l2 import Ether
 from waiting import until
 
 pytestmark = pytest.mark.root
@@ -133,29 +135,37 @@ def test_oversize_ipv4_without_df_is_answered_too(chain):
     assert "mtu = 1500" in output
 
 
-FORGER = """
-import sys
-from scapy.all import Ether, ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting, conf, sendp
-conf.verb = 0
-kind, mac, own, target, block = sys.argv[1:]
-echo = ICMPv6EchoRequest(id=7)
-inner = IPv6(src=own, dst=target) / echo
-packet = {
-    "honest": inner,
-    "sid": IPv6(src=own, dst=f"{block}:2:3:e106::") / inner,
-    "own-sid": IPv6(src=own, dst=f"{block}:1:e106::") / inner,
-    "srh": IPv6(src=own, dst="2001:db8:1::1")
-    / IPv6ExtHdrSegmentRouting(addresses=[f"{block}:2:3:e106::", "2001:db8:1::1"], segleft=1, lastentry=1) / inner,
-    "srh-to-host": IPv6(src=own, dst=target)
-    / IPv6ExtHdrSegmentRouting(addresses=[target], segleft=0, lastentry=0) / echo,
-}[kind]
-sendp([Ether(src="0a:00:00:00:00:01", dst=mac) / packet] * 10, iface="eth0")
+SENDER = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind(("eth0", 0))
+    for _ in range(10):
+        raw.send(bytes.fromhex(sys.argv[1]))
 """
 
 
-def forge(kind, destination):
+def forged(kind):
+    """An IPv6 packet of host h1, honest or with segments that only the network may use."""
     own, target = "2001:db8:1::2", ADDRESSES[6]
-    inside("h1", sys.executable, "-c", FORGER, kind, destination, own, target, BLOCK)
+    into_b = f"{BLOCK}:2:3:{chain_entries.DT6 + VRFS['b']:x}::"
+    inner = IPv6(src=own, dst=target) / ICMPv6EchoRequest(id=7)
+    if kind == "honest":
+        return inner
+    if kind == "sid":
+        return IPv6(src=own, dst=into_b) / inner
+    if kind == "own-sid":
+        return IPv6(src=own, dst=f"{BLOCK}:1:{chain_entries.DT6 + VRFS['b']:x}::") / inner
+    if kind == "srh":
+        segments = IPv6ExtHdrSegmentRouting(addresses=[into_b, "2001:db8:1::1"], segleft=1, lastentry=1)
+        return IPv6(src=own, dst="2001:db8:1::1") / segments / inner
+    segments = IPv6ExtHdrSegmentRouting(addresses=[target], segleft=0, lastentry=0)
+    return IPv6(src=own, dst=target) / segments / ICMPv6EchoRequest(id=7)
+
+
+def forge(kind, destination):
+    """Ten such frames to a MAC address."""
+    frame = Ether(src="0a:00:00:00:00:01", dst=destination) / forged(kind)
+    inside("h1", sys.executable, "-I", "-S", "-c", SENDER, bytes(frame).hex())
 
 
 def test_an_honest_frame_passes(chain, echoes):

@@ -28,7 +28,7 @@ def test_changes_under_traffic_lose_nothing(unchanged):
     ]
     customer_route = {"vrf": vrf, "dst": "2001:db8:3::/64"}
     attached = arrival.schema.entry("route_v6", customer_route, "set_next_hop", next_hop=100 + vrf)
-    with flow("h1", "h3", ADDRESSES[6], size=200, per_second=2000, count=6000) as result:
+    with flow("h1", "h3", ADDRESSES[6], size=200, per_second=2000, count=4000) as result:
         for turn in range(10):
             client.write(MODIFY, other)
             client.write(MODIFY, [schema.meter(vrf, 5_000_000 + 1000 * turn, 20_000), link[1]])
@@ -49,7 +49,7 @@ def test_slice_rate_is_what_was_asked_for(unchanged):
     client, rate, size = unchanged.clients["r1"], 1_250_000, 300
     wire = size + 8 + 40 + 40 + 14 + 24
     client.write(MODIFY, [client.schema.meter(VRFS["a"], rate, 20_000)])
-    with flow("h1", "h3", ADDRESSES[6], size=size, per_second=2 * rate // wire, count=6 * rate // wire) as result:
+    with flow("h1", "h3", ADDRESSES[6], size=size, per_second=2 * rate // wire, count=4 * rate // wire) as result:
         pass
     client.write(MODIFY, [client.schema.meter(VRFS["a"])])
     assert result.rate * wire / size == pytest.approx(rate, rel=0.03)
@@ -66,7 +66,7 @@ def test_growing_and_shrinking_a_full_slice_loses_nothing_behind_the_shaper(unch
     """What the shaper has sent arrives, while its rate changes ten times with a standing queue."""
     client, vrf = unchanged.clients["r1"], VRFS["a"]
     client.write(MODIFY, [client.schema.meter(vrf, 500_000, 20_000)])
-    with flow("h1", "h3", ADDRESSES[6], size=500, per_second=2000, count=4000) as result:
+    with flow("h1", "h3", ADDRESSES[6], size=500, per_second=2000, count=3000) as result:
         for turn in range(10):
             sent = shaped(vrf)
             until(lambda sent=sent: shaped(vrf) > sent + 50, "the shaper sends")

@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 
-IDLE_S = 1.0
+IDLE_S = 0.7
 BUFFER = 1 << 22
 SO_RCVBUFFORCE = 33
 
