@@ -71,6 +71,14 @@ def test_the_thinnest_profile_decides_whatever_is_active() -> None:
     assert refused(net, wanted).reason == "LATENCY_BOUND"
 
 
+def test_a_bound_tightened_beyond_the_network_is_a_matter_of_latency_not_of_room() -> None:
+    net = Network.of(chain(2, servers=(Container.ODU0,)))
+    standing = net.stand(corridor(a=1, z=2, rates=(700_000,)))
+    assert standing.target is not None
+    bound = standing.target.leg.latency_us - 1
+    assert refused(net, replace(standing.corridor, max_latency_us=bound)).reason == "LATENCY_BOUND"
+
+
 @pytest.mark.parametrize("isolation", Isolation)
 def test_when_all_is_full_the_refusal_names_the_links(isolation: Isolation) -> None:
     net = Network.of(chain(3, servers=(Container.ODU0,)))
@@ -204,6 +212,14 @@ def test_a_prefix_is_behind_one_port_of_a_router() -> None:
         net.ask(wanted)
     assert refusal.value.reason == "PREFIX_BEHIND_OTHER_PORT"
     assert net.stand(corridor("c2", a=2, z=3))
+
+
+def test_a_prefix_may_be_behind_another_port_of_another_router() -> None:
+    """A site with two ways in: the same prefix at r3 and r4."""
+    net = Network.of(square())
+    net.stand(corridor(a=1, z=3))
+    elsewhere = replace(end_point(3, "acme"), node=node_name("r4"), port="acme-b")
+    assert net.stand(replace(corridor("c2", a=2), z_end=elsewhere))
 
 
 def test_a_port_that_no_tenant_owns_is_the_first_ones_who_uses_it() -> None:
