@@ -93,7 +93,12 @@ class Forwarding:
         )
 
     def prepare(self) -> None:
+        """Raises `KernelError` where the namespace cannot be a router."""
         preparation.prepare(self._kernel, self._ports)
+
+    def restore_tables(self) -> None:
+        """Put back what entries are written into; without effect where all is there."""
+        preparation.prepare_tables(self._kernel, self._ports)
 
     def standing(self) -> Standing:
         """What the kernel holds from now on, for one reading."""
@@ -177,6 +182,8 @@ class Forwarding:
         try:
             self._kernel.nft([line for block in blocks for line in block.lines])
         except KernelError:
+            # A `flush ruleset` by hand takes the base chains along.
+            preparation.prepare_tables(self._kernel, self._ports)
             return [failure for block in blocks for failure in self._alone(block)]
         return []
 

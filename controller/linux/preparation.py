@@ -80,11 +80,15 @@ def prepare(kernel: Kernel, ports: Ports) -> None:
     """Raises `KernelError` where the namespace cannot be a router."""
     for name, value in _sysctls(ports):
         _set(name, value)
-    commands = {tool: list(_commands(tool)) for tool in (Tool.IP6, Tool.IP4)}
-    for tool, lines in commands.items():
-        _require(kernel, tool, lines)
+    prepare_tables(kernel, ports)
     _set(f"net/ipv6/conf/{SR_DEVICE}/forwarding", 1)
     _set(f"net/ipv6/conf/{SR_DEVICE}/seg6_enabled", 1)
+
+
+def prepare_tables(kernel: Kernel, ports: Ports) -> None:
+    """What entries are written into. Again also in operation, after someone else has removed it."""
+    for tool in (Tool.IP6, Tool.IP4):
+        _require(kernel, tool, list(_commands(tool)))
     kernel.nft(list(_nft_lines(ports)))
     view = View(kernel, ports)
     roots = [SR_DEVICE, *(name for name in view.network_interfaces() if name in view.classes)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,9 +16,12 @@ from google.protobuf.struct_pb2 import Struct
 from controller.linux import codec, contract
 from controller.linux.arbitration import Arbitration
 from controller.linux.forwarding import Forwarding, Update
+from controller.linux.kernel import KernelError
 from controller.linux.pipeline import Pipeline
 from controller.linux.rejected import Rejected, unimplemented, unmet
 from controller.linux.stream import Client, Streams, not_this_device
+
+log = logging.getLogger(__name__)
 
 P4RUNTIME_VERSION = "1.4.0"
 CAPABILITIES: Mapping[str, bool | int | str] = {
@@ -75,11 +79,12 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
                 raise unimplemented("actions are VERIFY, VERIFY_AND_COMMIT and RECONCILE_AND_COMMIT")
             pipeline = Pipeline(request.config)
             contract.check(pipeline)
+            if request.action != _Actions.VERIFY:
+                # Entries that stand in the kernel are left alone: they are of the same contract.
+                await self._in_turn(self._forwarding.restore_tables)
+                self._streams.pipeline = pipeline
         except Rejected as rejected:
             await _abort(context, rejected)
-        if request.action != _Actions.VERIFY:
-            # What stands in the kernel is left alone: it is of the same contract.
-            self._streams.pipeline = pipeline
         return p4r.SetForwardingPipelineConfigResponse()
 
     async def GetForwardingPipelineConfig(  # noqa: N802
@@ -113,6 +118,8 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
         except Rejected as whole:
             await _abort(context, whole)
         if rejected:
+            position, why = next(iter(rejected.items()))
+            log.info("%d of %d updates refused; update %d: %s", len(rejected), len(request.updates), position, why)
             await _abort_batch(context, len(request.updates), rejected)
         return p4r.WriteResponse()
 
@@ -160,7 +167,10 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
 
     async def _in_turn(self, call: Callable[[], _T]) -> _T:
         """One exchange with the kernel after the other; one that its caller gave up still ends before the next."""
-        return await asyncio.get_running_loop().run_in_executor(self._kernel, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._kernel, call)
+        except KernelError as error:
+            raise Rejected(grpc.StatusCode.INTERNAL, str(error)) from error
 
     def _require_device(self, device_id: int) -> None:
         if device_id != self._device_id:

@@ -170,6 +170,25 @@ def test_what_is_deleted_by_hand_is_gone_and_can_be_written_again(unchanged):
     assert client.read_all() == original
 
 
+def test_what_stands_under_the_entries_comes_back_too(unchanged):
+    """All of nftables flushed by hand, the fence and the SID device gone: written again, it forwards as before."""
+    client = unchanged.clients["r3"]
+    whole = client.read_all()
+    inside("r3", "nft", "flush", "ruleset")
+    inside("r3", "ip", "link", "del", "sr0")
+    inside("r3", "ip", "-6", "rule", "del", "pref", "50")
+    client.set_pipeline()
+    missing = [p4r.Entity.FromString(entity) for entity in whole - client.read_all()]
+    assert len(missing) > 10
+    client.write(INSERT, missing)
+    assert client.read_all() == whole
+    inside("r3", "nft", "flush", "ruleset")
+    missing = [p4r.Entity.FromString(entity) for entity in whole - client.read_all()]
+    client.write(INSERT, missing)
+    assert client.read_all() == whole
+    assert all(reaches(host, address) for host in ("h1", "h1b") for address in ("10.3.0.2", "2001:db8:3::2"))
+
+
 def test_foreign_things_are_neither_shown_nor_touched(unchanged):
     client = unchanged.clients["r2"]
     before, entry = client.read_all(), client.schema.entry
