@@ -17,6 +17,8 @@ OUI = b"\x02\xc0\xde"
 """Locally administered organisation id: our TLVs are nobody else's."""
 CHANNEL_SUBTYPE = 1
 TTL_S = 4
+MAX_PORT = 0xFFFF
+"""A router's MAC address has room for no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ def parse(frame: bytes) -> Probe | None:
     tlvs = _tlvs(frame[14:])
     chassis, port, own = tlvs.get((1, b"")), tlvs.get((2, b"")), tlvs.get((127, OUI + bytes([CHANNEL_SUBTYPE])))
     if not chassis or not port or chassis[0] != 7 or port[0] != 7 or not port[1:].isdigit():
+        return None
+    if int(port[1:]) > MAX_PORT:
         return None
     channel = (int.from_bytes(own[:4], "big"), own[4]) if own is not None and len(own) == 5 else None
     return Probe(chassis[1:].decode(errors="replace"), int(port[1:]), channel)
