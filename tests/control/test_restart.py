@@ -106,75 +106,71 @@ async def _move(controller: Controller) -> None:
     controller.network.cut("F-zgc-yz")
 
 
-CHANGES: dict[str, Change] = {"create": _create, "grow": _grow, "delete": _delete, "move": _move}
+CHANGES: dict[str, Change] = {"create": _create, "grow": _grow, "move": _move, "delete": _delete}
 
 
-@pytest.mark.parametrize("kind", CHANGES)
 @pytest.mark.parametrize("commits", [1, 2, 3, 4])
-async def test_a_crash_after_any_commit_is_resumed(
-    network: SimulatedNetwork, database: str, kind: str, commits: int
-) -> None:
-    first = await _stands(network, database, kind)
-    assert isinstance(first.store, Dying)
-    first.store.last = first.store.commits + commits
-    victim = asyncio.create_task(CHANGES[kind](first))  # type: ignore[arg-type]
-    await asyncio.wait_for(first.store.died.wait(), 10)
+async def test_a_crash_after_any_commit_is_resumed(network: SimulatedNetwork, database: str, commits: int) -> None:
+    """The controller dies once in each of four changes, so many commits after it began."""
+
+    async def dies_in(controller: Controller, change: Change) -> None:
+        store = controller.store
+        assert isinstance(store, Dying)
+        store.died, store.last = asyncio.Event(), store.commits + commits
+        await _dies(controller, change, store.died)
+
+    await _through_four_changes(network, database, dies_in)
+
+
+@pytest.mark.parametrize("writes", [1, 4, 7])
+async def test_a_crash_after_any_write_is_resumed(network: SimulatedNetwork, database: str, writes: int) -> None:
+    """The same, with a device having taken so many entries and the rest none."""
+
+    async def dies_in(controller: Controller, change: Change) -> None:
+        network.stalled.clear()
+        network.stall_after = len(network.writes) + writes
+        await _dies(controller, change, network.stalled)
+        network.stall_after = None
+
+    await _through_four_changes(network, database, dies_in)
+
+
+async def _dies(controller: Controller, change: Change, died: asyncio.Event) -> None:
+    victim = asyncio.ensure_future(change(controller))
+    async with asyncio.timeout(10):
+        await died.wait()
     victim.cancel()
-    await first.stop()
-    await _ends_well(network, database, kind)
+    await controller.stop()
 
 
-@pytest.mark.parametrize("kind", CHANGES)
-@pytest.mark.parametrize("written", [1, 3, 7])
-async def test_a_crash_after_any_write_is_resumed(
-    network: SimulatedNetwork, database: str, kind: str, written: int
+async def _through_four_changes(
+    network: SimulatedNetwork, database: str, dies_in: Callable[[Controller, Change], Awaitable[None]]
 ) -> None:
-    first = await _stands(network, database, kind)
-    network.stall_after = len(network.writes) + written
-    victim = asyncio.create_task(CHANGES[kind](first))  # type: ignore[arg-type]
-    await asyncio.wait_for(network.stalled.wait(), 10)
-    victim.cancel()
-    await first.stop()
-    network.stall_after = None
-    await _ends_well(network, database, kind)
-
-
-async def _stands(network: SimulatedNetwork, database: str, kind: str) -> Controller:
+    """Each change is stored before any device hears of it: whoever comes next brings it to its end."""
     controller = await Controller(network, database, store_type=Dying).start()
-    assert isinstance(controller.store, Dying)
-    controller.store.died = asyncio.Event()
     await controller.bootstrapped()
-    if kind != "create":
-        await _create(controller)
-        await controller.settled(NAME)
-    return controller
+    for kind, change in CHANGES.items():
+        await dies_in(controller, change)
+        controller = await Controller(network, database, store_type=Dying).start()
+        await _ends_well(controller, kind)
+    await controller.stop()
 
 
-async def _ends_well(network: SimulatedNetwork, database: str, kind: str) -> None:
-    """In the new state: the change was stored before any device heard of it."""
-    second = await Controller(network, database).start()
-    gone = kind == "delete"
-    await until(lambda: not second.links_not(Status.UP) or kind == "move", "links are up")
+async def _ends_well(controller: Controller, kind: str) -> None:
+    records, network = controller.state.records, controller.network
+    cut = {_link("F-zgc-yz"), _link("A-zgc-yz")} if kind in ("move", "delete") else set()
+    await until(lambda: set(controller.links_not(Status.UP)) == cut, "links are found as they are")
     if kind == "move":
-        away = lambda: _link("F-zgc-yz") not in second.state.records[NAME].corridor.legs[0].links  # noqa: E731
-        await until(away, "the corridor has moved")
-    await until(lambda: (NAME not in second.state.records) is gone, "it is there, or gone")
-    await second.settled(NAME)
-    await second.in_line()
-    if not gone:
-        record = second.state.records[NAME]
-        assert (record.stage, record.corridor.state) == (Stage.SETTLED, State.UP)
-        assert record.corridor.active_profile == ("training" if kind == "grow" else "inference")
+        await until(lambda: _link("F-zgc-yz") not in records[NAME].corridor.legs[0].links, "the corridor has moved")
+    await controller.settled(NAME)
+    await controller.in_line()
+    assert (NAME not in records) is (kind == "delete")
+    if NAME in records:
+        assert (records[NAME].stage, records[NAME].corridor.state) == (Stage.SETTLED, State.UP)
+        assert records[NAME].corridor.active_profile == ("inference" if kind == "create" else "training")
         router = network["zgc-r"]
         sinks = {network.reaches(router.name, channel_of_policy(router, policy)) for policy in policies(router)}
         assert sinks == {network["yz-r"].name}
-    await second.stop()
-    writes = len(network.writes)
-    third = await Controller(network, database).start()
-    await third.in_line()
-    await third.rounds(3)
-    assert network.writes[writes:] == []
-    await third.stop()
 
 
 async def test_a_stale_controller_can_claim_nothing(network: SimulatedNetwork, database: str) -> None:

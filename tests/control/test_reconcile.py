@@ -1,0 +1,289 @@
+"""One serial worker per device, all in parallel: what is wanted last is what stands in the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pytest
+from running_controller import until
+
+from controller import reconcile
+from controller.core.entries import Change, Entry, Operation, Rejection, SliceMeter
+from controller.core.errors import DeviceRejected, DeviceUnreachable
+from controller.core.model import Capabilities
+from controller.reconcile import Reconciler
+
+
+def meter(number: int, rate: int = 1) -> SliceMeter:
+    return SliceMeter(number, 0, rate, 1)
+
+
+def table(*entries: Entry) -> dict[Hashable, Entry]:
+    return {entry.key: entry for entry in entries}
+
+
+@dataclass
+class Fake:
+    """Holds entries; `gate` closed keeps an exchange waiting, `fault` is raised or returned by the next ones."""
+
+    name: str
+    connected: bool = True
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    entries: dict[Hashable, Entry] = field(default_factory=dict)
+    reads: int = 0
+    batches: list[list[Change]] = field(default_factory=list)
+    busy: int = 0
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    faults: int = 0
+    refused: frozenset[Hashable] = frozenset()
+    transient: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def read(self) -> Mapping[Hashable, Entry]:
+        self.reads += 1
+        held = dict(self.entries)
+        await self._exchange()
+        return held
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        self.batches.append(list(changes))
+        await self._exchange()
+        rejections = []
+        for change in changes:
+            if change.entry.key in self.refused:
+                rejections.append(Rejection(change, "NO", "no", self.transient))
+            elif change.operation is Operation.DELETE:
+                self.entries.pop(change.entry.key, None)
+            else:
+                self.entries[change.entry.key] = change.entry
+        return rejections
+
+    async def send_frame(self, port: int, frame: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def _exchange(self) -> None:
+        assert not self.busy, "one exchange at a time"
+        self.busy += 1
+        try:
+            await self.gate.wait()
+            await asyncio.sleep(0)
+        finally:
+            self.busy -= 1
+        if self.faults or not self.connected:
+            self.faults -= 1
+            raise DeviceUnreachable(self.name, "as told")
+
+
+@dataclass
+class Bench:
+    """A reconciler over fakes, and what is desired of each."""
+
+    desired: dict[str, dict[Hashable, Entry]]
+    fakes: dict[str, Fake]
+    reconciler: Reconciler
+
+    def wants(self, name: str, *entries: Entry) -> None:
+        self.desired[name] = table(*entries)
+
+    async def converge(self, *names: str, timeout_s: float = 5.0) -> None:
+        await self.reconciler.converge({n: frozenset(self.desired[n]) for n in names}, timeout_s)
+
+    def mark(self, *names: str) -> None:
+        self.reconciler.mark(frozenset(names))
+
+
+Start = Callable[..., Bench]
+
+
+@pytest.fixture
+async def start(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    monkeypatch.setattr(reconcile, "FIRST_RETRY_S", 0.01)
+    benches: list[Bench] = []
+
+    def begin(*names: str, resync_s: float = 30.0) -> Bench:
+        desired: dict[str, dict[Hashable, Entry]] = {name: {} for name in names}
+        bench = Bench(desired, {name: Fake(name) for name in names}, Reconciler(desired.__getitem__, resync_s=resync_s))
+        benches.append(bench)
+        for fake in bench.fakes.values():
+            bench.reconciler.add(fake)
+        return bench
+
+    yield begin
+    for bench in benches:
+        for fake in bench.fakes.values():
+            fake.gate.set()
+        async with asyncio.timeout(2):
+            await bench.reconciler.close()
+
+
+async def test_a_device_ends_up_with_what_is_desired(start: Start) -> None:
+    bench = start("d")
+    bench.fakes["d"].entries = table(meter(1, 9), meter(2))
+    bench.wants("d", meter(1), meter(3))
+    await bench.converge("d")
+    assert bench.fakes["d"].entries == bench.desired["d"]
+
+
+async def test_many_marks_are_one_pass(start: Start) -> None:
+    bench = start("d")
+    await bench.converge("d")
+    fake = bench.fakes["d"]
+    for number in range(50):
+        bench.wants("d", meter(number))
+        bench.mark("d")
+    await bench.converge("d")
+    assert len(fake.batches) == 1
+    assert fake.reads == 1, "on the fast path what was confirmed is good enough"
+
+
+async def test_what_is_desired_while_a_pass_is_under_way_is_done_next(start: Start) -> None:
+    bench = start("d")
+    await bench.converge("d")
+    fake = bench.fakes["d"]
+    fake.gate.clear()
+    bench.wants("d", meter(1))
+    first = asyncio.create_task(bench.converge("d"))
+    await until(lambda: fake.busy, "the pass is under way")
+    bench.wants("d", meter(2))
+    second = asyncio.create_task(bench.converge("d"))
+    await asyncio.sleep(0)
+    assert not second.done()
+    fake.gate.set()
+    await asyncio.gather(first, second)
+    assert fake.entries == table(meter(2))
+    assert len(fake.batches) == 2
+
+
+async def test_one_slow_device_holds_nobody_else_up(start: Start) -> None:
+    bench = start("slow", "quick")
+    bench.fakes["slow"].gate.clear()
+    bench.wants("slow", meter(1))
+    bench.wants("quick", meter(1))
+    bench.mark("slow")
+    await bench.converge("quick")
+    assert bench.fakes["quick"].entries
+    with pytest.raises(DeviceUnreachable, match="slow"):
+        await bench.converge("slow", "quick", timeout_s=0.05)
+
+
+async def test_a_device_that_is_away_is_waited_for_and_read_when_it_is_back(start: Start) -> None:
+    bench = start("d")
+    fake = bench.fakes["d"]
+    await bench.converge("d")
+    fake.connected = False
+    bench.wants("d", meter(1))
+    with pytest.raises(DeviceUnreachable):
+        await bench.converge("d", timeout_s=0.05)
+    assert not fake.batches
+    waiting = asyncio.create_task(bench.converge("d"))
+    reads = fake.reads
+    fake.connected, fake.entries = True, table(meter(7))
+    bench.reconciler.connected("d")
+    await waiting
+    assert fake.entries == table(meter(1))
+    assert fake.reads == reads + 1
+
+
+async def test_after_an_error_it_is_read_back_and_tried_again_ever_more_slowly(start: Start) -> None:
+    bench = start("d")
+    fake = bench.fakes["d"]
+    await bench.converge("d")
+    fake.faults = 5
+    bench.wants("d", meter(1))
+    started = asyncio.get_running_loop().time()
+    await bench.converge("d")
+    assert fake.entries == table(meter(1))
+    assert fake.reads >= 5
+    assert asyncio.get_running_loop().time() - started >= 0.8 * 0.01 * (1 + 2 + 4 + 8), "backoff doubles"
+
+
+async def test_the_periodic_read_back_repairs_what_a_hand_changed(start: Start) -> None:
+    bench = start("d", resync_s=0.02)
+    bench.wants("d", meter(1), meter(2))
+    await bench.converge("d")
+    bench.fakes["d"].entries = table(meter(1, 99))
+    await until(lambda: bench.fakes["d"].entries == bench.desired["d"], "the drift is repaired")
+
+
+async def test_a_refused_key_concerns_only_those_who_asked_for_it(start: Start) -> None:
+    bench = start("d")
+    fake = bench.fakes["d"]
+    fake.refused = frozenset({meter(1).key})
+    bench.wants("d", meter(1), meter(2))
+    await bench.reconciler.converge({"d": frozenset({meter(2).key})}, 5)
+    assert fake.entries == table(meter(2))
+    with pytest.raises(DeviceRejected, match="NO: no"):
+        await bench.reconciler.converge({"d": frozenset({meter(1).key})}, 5)
+    fake.refused = frozenset()
+    await until(lambda: fake.entries == bench.desired["d"], "it is tried again by itself")
+
+
+async def test_a_refusal_is_seen_however_long_another_device_takes(start: Start) -> None:
+    """Meanwhile the refusing one is tried again, and that pass must not make it look fine."""
+    bench = start("refusing", "slow")
+    await bench.converge("refusing", "slow")
+    refusing, slow = bench.fakes["refusing"], bench.fakes["slow"]
+    refusing.refused = frozenset({meter(1).key})
+    slow.gate.clear()
+    bench.wants("refusing", meter(1))
+    bench.wants("slow", meter(1))
+    waiting = asyncio.create_task(bench.converge("refusing", "slow"))
+    await until(lambda: len(refusing.batches) == 2 and not refusing.busy, "it was tried again")
+    refusing.gate.clear()
+    await until(lambda: refusing.busy, "and once more")
+    slow.gate.set()
+    with pytest.raises(DeviceRejected, match="refusing"):
+        await waiting
+
+
+async def test_a_passing_refusal_is_waited_out_within_the_time(start: Start) -> None:
+    bench = start("d")
+    fake = bench.fakes["d"]
+    fake.refused, fake.transient = frozenset({meter(1).key}), True
+    bench.wants("d", meter(1))
+    with pytest.raises(DeviceUnreachable):
+        await bench.converge("d", timeout_s=0.05)
+    waiting = asyncio.create_task(bench.converge("d"))
+    await until(lambda: len(fake.batches) > 3, "it is tried again")
+    assert not waiting.done()
+    fake.refused = frozenset()
+    await waiting
+
+
+async def test_a_device_that_returns_while_it_is_read_is_read_again(start: Start) -> None:
+    bench = start("d")
+    fake = bench.fakes["d"]
+    bench.wants("d", meter(1))
+    fake.entries = table(meter(1))
+    fake.gate.clear()
+    bench.mark("d")
+    await until(lambda: fake.reads == 1, "it is being read")
+    fake.entries = {}
+    bench.reconciler.connected("d")
+    fake.gate.set()
+    await bench.converge("d")
+    assert fake.entries == table(meter(1))
+
+
+async def test_convergence_on_nothing_or_on_strangers_is_immediate(start: Start) -> None:
+    bench = start("d")
+    await bench.reconciler.converge({}, 1)
+    await bench.reconciler.converge({"nobody": frozenset()}, 1)
+
+
+async def test_closing_ends_at_once_even_when_there_is_something_to_do(start: Start) -> None:
+    for _ in range(20):
+        bench = start("d", "e")
+        await asyncio.sleep(0)
+        bench.mark("d", "e")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await bench.reconciler.close()
+                continue
+        pytest.fail("a worker goes on after it was cancelled")

@@ -1,0 +1,181 @@
+"""The store: nobody takes over what another has written, and what goes in comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from running_controller import dump
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
+
+from controller.core.errors import Conflict
+from controller.core.ids import IdKey, Ids
+from controller.core.model import Corridor, EventType, Stage
+from controller.core.otn import Claim, Ledger, Row, RowKey
+from controller.core.plan import Plan
+from controller.core.records import Record
+from controller.store import Store, Wiring
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+FIBRE = RowKey("domains/d/links/F", "odu1-1", 0)
+TRUNK = RowKey("domains/d/links/A", "", 1)
+LEDGER = Ledger({FIBRE: Row(952), TRUNK: Row(1000)})
+NOBODY = Record(Corridor(name="tenants/t/corridors/c"), None, None, Stage.SETTLED)
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    opened = await Store.open(database)
+    await opened.open_ledger(LEDGER)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(store: Store, database: str) -> AsyncIterator[Store]:
+    """A second process, as far as the database can tell."""
+    opened = await Store.open(database)
+    yield opened
+    await opened.close()
+
+
+def claiming(before: Ledger, *claims: Claim, name: str = NOBODY.name, ids: Ids | None = None) -> Plan:
+    record = Record(Corridor(name=name), None, None, Stage.SETTLED)
+    return Plan(None, record, before.change(frozenset(), frozenset(claims)), ids or Ids())
+
+
+async def test_the_second_of_two_plans_on_one_ledger_is_refused_whole(
+    store: Store, other: Store, database: str
+) -> None:
+    first = claiming(LEDGER, Claim("a", FIBRE, bitmap=0b11), name="tenants/t/corridors/a")
+    ids = Ids({IdKey("vrf", "", "t"): 1})
+    late = claiming(LEDGER, Claim("b", TRUNK, kbps=1), Claim("b", FIBRE, bitmap=0b1100), ids=ids)
+    await store.commit(first, LEDGER, Ids(), EventType.CREATED, NOW)
+    stood = dump(database)
+    with pytest.raises(Conflict) as refusal:
+        await other.commit(late, LEDGER, Ids(), EventType.CREATED, NOW)
+    assert refusal.value.reason == "CONCURRENT_CHANGE"
+    assert dump(database) == stood
+    again = claiming(first.ledger, Claim("b", FIBRE, bitmap=0b1100))
+    await other.commit(again, first.ledger, Ids(), EventType.CREATED, NOW)
+
+
+async def test_of_many_at_once_exactly_one_wins(store: Store, other: Store, database: str) -> None:
+    plans = [claiming(LEDGER, Claim(f"c{n}", FIBRE, bitmap=1), name=f"tenants/t/corridors/c{n}") for n in range(8)]
+    tries = [(store, other)[n % 2].commit(plan, LEDGER, Ids(), EventType.CREATED, NOW) for n, plan in enumerate(plans)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == 7
+    assert len(dump(database)["records"]) == len(dump(database)["events"]) == 1
+
+
+async def test_writers_of_different_rows_do_not_meet(store: Store, other: Store) -> None:
+    await store.commit(claiming(LEDGER, Claim("a", FIBRE, bitmap=1)), LEDGER, Ids(), EventType.CREATED, NOW)
+    await other.commit(claiming(LEDGER, Claim("b", TRUNK, kbps=1)), LEDGER, Ids(), EventType.CREATED, NOW)
+
+
+async def test_an_id_is_handed_out_once(store: Store, other: Store, database: str) -> None:
+    mine, yours = ({IdKey("policy", "r1", owner): 7} for owner in ("a/6", "b/6"))
+    await store.commit(claiming(LEDGER, ids=Ids(mine)), LEDGER, Ids(), EventType.CREATED, NOW)
+    stood = dump(database)
+    with pytest.raises(Conflict):
+        await other.commit(
+            claiming(LEDGER, Claim("b", FIBRE, bitmap=1), ids=Ids(yours)), LEDGER, Ids(), EventType.CREATED, NOW
+        )
+    assert dump(database) == stood
+    elsewhere = Ids({IdKey("policy", "r2", "b/6"): 7})
+    await other.commit(claiming(LEDGER, ids=elsewhere), LEDGER, Ids(), EventType.CREATED, NOW)
+
+
+async def test_the_database_itself_refuses_a_second_owner(store: Store, database: str) -> None:
+    await store.put_ids(Ids(), Ids({IdKey("slice", "", "a"): 1}))
+    engine = create_engine(database)
+    with engine.connect() as connection, pytest.raises(IntegrityError):
+        connection.execute(text("INSERT INTO ids VALUES ('slice', '', 'b', 1)"))
+    engine.dispose()
+
+
+async def test_ids_and_their_rest_survive(store: Store) -> None:
+    key, kept = IdKey("slice", "", "a"), IdKey("vrf", "", "t")
+    ids = Ids({key: 1, kept: 2})
+    await store.put_ids(Ids(), ids)
+    freed = ids.free(frozenset({key}), NOW)
+    await store.put_ids(ids, freed)
+    assert (await store.load()).ids == freed
+
+
+async def test_every_start_has_an_epoch_of_its_own(store: Store, other: Store) -> None:
+    assert await store.raise_epoch() == 1
+    together = await asyncio.gather(*(each.raise_epoch() for each in (store, other) * 5))
+    assert sorted(together) == list(range(2, 12))
+
+
+async def test_ledger_versions_are_what_was_written_last(store: Store) -> None:
+    plan = claiming(LEDGER, Claim("a", FIBRE, bitmap=1 << 951))
+    await store.commit(plan, LEDGER, Ids(), EventType.CREATED, NOW)
+    assert (await store.load()).ledger_versions == {FIBRE: 1, TRUNK: 0}
+
+
+async def test_wiring_is_what_was_seen_last(store: Store) -> None:
+    await store.put_wiring("F", Wiring(2, 3))
+    await store.put_wiring("F", Wiring(4, 3, down=True))
+    assert (await store.load()).wiring == {"F": Wiring(4, 3, down=True)}
+
+
+async def test_events_are_numbered_without_gap_and_read_in_portions(store: Store) -> None:
+    assert await store.newest_sequence() == 0
+    written = [
+        await store.commit(claiming(LEDGER, name=f"tenants/t/corridors/c{n}"), LEDGER, Ids(), kind, NOW)
+        for n, kind in enumerate((EventType.CREATED, EventType.UPDATED, EventType.DELETED))
+    ]
+    assert [event.sequence for event in written] == [1, 2, 3]
+    assert await store.events(0) == tuple(written)
+    assert await store.events(1, limit=1) == (written[1],)
+    assert await store.events(3) == ()
+    assert await store.newest_sequence() == 3
+
+
+async def test_a_deleted_record_is_gone_and_its_event_stays(store: Store) -> None:
+    await store.commit(claiming(LEDGER), LEDGER, Ids(), EventType.CREATED, NOW)
+    await store.commit(claiming(LEDGER), LEDGER, Ids(), EventType.DELETED, NOW)
+    assert not (await store.load()).records
+    assert len(await store.events(0)) == 2
+
+
+_utc = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
+st.register_type_strategy(datetime, _utc)
+_records = st.builds(Record, corridor=st.from_type(Corridor).filter(lambda c: bool(c.name)))
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(record=_records)
+def test_a_record_comes_out_as_it_went_in(record: Record) -> None:
+    async def there_and_back() -> None:
+        async with _temporary() as store:
+            plan = Plan(None, record, Ledger(), Ids())
+            event = await store.commit(plan, Ledger(), Ids(), EventType.CREATED, NOW)
+            assert (await store.load()).records == {record.name: record}
+            assert await store.events(0) == (event,)
+
+    asyncio.run(there_and_back())
+
+
+@asynccontextmanager
+async def _temporary() -> AsyncIterator[Store]:
+    for folder in _folder():
+        store = await Store.open(f"sqlite:///{folder / 'x.db'}")
+        yield store
+        await store.close()
+
+
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
