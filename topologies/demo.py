@@ -21,6 +21,7 @@ from controller.core import names
 from controller.core.errors import CorridorError
 from topologies.lab import RUN_ROOT, Lab, temporary
 from topologies.processes import terminated_as_exit
+from topologies.rates import BIN_MS, Rates, outage
 from topologies.system import Controller, controlled, end_point, profiles
 from topologies.traffic import Flow, Load, await_ping, tcp_rate
 from topologies.wire import carriers_on_the_wire, crossed_nodes
@@ -35,7 +36,6 @@ FITTING = Load(kbps=15_000, ip_bytes=1400, seconds=2.0)
 BACKLOG = Load(kbps=130_000, ip_bytes=1400, seconds=3.0)
 """A flow above the larger profile: it shows the corridor's rate, and when it changes."""
 OUTAGE = Load(kbps=10_000, ip_bytes=700, seconds=4.0)
-BIN_MS = 2
 TCP_SECONDS = 3
 SWITCH_UP_S, SWITCH_DOWN_S = 1.0, 2.0
 CUT_S = 1.0
@@ -218,49 +218,6 @@ class Demo:
         for what in dict.fromkeys([*self.rows[HARD.name], *self.rows[SOFT.name]]):
             table.add_row(what, *(self.rows[corridor.name].get(what, "") for corridor in (HARD, SOFT)))
         self.console.print(table)
-
-
-def outage(result: dict[str, Any], cut_ns: int) -> str:
-    """How long after the cut the first packet came after the longest run of lost ones, in words."""
-    after = [burst for burst in result["loss_bursts"] if result["first_ns"] + burst["until_ms"] * 1e6 > cut_ns]
-    if not after:
-        return "nothing lost"
-    worst = max(after, key=lambda burst: burst["packets"])
-    if worst["sequence"] + worst["packets"] >= result["sent"]:
-        return "traffic did not come back"
-    return f"{(result['first_ns'] - cut_ns) / 1e6 + worst['until_ms']:.0f} ms"
-
-
-class Rates:
-    """The rate of a received flow over time, from its bins."""
-
-    def __init__(self, result: dict[str, Any]) -> None:
-        self._first_ns: int = result["first_ns"]
-        self._mbps = [ip_bytes * 8 / BIN_MS / 1000 for ip_bytes in result["bins"]]
-
-    def mean(self, from_ns: int, to_ns: int) -> float:
-        """Mbit/s of IP between two times."""
-        return _mean(self._mbps[self._bin(from_ns) : self._bin(to_ns)])
-
-    def passes(self, called_ns: int, threshold: float, *, above: bool) -> str:
-        """Milliseconds from a call until the rate passes the threshold for good, in words.
-
-        For good: over the next 10 ms and over the next 60 ms, so that what a busy machine held back and then lets
-        go in one burst does not count.
-        """
-        short, long = 10 // BIN_MS, 60 // BIN_MS
-        for at in range(self._bin(called_ns), len(self._mbps) - long):
-            means = (self._mbps[at], _mean(self._mbps[at : at + short]), _mean(self._mbps[at : at + long]))
-            if all((mean > threshold) is above for mean in means):
-                return f"{max(0.0, (self._first_ns - called_ns) / 1e6 + at * BIN_MS):.0f} ms"
-        return "not seen"
-
-    def _bin(self, at_ns: int) -> int:
-        return max(0, int((at_ns - self._first_ns) / 1e6 / BIN_MS))
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
 
 
 def main(run_dir: Path = RUN_DIR) -> int:

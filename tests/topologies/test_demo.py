@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from stub_lab import new_run_dir
 
-from topologies.demo import BIN_MS, Rates, outage
 from topologies.processes import marked
+from topologies.rates import BIN_MS, Rates, outage
 
 FIRST_NS = 5_000_000_000
 
