@@ -1,4 +1,4 @@
-"""What the arrivals of a flow of numbered packets say: its rate over time, when that changed, and for how long it broke.
+"""What the arrivals of numbered packets say: a flow's rate over time, when that changed, how long it broke.
 
 Results are those of `sequenced_udp receive`; times are CLOCK_MONOTONIC in ns.
 """
