@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from places import Make
 
 from topologies.lab import Lab, up
 from topologies.system import Controller, running
@@ -39,9 +40,6 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 @pytest.fixture(scope="session")
 def lab(controller: Controller) -> Lab:
     return controller.lab
-
-
-Make = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from topologies.system import end_point, profiles
 
+Make = Callable[..., dict[str, Any]]
+"""The fixture `corridor`: creates one that is gone after the test."""
 DOMAIN = "metro-beijing"
 ZGC, YZ, CP, FT = "h-zgc", "h-yz", "h-cp", "h-ft"
 ADDRESS = {

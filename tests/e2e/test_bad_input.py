@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Make
-from places import YZ, ZGC, body
+from places import YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.system import Controller

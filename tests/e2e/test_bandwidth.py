@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Make
-from places import ADDRESS, CP, FT, YZ, ZGC, body
+from places import ADDRESS, CP, FT, YZ, ZGC, Make, body
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Make
-from places import ADDRESS, YZ, ZGC, body, tenant_body
+from places import ADDRESS, YZ, ZGC, Make, body, tenant_body
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
 from scapy.layers.l2 import Ether

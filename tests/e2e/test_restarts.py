@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Make
-from places import ADDRESS, CP, FT, YZ, ZGC, body
+from places import ADDRESS, CP, FT, YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for

@@ -7,8 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Make
-from places import ADDRESS, YZ, ZGC, body
+from places import ADDRESS, YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for

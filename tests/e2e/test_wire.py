@@ -5,8 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Address
 from typing import Any
 
-from conftest import Make
-from places import ADDRESS, CP, FT, YZ, ZGC, body
+from places import ADDRESS, CP, FT, YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.traffic import await_ping, ping

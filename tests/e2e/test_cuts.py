@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import Make
-from places import ADDRESS, YZ, ZGC, body
+from places import ADDRESS, YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
