@@ -76,6 +76,23 @@ def test_adjacency_segment_steers_over_one_of_two_parallel_links(unchanged, vers
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_next_hop_that_moves_takes_its_policies_along(unchanged, version):
+    """Also those that have traffic, whose outer route the kernel has cached; here from link 1 to link 2."""
+    client = unchanged.clients["r1"]
+
+    def move(port):
+        params = {"port": port, "src_mac": mac("r1", port), "dst_mac": mac("r2", port)}
+        client.write(MODIFY, [client.schema.entry("next_hop", {"next_hop": 1}, "to_adjacency", **params)])
+
+    for port in (2, 1):
+        assert received(ping("h1", ADDRESSES[version], count=5)) == 5
+        move(port)
+        before = frames("r1", port)
+        assert received(ping("h1", ADDRESSES[version], count=20)) == 20
+        assert frames("r1", port) - before >= 20
+
+
+@pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize(("source", "own", "other"), [("h1", "h3", "h3b"), ("h1b", "h3b", "h3")])
 def test_customers_with_the_same_addresses_never_meet(chain, echoes, version, source, own, other):
     index = 0 if version == 4 else 1
