@@ -8,7 +8,7 @@ DEBIAN := openvswitch-switch mininet iperf3 tshark tcpdump nftables iproute2 eth
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml deploy/setup.sh
+$(STAMP): requirements.lock pyproject.toml deploy/setup.sh $(wildcard topologies/*.c)
 	@deploy/setup.sh "$(VENV)" $(DEBIAN)
 	@touch $@
 

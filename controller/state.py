@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.core.entries import Entry
+from controller.core.errors import Invalid
 from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
 from controller.core.otn import resumed
 from controller.core.plan import Plan, Snapshot
@@ -55,6 +56,7 @@ class NetworkState:
         for link, seen in wiring.items():
             topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
         claims = frozenset(claim for record in stored.records.values() for claim in claims_of(record))
+        _require_planned(topology, stored.records)
         ledger = resumed(initial_ledger(topology).change(frozenset(), claims), stored.ledger_versions)
         await store.open_ledger(ledger)
         state = cls(store, Snapshot(topology, ledger, ids, stored.records, clock()), clock)
@@ -167,6 +169,18 @@ class NetworkState:
             known = known.apply(LinkChanged(name, Status.DOWN))
         self._infrastructure = render_infrastructure(known, self._ids)
         self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
+
+
+def _require_planned(topology: Topology, records: Mapping[str, Record]) -> None:
+    """A topology file may lose what no corridor stands on, and nothing else."""
+    for record in records.values():
+        for placement in record.placements:
+            used = {placement.a_end.node, placement.z_end.node, *placement.leg.nodes, *placement.leg.links}
+            gone = used - topology.nodes.keys() - topology.links.keys()
+            if gone:
+                raise Invalid(
+                    f"{record.name} stands on {', '.join(sorted(gone))}, which the topology file no longer has"
+                )
 
 
 def _difference(before: Desired, after: Desired) -> Touched:

@@ -10,7 +10,7 @@ from controller.core.draft import Draft, Steering
 from controller.core.errors import Infeasible
 from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation
 from controller.core.otn import wire_kbps
-from controller.core.paths import Path, require_path
+from controller.core.paths import Fits, Path, chain, require_path
 from controller.core.records import adjacency_ids
 
 
@@ -45,8 +45,22 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Path:
     def fits(link: Link, direction: int) -> bool:
         return usable(link, direction) and room(link, direction, forward) and room(link, 1 - direction, reverse)
 
+    kept = _standing_route(draft, corridor, fits)
     what = f"{forward} kbit/s there and {reverse} kbit/s back on the wire"
-    return require_path(draft.topology, corridor.a_end.node, corridor.z_end.node, usable, fits, what)
+    return kept or require_path(draft.topology, corridor.a_end.node, corridor.z_end.node, usable, fits, what)
+
+
+def _standing_route(draft: Draft, corridor: Corridor, fits: Fits) -> Path | None:
+    """The path it is on, where that still serves: a new bandwidth is no reason to move."""
+    standing, ends = draft.standing, (corridor.a_end.node, corridor.z_end.node)
+    if standing is None or standing.slice is not None or (standing.a_end.node, standing.z_end.node) != ends:
+        return None
+    if 0 < corridor.max_latency_us < standing.leg.latency_us:
+        return None
+    path = chain(draft.topology, corridor.a_end.node, standing.leg.links)
+    links = [draft.topology.links[name] for name in path.links]
+    serves = all(fits(link, way) for link, way in zip(links, path.directions(draft.topology), strict=True))
+    return path if serves else None
 
 
 def steering(draft: Draft, path: Path) -> tuple[Steering, Steering]:

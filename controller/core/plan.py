@@ -13,7 +13,7 @@ from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import without_condition
 from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
-from controller.core.errors import Infeasible
+from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
 from controller.core.model import Corridor, Isolation, Leg, Stage
 from controller.core.otn import Claim, Ledger, wire_kbps
@@ -50,6 +50,7 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     validate(corridor, snapshot.topology)
     require_distinct(corridor, snapshot.records.values())
     before = snapshot.records.get(corridor.name)
+    _require_settled(before)
     draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
@@ -60,13 +61,21 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
 
 def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
     """The change that takes a corridor away; `corridor` is its public face while it goes."""
-    public = replace(corridor, stage=Stage.BUILD, reconciling=True)
-    return _book(snapshot, before, Record(public, before.target, None, Stage.BUILD), snapshot.ids)
+    _require_settled(before)
+    stage = Stage.CLEAN if before.unborn else Stage.BUILD
+    public = replace(corridor, stage=stage, reconciling=True)
+    return _book(snapshot, before, Record(public, before.target, None, stage), snapshot.ids)
 
 
 def advance(snapshot: Snapshot, before: Record, after: Record) -> Plan:
     """A later stage, or a roll-back: what the record no longer holds is released."""
     return _book(snapshot, before, after, snapshot.ids)
+
+
+def _require_settled(before: Record | None) -> None:
+    """What stands is known only between changes."""
+    if before is not None and before.stage is not Stage.SETTLED:
+        raise FailedPrecondition(f"a change of {before.name} is under way", reason="CHANGE_UNDER_WAY")
 
 
 def _book(snapshot: Snapshot, before: Record | None, record: Record, ids: Ids) -> Plan:

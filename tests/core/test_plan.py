@@ -23,6 +23,7 @@ from networks import (
 )
 
 from controller.core.entries import SlotAssignment
+from controller.core.errors import FailedPrecondition
 from controller.core.model import (
     Container,
     Isolation,
@@ -33,6 +34,7 @@ from controller.core.model import (
     Status,
 )
 from controller.core.otn import Claim, RowKey
+from controller.core.plan import plan, removal
 
 
 @pytest.mark.parametrize(("reservation", "claimed"), [(Reservation.PEAK, 11), (Reservation.ACTIVE, 3)])
@@ -145,6 +147,30 @@ def test_a_new_bound_that_the_kept_path_breaks_moves_the_corridor() -> None:
     net.link("F-13", Status.UP)
     moved = net.stand(replace(standing.corridor, max_latency_us=standing.target.leg.latency_us - 1))
     assert [h.link for h in slice_of(moved).hops] == [link_name("F-13")]
+
+
+def test_a_soft_switch_keeps_the_path_although_a_shorter_one_came_back() -> None:
+    net = Network.of(square())
+    shortest = net.stand(corridor(isolation=Isolation.SOFT)).corridor.legs[0].links
+    net.link(shortest[0].rsplit("/", 1)[-1], Status.DOWN)
+    name = corridor(isolation=Isolation.SOFT).name
+    standing = net.stand(net.snapshot.records[name].corridor)
+    detour = standing.corridor.legs[0].links
+    assert detour != shortest
+    net.link(shortest[0].rsplit("/", 1)[-1], Status.UP)
+    changed = net.stand(replace(standing.corridor, active_profile="p1"))
+    assert changed.corridor.legs[0].links == detour
+
+
+def test_nothing_is_planned_on_a_change_under_way() -> None:
+    net = Network.of(square())
+    under_way = net.ask(corridor())
+    before = net.snapshot
+    with pytest.raises(FailedPrecondition):
+        plan(net.snapshot, replace(under_way.corridor, active_profile="p1"))
+    with pytest.raises(FailedPrecondition):
+        removal(net.snapshot, under_way, under_way.corridor)
+    assert net.snapshot == before
 
 
 def test_a_move_has_a_new_slice_and_both_hold_their_slots_until_clean_is_through() -> None:
