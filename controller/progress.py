@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 STAGE_TIMEOUT_S = 10.0
 """A stage that a device blocks for longer is rolled back (or, with nothing to go back to, tried again)."""
+RETRY_S = 1.0
+"""Between two tries of a stage that has nothing to go back to."""
 DRAIN_MARGIN_S = 0.02
 """Beside twice the one-way latency: what the ingress shaper may still hold is sent at its new rate."""
 
@@ -33,7 +35,10 @@ class Progress:
     def __init__(self, state: NetworkState, *, stage_timeout_s: float = STAGE_TIMEOUT_S) -> None:
         self._state = state
         self._stage_timeout_s = stage_timeout_s
+        self._retry_s = min(RETRY_S, stage_timeout_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._withdrawn: set[str] = set()
+        """Corridors that somebody waits to take away."""
 
     def resume(self) -> None:
         """After a restart: every stored change goes on where it was."""
@@ -47,12 +52,12 @@ class Progress:
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
 
-    async def settled(self, name: str) -> None:
-        """Until no change of a corridor is under way; `Conflict` when that takes too long."""
+    async def settled(self, name: str, stages: int = 1) -> None:
+        """Until no change of a corridor is under way; `Conflict` when that takes longer than so many stages may."""
         task = self._tasks.get(name)
         if task is None or task.done():
             return
-        await asyncio.wait({task}, timeout=self._stage_timeout_s)
+        await asyncio.wait({task}, timeout=stages * (self._stage_timeout_s + self._retry_s))
         if not task.done():
             raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
 
@@ -73,6 +78,22 @@ class Progress:
                 yield
                 return
 
+    @asynccontextmanager
+    async def withdrawn(self, name: str) -> AsyncIterator[None]:
+        """As `undisturbed`, but a first build that a device blocks is given up: it never carried anything."""
+        self._withdrawn.add(name)
+        try:
+            await self.settled(name, stages=2)
+            async with self.undisturbed(name):
+                yield
+        except BaseException:
+            record = self._state.records.get(name)
+            if record is not None and record.stage is not Stage.SETTLED and name not in self._tasks:
+                self.drive(name, self._state.touching(name))
+            raise
+        finally:
+            self._withdrawn.discard(name)
+
     async def close(self) -> None:
         await stopped(self._tasks.values())
 
@@ -83,6 +104,10 @@ class Progress:
             except DeviceError as failure:
                 log.warning("%s: %s is blocked: %s", name, record.stage, failure)
                 touched = await self._blocked(name, failure)
+                if name in self._withdrawn and self._state.records[name].unborn:
+                    return
+                if self._state.records[name].stage is record.stage:
+                    await asyncio.sleep(self._retry_s)
                 continue
             if record.stage is Stage.STEER:
                 await asyncio.sleep(drain_s(record))

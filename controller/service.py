@@ -119,7 +119,7 @@ class Service:
         record = self._record(name)
         if record.corridor.state is State.DELETING:
             return record.corridor
-        async with self._progress.undisturbed(name):
+        async with self._progress.withdrawn(name):
             record = self._record(name)
             _require_fresh(record, etag)
             state = after(record.corridor.state, Happening.DELETE)

@@ -61,7 +61,8 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
 
 def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
     """The change that takes a corridor away; `corridor` is its public face while it goes."""
-    _require_settled(before)
+    if not before.unborn:  # which never carried anything: there is only to clean up
+        _require_settled(before)
     stage = Stage.CLEAN if before.unborn else Stage.BUILD
     public = replace(corridor, stage=stage, reconciling=True)
     return _book(snapshot, before, Record(public, before.target, None, stage), snapshot.ids)

@@ -53,6 +53,11 @@ class Record:
         return self.corridor.name
 
     @property
+    def unborn(self) -> bool:
+        """True in a first build: nothing stood before, and no traffic is steered into it yet."""
+        return self.stage is Stage.BUILD and self.current is None
+
+    @property
     def placements(self) -> tuple[Placement, ...]:
         """What must be held: both while a change is under way, one when settled."""
         both = (self.current, self.target) if self.stage is not Stage.SETTLED else (self.target,)

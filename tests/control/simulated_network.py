@@ -40,6 +40,8 @@ class Write:
     change: Change
     sent: int
     took_effect: int
+    at_s: float
+    """By the event loop's clock."""
     confirmed: int = 0
 
     @property
@@ -232,7 +234,7 @@ class SimulatedNetwork:
         return self._ticks
 
     def took_effect(self, device: str, change: Change, sent: int) -> Write:
-        write = Write(device, change, sent, self.tick())
+        write = Write(device, change, sent, self.tick(), asyncio.get_running_loop().time())
         self.writes.append(write)
         for watcher in self.watchers:
             watcher(write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -134,6 +135,47 @@ async def test_a_refused_first_build_goes_on_until_it_holds(controller: Controll
     controller.network["yz-o"].refuses = lambda _change: False
     await controller.settled(NAME)
     assert (now(controller).state, conditions(controller)) == (State.UP, {})
+
+
+@pytest.mark.parametrize("cause", ["DeviceUnreachable", "DeviceRejected"])
+async def test_a_corridor_that_cannot_be_built_can_be_deleted(
+    controller: Controller, database: str, cause: str
+) -> None:
+    booked, entries = ledger(database), controller.expected()
+    switch = controller.network["yz-o"]
+    if cause == "DeviceRejected":
+        switch.refuses = lambda change: change.operation is Operation.INSERT
+    await controller.service.create_corridor("tenants/default", "c1", corridor())
+    if cause == "DeviceUnreachable":
+        switch.disconnect()
+    await until(lambda: conditions(controller).get("Blocked") == cause, "the build is blocked")
+    with pytest.raises(Conflict, match="etag"):
+        await controller.service.delete_corridor(NAME, etag="old")
+    controller.network.watchers.append(lambda write: steered.append(write.entry) if _steers(write.entry) else None)
+    steered: list[object] = []
+    going = await controller.service.delete_corridor(NAME)
+    assert going.state is State.DELETING
+    switch.connect()
+    await controller.settled(NAME)
+    assert NAME not in controller.state.records
+    assert ledger(database) == booked
+    assert controller.expected() == entries
+    assert not steered, "what never stood never got traffic"
+    await controller.in_line()
+
+
+def _steers(entry: object) -> bool:
+    return isinstance(entry, TableEntry) and entry.table.startswith("classifier")
+
+
+async def test_a_refusing_device_is_not_hammered(controller: Controller) -> None:
+    switch = controller.network["yz-o"]
+    switch.refuses = lambda change: isinstance(change.entry, CrossConnect)
+    await controller.service.create_corridor("tenants/default", "c1", corridor())
+    await until(lambda: "Blocked" in conditions(controller), "the build is blocked")
+    reads = switch.reads
+    await asyncio.sleep(0.5)
+    assert switch.reads - reads <= 5
 
 
 async def test_a_change_while_another_is_stuck_is_told_so(controller: Controller) -> None:

@@ -9,6 +9,7 @@ import pytest
 from running_controller import DOMAIN, Controller, corridor, until
 from simulated_network import SimulatedNetwork, Write, channel_of_policy, policies
 
+from controller import progress
 from controller.core.entries import CrossConnect, Operation, TableEntry
 from controller.core.model import Corridor, Isolation, Profile, Protection, State, Status
 
@@ -39,7 +40,10 @@ def carried(network: SimulatedNetwork, headend: str) -> list[str | None]:
 
 
 @pytest.mark.parametrize("silently", [False, True])
-async def test_a_cut_fibre_moves_a_hard_corridor_make_before_break(controller: Controller, silently: bool) -> None:
+async def test_a_cut_fibre_moves_a_hard_corridor_make_before_break(
+    controller: Controller, silently: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "DRAIN_MARGIN_S", 0.1)  # longer than anything else here
     network = controller.network
     before = await stands(controller)
     assert before.legs[0].links == (DIRECT,)
@@ -50,11 +54,13 @@ async def test_a_cut_fibre_moves_a_hard_corridor_make_before_break(controller: C
     assert not now(controller).conditions
     for headend, far in (("zgc-r", "yz-r"), ("yz-r", "zgc-r")):
         assert carried(network, headend) == [network[far].name] * 2
-    _make_before_break(network.writes[start:], before.legs[0].slices[0].id, now(controller).legs[0].slices[0].id)
+    old, new = before.legs[0], now(controller).legs[0]
+    _make_before_break(network.writes[start:], old.slices[0].id, new.slices[0].id, 0.1 + 2 * old.latency_us / 1e6)
     await controller.in_line()
 
 
-def _make_before_break(writes: list[Write], old: int, new: int) -> None:
+def _make_before_break(writes: list[Write], old: int, new: int, drain_s: float) -> None:
+    """`drain_s`: what is still on the old path when the traffic leaves it takes so long to arrive, and more."""
     crosses = [w for w in writes if isinstance(w.entry, CrossConnect)]
     built = [w for w in crosses if w.entry.slice_id == new]
     taken = [w for w in crosses if w.entry.slice_id == old]
@@ -64,6 +70,7 @@ def _make_before_break(writes: list[Write], old: int, new: int) -> None:
     assert {w.change.operation for w in taken} == {Operation.DELETE}
     assert max(w.confirmed for w in built) < min(w.sent for w in steered)
     assert max(w.confirmed for w in steered) < min(w.sent for w in taken)
+    assert min(w.at_s for w in taken) - max(w.at_s for w in steered) > drain_s
 
 
 async def test_a_silent_cut_takes_three_missed_probes(controller: Controller) -> None:
