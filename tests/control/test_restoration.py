@@ -11,7 +11,7 @@ from simulated_network import SimulatedNetwork, Write, channel_of_policy, polici
 
 from controller import progress
 from controller.core.entries import CrossConnect, Operation, TableEntry
-from controller.core.model import Corridor, Isolation, Profile, Protection, State, Status
+from controller.core.model import Corridor, CorridorEvent, Isolation, Profile, Protection, State, Status
 
 NAME = "tenants/default/corridors/c1"
 DIRECT = f"{DOMAIN}/links/F-zgc-yz"
@@ -148,11 +148,12 @@ async def test_a_link_is_not_down_because_its_nodes_do_not_answer(controller: Co
 
 
 async def test_nothing_new_is_placed_on_a_node_that_does_not_answer(controller: Controller) -> None:
-    controller.network["ft-o"].disconnect()
+    controller.network["yz-o"].disconnect()  # which is on the fastest way
     topology = controller.state.topology
-    gone = f"{DOMAIN}/nodes/ft-o"
+    gone = f"{DOMAIN}/nodes/yz-o"
     await until(lambda: controller.state.topology.nodes[gone].status is Status.UNREACHABLE, "it is known to be away")
-    made = await stands(controller, z="sg-r:dc")
+    made = await stands(controller, z="tz-r:cell")
+    assert made.state is State.UP
     by = {node for name in made.legs[0].links for node in (topology.links[name].a_node, topology.links[name].z_node)}
     assert gone not in by
     await controller.settled(made.name)
@@ -179,6 +180,24 @@ async def test_news_during_a_change_are_not_lost(controller: Controller) -> None
     await moved(controller, DIRECT)
     await until(lambda: now(controller).state is State.UP, "it is up elsewhere")
     await controller.in_line()
+
+
+async def test_news_while_a_change_is_stored_are_not_lost(controller: Controller) -> None:
+    """Planned on a path that goes dark before the plan is in the database."""
+    commit = controller.store.commit
+
+    async def slow(*args: Any) -> CorridorEvent:
+        controller.store.commit = commit  # type: ignore[method-assign]
+        controller.network.cut("F-zgc-yz")
+        await until(lambda: controller.link("F-zgc-yz") is Status.DOWN, "the news is in")
+        await controller.rounds(1)
+        return await commit(*args)
+
+    controller.store.commit = slow  # type: ignore[method-assign]
+    made = await controller.service.create_corridor("tenants/default", "c1", corridor())
+    assert made.legs[0].links == (DIRECT,)
+    await moved(controller, DIRECT)
+    await until(lambda: now(controller).state is State.UP, "it is up elsewhere")
 
 
 async def test_the_highest_priority_is_restored_first(controller: Controller) -> None:
