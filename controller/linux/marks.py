@@ -1,7 +1,7 @@
 """How the contract's numbers map to the kernel's: marks, route tables, rule preferences, synthetic addresses.
 
 A packet's mark has the VRF in its upper half. The lower half is the policy (1..0x7fff), or 0x8000 | MTU of a packet
-that is too large for its corridor, or `DECAPSULATED` of a tunnel packet whose inner IPv4 packet belongs to the VRF.
+that is too large for its corridor, or `EXPIRED` of one whose hop limit ends here, or `DECAPSULATED` of a tunnel packet whose inner IPv4 packet belongs to the VRF.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ MAIN_TABLE = 254
 SID_TABLE = 0x40000
 POLICY_LIMIT = 0x8000
 DECAPSULATED = 0xFFFF
+EXPIRED = 0xFFFE
+EXPIRED_TABLE = 0x3FFFF
 MTU_RANGE = range(68, 0x7FFF)
 
 SID_PREFERENCE = 50
@@ -21,6 +23,7 @@ DECAPSULATED_PREFERENCE = 51
 VRF_PREFERENCE = 100
 POLICY_PREFERENCE = 200
 OVERSIZE_PREFERENCE = 300
+EXPIRED_PREFERENCE = 310
 FENCE_PREFERENCE = 400
 """What carries a VRF's mark and found nothing ends here: it must never see the underlay's routes."""
 

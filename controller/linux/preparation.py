@@ -12,6 +12,9 @@ from controller.linux.kernel import STANDS, Command, Kernel, KernelError, Tool
 from controller.linux.marks import (
     DECAPSULATED,
     DECAPSULATED_PREFERENCE,
+    EXPIRED,
+    EXPIRED_PREFERENCE,
+    EXPIRED_TABLE,
     FENCE_PREFERENCE,
     MAIN_TABLE,
     POLICY_MASK,
@@ -70,6 +73,9 @@ _CHAINS = {
         # IPv4 options are refused at the edge (RFC 7126), multicast stays local.
         "ip hdrlength != 5 drop",
         "ip daddr 224.0.0.0/4 drop",
+        # Encapsulated first, it would expire as an outer packet, and the answer would go to ourselves.
+        f"ip6 hoplimit <= 1 meta mark set meta mark | {EXPIRED:#x} accept",
+        f"ip ttl <= 1 meta mark set meta mark | {EXPIRED:#x} accept",
         "meta nfproto ipv6 meta mark vmap @classifiers_v6",
         "meta nfproto ipv4 meta mark vmap @classifiers_v4",
     ),
@@ -132,6 +138,10 @@ def _commands(tool: Tool) -> Iterator[Command]:
         ):
             line = f"rule add pref {preference} fwmark {mark} lookup {lookup} protocol {PROTOCOL}"
             yield Command(tool, line, tolerates=STANDS)
+    # A plain route, where the kernel looks at the hop limit and answers Time Exceeded.
+    yield Command(tool, f"route replace default dev {SR_DEVICE} table {EXPIRED_TABLE} protocol {PROTOCOL}")
+    expired = f"fwmark {EXPIRED:#x}/{POLICY_MASK:#x} lookup {EXPIRED_TABLE} protocol {PROTOCOL}"
+    yield Command(tool, f"rule add pref {EXPIRED_PREFERENCE} {expired}", tolerates=STANDS)
     yield Command(tool, fence, tolerates=STANDS)
 
 

@@ -152,6 +152,15 @@ def test_oversize_ipv4_without_df_is_answered_too(chain):
     assert "mtu = 1500" in output
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_hop_limit_that_ends_at_the_edge_is_answered_to_the_sender(unchanged, version):
+    before = frames("r1", 1)
+    output = ping("h1", ADDRESSES[version], "-t", "1", count=3)
+    assert received(output) == 0
+    assert "Time to live exceeded" in output or "Hop limit" in output  # the kernel limits their rate
+    assert frames("r1", 1) - before <= 3
+
+
 SENDER = """
 import socket, sys
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
