@@ -1,7 +1,8 @@
 """How the contract's numbers map to the kernel's: marks, route tables, rule preferences, synthetic addresses.
 
 A packet's mark has the VRF in its upper half. The lower half is the policy (1..0x7fff), or 0x8000 | MTU of a packet
-that is too large for its corridor, or `EXPIRED` of one whose hop limit ends here, or `DECAPSULATED` of a tunnel packet whose inner IPv4 packet belongs to the VRF.
+that is too large for its corridor, or `EXPIRED` of one whose hop limit ends here, or `DECAPSULATED` of a tunnel packet
+whose inner IPv4 packet belongs to the VRF.
 """
 
 from __future__ import annotations
