@@ -16,7 +16,7 @@ from controller.core.generation import next_generation
 from controller.core.lifecycle import NEXT_STAGE, Happening, after
 from controller.core.model import Corridor, EventType, Stage, State
 from controller.core.plan import advance
-from controller.core.records import Record
+from controller.core.records import Placement, Record
 from controller.state import NetworkState, Touched
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ STAGE_TIMEOUT_S = 10.0
 RETRY_S = 1.0
 """Between two tries of a stage that has nothing to go back to."""
 DRAIN_MARGIN_S = 0.02
-"""Beside twice the one-way latency: what the ingress shaper may still hold is sent at its new rate."""
+"""Beside twice the one-way latency."""
+SHAPER_QUEUE_S, SHAPER_QUEUE_BYTES = 0.05, 1 << 16
+"""What an ingress shaper may still hold, the larger of both; it was encapsulated for the old path."""
 
 
 class Progress:
@@ -184,4 +186,15 @@ def drain_s(record: Record) -> float:
     old, new = record.current, record.target
     if old is None or (new is not None and new.leg.slices == old.leg.slices and new.leg.links == old.leg.links):
         return 0.0
-    return 2 * old.leg.latency_us / 1e6 + DRAIN_MARGIN_S
+    resized = new is not None and _adjacency(new) == _adjacency(old)
+    return 2 * old.leg.latency_us / 1e6 + DRAIN_MARGIN_S + (0.0 if resized else _backlog_s(old, new or old))
+
+
+def _adjacency(placement: Placement) -> tuple[int, tuple[str, ...]]:
+    """What a packet is encapsulated for: what waits in the shaper goes the same way while this stays."""
+    return placement.slice.id if placement.slice else 0, placement.leg.links
+
+
+def _backlog_s(*placements: Placement) -> float:
+    slowest = min(kbps for each in placements for kbps in (each.forward_kbps, each.reverse_kbps))
+    return max(SHAPER_QUEUE_S, SHAPER_QUEUE_BYTES * 8 / 1000 / slowest)
