@@ -6,6 +6,7 @@ To the nearest-bridge address it finds what is wired; to a channel address it pr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from os_ken.lib.packet import ethernet, lldp, packet
 
@@ -30,8 +31,9 @@ class Probe:
     channel: tuple[int, int] | None = None
 
 
+@lru_cache(maxsize=8192)
 def build(probe: Probe, source: int, destination: int) -> bytes:
-    """The Ethernet frame of a probe between two 48-bit addresses."""
+    """The Ethernet frame of a probe between two 48-bit addresses; the same every round, so it is made once."""
     tlvs = [
         lldp.ChassisID(subtype=lldp.ChassisID.SUB_LOCALLY_ASSIGNED, chassis_id=probe.node.encode()),
         lldp.PortID(subtype=lldp.PortID.SUB_LOCALLY_ASSIGNED, port_id=str(probe.port).encode()),

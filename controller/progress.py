@@ -15,7 +15,7 @@ from controller.core.errors import Conflict, DeviceError
 from controller.core.generation import next_generation
 from controller.core.lifecycle import NEXT_STAGE, Happening, after
 from controller.core.model import Corridor, EventType, Stage, State
-from controller.core.plan import advance
+from controller.core.plan import Plan, advance
 from controller.core.records import Placement, Record
 from controller.state import NetworkState, Touched
 
@@ -47,6 +47,20 @@ class Progress:
         for record in self._state.records.values():
             if record.stage is not Stage.SETTLED:
                 self.drive(record.name, self._state.touching(record.name))
+
+    async def begin(self, change: Plan, kind: EventType) -> None:
+        """Under the writer: store a change and drive it. Both or neither, even if the caller is cancelled meanwhile."""
+        work = asyncio.ensure_future(self._begin(change, kind))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            if not work.cancelled():
+                work.exception()  # nobody is left to hear a refusal
+            raise
+
+    async def _begin(self, change: Plan, kind: EventType) -> None:
+        self.drive(change.record.name, await self._state.commit(change, kind))
 
     def drive(self, name: str, touched: Touched) -> None:
         """Take a freshly committed change to its end in the background."""

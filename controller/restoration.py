@@ -134,8 +134,7 @@ class Restoration:
             why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
             await self._note(record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now))
             return False
-        touched = await self._state.commit(change, EventType.UPDATED)
-        self._progress.drive(record.name, touched)
+        await self._progress.begin(change, EventType.UPDATED)
         return True
 
     async def _note(self, record: Record, corridor: Corridor) -> None:

@@ -79,10 +79,9 @@ class Service:
             change = plan(self._state.snapshot(), asked)
             if validate_only:
                 return change.record.corridor
-            touched = await self._state.commit(change, EventType.CREATED)
-        if request_id:
-            self._requests[request_id] = name
-        self._progress.drive(name, touched)
+            if request_id:
+                self._requests[request_id] = name
+            await self._progress.begin(change, EventType.CREATED)
         return change.record.corridor
 
     async def get_corridor(self, name: str) -> Corridor:
@@ -125,8 +124,7 @@ class Service:
             state = after(record.corridor.state, Happening.DELETE)
             going = self._stamped(replace(record.corridor, state=state))
             change = removal(self._state.snapshot(), record, going)
-            touched = await self._state.commit(change, EventType.UPDATED)
-        self._progress.drive(name, touched)
+            await self._progress.begin(change, EventType.UPDATED)
         return change.record.corridor
 
     async def watch_corridors(self, parent: str, after_sequence: int = 0) -> AsyncIterator[CorridorEvent]:
@@ -164,8 +162,7 @@ class Service:
                 return changed
             state = after(record.corridor.state, Happening.CHANGE)
             change = plan(self._state.snapshot(), self._stamped(replace(changed, state=state)))
-            touched = await self._state.commit(change, EventType.UPDATED)
-        self._progress.drive(name, touched)
+            await self._progress.begin(change, EventType.UPDATED)
         return change.record.corridor
 
     async def _backlog(self, parent: str, after_sequence: int) -> AsyncIterator[CorridorEvent]:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, until
+from running_controller import DOMAIN, Controller, corridor, dump, until
 from simulated_network import SimulatedNetwork, channel_of_policy, policies
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from controller.core.errors import Conflict
 from controller.core.model import CorridorEvent, Isolation, Profile, Stage, State, Status
@@ -25,12 +26,17 @@ class Dying(Store):
     last = 10**9
     died: asyncio.Event
 
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self.grave = asyncio.Event()
+
     async def commit(self, *args: Any, **kwargs: Any) -> CorridorEvent:
         event = await super().commit(*args, **kwargs)
         self.commits += 1
         if self.commits == self.last:
             self.died.set()
-            await asyncio.Event().wait()
+            await self.grave.wait()
+            raise asyncio.CancelledError
         return event
 
 
@@ -59,6 +65,7 @@ async def test_a_restart_with_a_fibre_cut_writes_nothing_either(network: Simulat
     await first.bootstrapped()
     network.cut("F-zgc-yz")
     await until(lambda: set(first.links_not(Status.UP)) == {_link("F-zgc-yz"), _link("A-zgc-yz")}, "it is down")
+    await until(lambda: sum(down for *_, down in dump(database)["wiring"]) == 2, "that is stored")
     await first.in_line()
     await first.stop()
     writes = len(network.writes)
@@ -140,7 +147,10 @@ async def _dies(controller: Controller, change: Change, died: asyncio.Event) -> 
     async with asyncio.timeout(10):
         await died.wait()
     victim.cancel()
+    assert isinstance(controller.store, Dying)
+    controller.store.grave.set()
     await controller.stop()
+    await asyncio.wait({victim})
 
 
 async def _through_four_changes(

@@ -214,3 +214,33 @@ async def test_the_topology_shows_what_is_reserved(controller: Controller) -> No
     untouched = [link for name, link in links.items() if name not in ("A-zgc-yz", "F-ft-sg")]
     assert all(s.free_forward == s.fgts for link in untouched for s in link.servers)
     assert not any(k.reserved_forward_kbps for k in untouched if k.kind is LinkKind.ADJACENCY)
+
+
+@pytest.mark.parametrize("change", ["create", "switch", "delete"])
+async def test_a_caller_who_goes_away_leaves_nothing_half_done(
+    controller: Controller, database: str, change: str
+) -> None:
+    """A gRPC client that hangs up cancels its call, wherever that is: all is done then, or nothing."""
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": lambda: controller.service.create_corridor(PARENT, "c1", corridor()),
+        "switch": lambda: controller.service.switch_profile(NAME, "training"),
+        "delete": lambda: controller.service.delete_corridor(NAME),
+    }
+    if change != "create":
+        await stands(controller)
+    start = controller.state.sequence
+    for steps in range(40):
+        call = asyncio.ensure_future(calls[change]())
+        for _ in range(steps):
+            await asyncio.sleep(0 if steps % 2 else 0.0002)
+        call.cancel()
+        await asyncio.wait({call})
+        if controller.state.sequence != start:
+            break
+        assert {row[0] for row in dump(database)["records"]} == controller.state.records.keys()
+    await controller.settled(NAME)
+    assert controller.state.sequence == start + 4, "it was carried to its end"
+    await controller.in_line()
+    other = await controller.service.create_corridor(PARENT, "c2", corridor("ft-r:office", "yz-r:dc"))
+    await controller.settled(other.name)
+    assert controller.state.records[other.name].corridor.state is State.UP
