@@ -20,13 +20,13 @@ check: setup
 	@deploy/proto.sh --check
 
 unit: setup
-	$(PY) -m pytest -m "not e2e and not root"
+	$(PY) -m pytest -n auto --dist loadfile -m "not e2e and not root"
 
 e2e: setup
 	$(PY) -m pytest -m "e2e or root"
 
-test: check
-	$(PY) -m pytest
+# One after the other: traffic is measured on a machine that does nothing else.
+test: check unit e2e
 
 demo: setup
 	@$(PY) -m topologies.demo

@@ -164,10 +164,11 @@ def test_a_soft_switch_keeps_the_path_although_a_shorter_one_came_back() -> None
 
 def test_nothing_is_planned_on_a_change_under_way() -> None:
     net = Network.of(square())
-    under_way = net.ask(corridor())
+    standing = net.stand(corridor())
+    under_way = net.ask(replace(standing.corridor, active_profile="p1"))
     before = net.snapshot
     with pytest.raises(FailedPrecondition):
-        plan(net.snapshot, replace(under_way.corridor, active_profile="p1"))
+        plan(net.snapshot, replace(under_way.corridor, active_profile="p0"))
     with pytest.raises(FailedPrecondition):
         removal(net.snapshot, under_way, under_way.corridor)
     assert net.snapshot == before
