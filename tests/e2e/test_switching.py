@@ -87,3 +87,28 @@ def test_the_wrong_order_loses_packets(lab: Lab, controller: Controller, made: d
 def test_switching_is_quick(lab: Lab, controller: Controller, made: dict[str, Any]) -> None:
     """Not a benchmark: only that no step waits for a timer of seconds."""
     assert min(switch(controller, "switched", p) for p in ("training", "inference", "training")) < 2.0
+
+
+def test_a_move_under_a_backlog_loses_nothing_behind_the_shaper(
+    lab: Lab, controller: Controller, corridor: Make
+) -> None:
+    """Built on a detour, then asked to be quicker than that: what waits in the shaper still takes the old slice."""
+    lab.cut("F-zgc-yz")
+    wait_for("the cut is known", lambda: fibre_status(controller, "F-zgc-yz") == "DOWN")
+    detour = corridor("mover", body(ZGC, YZ, only=20))["legs"][0]
+    lab.mend("F-zgc-yz")
+    controller.await_topology()
+    await_ping(lab, ZGC, ADDRESS[YZ][1])
+    before = shaper_counts(lab, "zgc-r")
+    flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(30_000, seconds=3))
+    time.sleep(1)  # the queue is full
+    controller.patch("mover", {"maxLatencyUs": detour["latencyUs"] - 50})
+    assert controller.settled("mover")["legs"][0]["links"] != detour["links"]
+    got = flow.result()
+    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    assert got["lost"] > 0  # it was backlogged indeed
+    assert busiest(before, shaper_counts(lab, "zgc-r")).packets == got["received"]
+
+
+def fibre_status(controller: Controller, name: str) -> str:
+    return next(link["status"] for link in controller.topology()["links"] if link["name"].endswith(f"/{name}"))
