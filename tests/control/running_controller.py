@@ -29,10 +29,10 @@ from controller.topology_file import load as load_topology
 
 METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
 DOMAIN = "domains/metro-beijing"
-HELLO_S = 0.04
+HELLO_S = 0.025
 load = cache(load_topology)
-EAGER_HELLO_S = 0.02
-STAGE_TIMEOUT_S = 0.3
+EAGER_HELLO_S = 0.01
+STAGE_TIMEOUT_S = 0.25
 
 
 async def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:

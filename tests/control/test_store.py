@@ -155,7 +155,7 @@ st.register_type_strategy(datetime, _utc)
 _records = st.builds(Record, corridor=st.from_type(Corridor).filter(lambda c: bool(c.name)))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(record=_records)
 def test_a_record_comes_out_as_it_went_in(record: Record) -> None:
     async def there_and_back() -> None:
