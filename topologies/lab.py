@@ -8,10 +8,12 @@ for the whole machine) is raised and stays raised.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,6 +33,14 @@ __all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_d
 RUN_ROOT = Path("/run/corridor-lab")
 START_TIMEOUT_S = 60.0
 POLL_S = 0.01
+LAST_FRAME_TYPE = 0x88B5
+"""Local experimental Ethertype (IEEE 802), to an address that no bridge forwards."""
+_SEND_FRAME = """
+import socket, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind((sys.argv[1], 0))
+    raw.send(bytes.fromhex(sys.argv[2]))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +133,8 @@ class Capture:
 
     def fields(self, *fields: str, display_filter: str = "") -> list[tuple[str, ...]]:
         """These fields of each captured frame, as tshark prints them."""
-        argv = ["tshark", "-n", "-r", str(self.file), "-T", "fields", "-E", "separator=/t"]
-        argv += ["-Y", display_filter] if display_filter else []
+        wanted = f"not eth.type == {LAST_FRAME_TYPE:#x}" + (f" and ({display_filter})" if display_filter else "")
+        argv = ["tshark", "-n", "-r", str(self.file), "-T", "fields", "-E", "separator=/t", "-Y", wanted]
         argv += [word for name in fields for word in ("-e", name)]
         output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         return [tuple(line.split("\t")) for line in output.splitlines()]
@@ -280,21 +290,11 @@ class Lab:
 
     @contextmanager
     def capture(self, node: str, interface: str, expression: str = "") -> Iterator[Capture]:
-        """Capture an interface's frames for the time of the `with` block."""
+        """Capture an interface's frames for the time of the `with` block, to the last."""
         file = self.run_dir / "captures" / f"{names.short(node)}-{interface}-{time.monotonic_ns()}.pcap"
         file.parent.mkdir(exist_ok=True)
-        argv = [
-            "tcpdump",
-            "-i",
-            interface,
-            "-U",
-            "--immediate-mode",
-            "-Z",
-            "root",
-            "-w",
-            str(file),
-            *expression.split(),
-        ]
+        wanted = f"({expression}) or ether proto {LAST_FRAME_TYPE:#x}" if expression else ""
+        argv = ["tcpdump", "-i", interface, "-U", "--immediate-mode", "-Z", "root", "-w", str(file), wanted]
         with self.popen(node, argv, stderr=subprocess.PIPE) as process:
             assert process.stderr is not None
             started = process.stderr.readline()
@@ -304,8 +304,16 @@ class Lab:
                 raise LabError(f"tcpdump on {interface} of {node} did not start")
             try:
                 yield Capture(file)
+                self._see_last_frame(node, interface, file)
             finally:
                 process.send_signal(signal.SIGINT)
+
+    def _see_last_frame(self, node: str, interface: str, file: Path) -> None:
+        """Send a frame of our own and wait until it is in the capture: whatever came before it is there too."""
+        token = os.urandom(46)
+        frame = bytes.fromhex("0180c200000e 020000000000") + LAST_FRAME_TYPE.to_bytes(2, "big") + token
+        self.run(node, [sys.executable, "-c", _SEND_FRAME, interface, frame.hex()])
+        self._wait(f"the end of a capture on {interface} of {node}", lambda: token in file.read_bytes())
 
     def _end(self, name: str) -> None:
         end([self._state.process(name)])
