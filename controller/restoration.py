@@ -24,12 +24,18 @@ RETRY_S = 1.0
 
 
 class Restoration:
-    """Hears of every change of the topology; acts on the corridors concerned, the highest priority first."""
+    """Hears of every change of the topology, and of room that others leave.
+
+    Acts on the corridors concerned, the highest priority first.
+    """
 
     def __init__(self, state: NetworkState, progress: Progress) -> None:
         self._state = state
         self._progress = progress
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_hand: set[str] = set()
+        """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
+        state.when_released = self._room
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
@@ -69,7 +75,14 @@ class Restoration:
     def _start(self, changed: list[Link], answers: bool) -> None:
         """`answers`: a node came back, over which there may be a path again."""
         down = {link.name for link in changed if link.status is Status.DOWN}
-        back = answers or any(link.status is Status.UP for link in changed)
+        self._look(down, answers or any(link.status is Status.UP for link in changed))
+
+    def _room(self) -> None:
+        """A corridor left slots or bandwidth: who found none may find some now."""
+        if any(record.corridor.state is State.DOWN for record in self._state.records.values()):
+            self._look(set(), True)
+
+    def _look(self, down: set[str], back: bool) -> None:
         task = background(self._restore_all(down, back), "restoration")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -80,12 +93,21 @@ class Restoration:
                 record
                 for record in self._state.records.values()
                 if record.target is not None
+                and record.name not in self._in_hand
                 and (down & set(self._path(record.target)) or (back and record.corridor.state is State.DOWN))
             ]
+            self._in_hand |= {record.name for record in concerned}
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
         await asyncio.gather(*(self._restore(record.name) for record in concerned))
 
     async def _restore(self, name: str) -> None:
+        """One task per corridor: it looks again after each change, so that no news between is lost on it."""
+        try:
+            await self._restore_until_settled(name)
+        finally:
+            self._in_hand.discard(name)
+
+    async def _restore_until_settled(self, name: str) -> None:
         """Until it stands or nothing can be done; a move that was rolled back is planned again after a pause."""
         while True:
             try:

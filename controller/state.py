@@ -40,6 +40,8 @@ class NetworkState:
         self._rendered: dict[str, Desired] = {}
         self._by_device: dict[str, set[str]] = {}
         self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
+        self.when_released: Callable[[], None] = lambda: None
+        """Called after a commit that gave slots or bandwidth back."""
         self.writer = asyncio.Lock()
         """Held from the snapshot a plan is made on until it is committed."""
         self.reconciler = Reconciler(self.desired)
@@ -85,6 +87,7 @@ class NetworkState:
     async def commit(self, plan: Plan, kind: EventType) -> Touched:
         """Store a plan made under `writer`, take it over, wake the devices; returns what it changes in them."""
         event = await self._store.commit(plan, self._ledger, self._ids, kind, self._clock())
+        released = self._ledger.gives_back(plan.ledger)
         self._ledger, self._ids = plan.ledger, plan.ids
         if kind is EventType.DELETED:
             del self._records[plan.record.name]
@@ -95,6 +98,8 @@ class NetworkState:
         for queue in self._watchers:
             queue.put_nowait(event)
         self.reconciler.mark(frozenset(touched))
+        if released:
+            self.when_released()
         return touched
 
     async def observe(self, *events: Event) -> None:

@@ -132,6 +132,11 @@ class Ledger:
         bumped = {key: replace(row, version=self.rows[key].version + 1) for key, row in touched.items()}
         return Ledger({**self.rows, **bumped})
 
+    def gives_back(self, after: Ledger) -> bool:
+        """True where `after` has room that was taken here."""
+        changed = ((row, after.rows[key]) for key, row in self.rows.items() if after.rows[key] is not row)
+        return any(old.bitmap & ~new.bitmap or new.kbps < old.kbps for old, new in changed)
+
 
 def resumed(ledger: Ledger, versions: Mapping[RowKey, int]) -> Ledger:
     """The ledger of a new start: each row's version past all that were stored, so that no older writer fits any."""

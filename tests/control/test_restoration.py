@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -202,6 +203,37 @@ async def test_news_while_a_change_is_stored_are_not_lost(controller: Controller
 
 async def test_the_highest_priority_is_restored_first(controller: Controller) -> None:
     """Room for one beside the other: the one with the higher priority gets it."""
+    await _room_for_one(controller)
+    controller.network.cut("F-sg-zgc")
+    records = controller.state.records
+    await until(lambda: records["tenants/default/corridors/c2"].corridor.state is State.UP, "the second is up")
+    await until(lambda: records[NAME].corridor.state is State.DOWN and _reason(controller) == "NO_CAPACITY", "no room")
+    await until(lambda: not records["tenants/default/corridors/c2"].corridor.reconciling, "it has moved")
+    assert f"{DOMAIN}/links/F-ft-sg" in records["tenants/default/corridors/c2"].corridor.legs[0].links
+
+
+@pytest.mark.parametrize("how", ["deleted", "shrunk"])
+async def test_room_that_another_leaves_is_found(controller: Controller, how: str) -> None:
+    """No fibre comes back and no node: only slots do."""
+    await _room_for_one(controller)
+    other, filler = "tenants/default/corridors/c2", "tenants/default/corridors/filler"
+    controller.network.cut("F-sg-zgc")
+    await until(lambda: _reason(controller) == "NO_CAPACITY", "no room")
+    await controller.settled(other)
+    if how == "deleted":
+        await controller.service.delete_corridor(filler)
+    else:
+        record = controller.state.records[filler]
+        small = replace(record.corridor, profiles=(Profile("all", 10_000),), etag="")
+        await controller.service.update_corridor(small, ("profiles",))
+    await until(lambda: now(controller).state is State.UP and not now(controller).reconciling, "it has moved")
+    assert f"{DOMAIN}/links/F-ft-sg" in now(controller).legs[0].links
+    assert not now(controller).conditions
+    await controller.in_line()
+
+
+async def _room_for_one(controller: Controller) -> None:
+    """c1 and, with a higher priority, c2 on one fibre; a third leaves room for one of them on the way round."""
     wide = (Profile("all", 1_100_000),)
     for number, priority in ((1, 0), (2, 7)):
         a = corridor("sg-r:dc", "zgc-r:campus").a_end
@@ -215,12 +247,6 @@ async def test_the_highest_priority_is_restored_first(controller: Controller) ->
     z = type(z)(z.node, z.port, z.ipv4_prefixes, ())
     filler = await stands(controller, "filler", a_end=a, z_end=z, profiles=wide, active_profile="all")
     assert filler.legs[0].links == (f"{DOMAIN}/links/F-ft-sg",)
-    controller.network.cut("F-sg-zgc")
-    records = controller.state.records
-    await until(lambda: records["tenants/default/corridors/c2"].corridor.state is State.UP, "the second is up")
-    await until(lambda: records[NAME].corridor.state is State.DOWN and _reason(controller) == "NO_CAPACITY", "no room")
-    await until(lambda: not records["tenants/default/corridors/c2"].corridor.reconciling, "it has moved")
-    assert f"{DOMAIN}/links/F-ft-sg" in records["tenants/default/corridors/c2"].corridor.legs[0].links
 
 
 def _reason(controller: Controller) -> str:
