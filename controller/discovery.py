@@ -1,6 +1,7 @@
 """Discovery and liveness over both southbounds: LLDP out of every port, and to every trail's channel address.
 
 A link is UP when it was heard in both directions, DOWN by port status or when three probes in a row were missed.
+A cable that the file does not plan is UNPLANNED while it is heard either way, and then forgotten.
 A node whose control stream is gone can neither send nor hear: nothing is concluded about its links.
 """
 
@@ -16,7 +17,7 @@ from controller.core import names
 from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_mac
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Link, LinkKind, NodeKind, Status
-from controller.core.topology import Event, LinkChanged, LinkUnplanned, NodeChanged, Topology, port_at
+from controller.core.topology import Event, LinkChanged, LinkGone, LinkUnplanned, NodeChanged, Topology, port_at
 from controller.probes import NEAREST_BRIDGE, Probe, build, parse
 from controller.restoration import Restoration
 from controller.state import NetworkState
@@ -85,9 +86,9 @@ class Discovery:
         if up:
             return
         for link in self._links_of(device):
-            if port_at(link, device) == port and link.kind is not LinkKind.ADJACENCY and link.status is Status.UP:
-                log.warning("%s is down: %s port %d lost its carrier", link.name, device, port)
-                self._down(link)
+            seen = link.status in (Status.UP, Status.UNPLANNED) and link.kind is not LinkKind.ADJACENCY
+            if seen and port in _ports_at(link, device):
+                self._lost(link, f"{device} port {port} lost its carrier")
 
     def frame_received(self, device: str, port: int, frame: bytes) -> None:
         probe = parse(frame)
@@ -114,7 +115,9 @@ class Discovery:
     def _heard_on_wire(self, probe: Probe, device: str, port: int) -> None:
         link = _planned(self._state.topology, probe.node, probe.port, device, port)
         if link is None:
-            self._events.put_nowait(LinkUnplanned(self._unplanned((probe.node, probe.port), (device, port))))
+            stray = self._unplanned((probe.node, probe.port), (device, port))
+            self._heard.setdefault(stray.name, {})[A_TO_Z] = self._round  # either way is enough
+            self._events.put_nowait(LinkUnplanned(stray))
             return
         direction = A_TO_Z if link.a_node == probe.node else Z_TO_A
         ports = (probe.port, port) if direction == A_TO_Z else (port, probe.port)
@@ -147,9 +150,15 @@ class Discovery:
         ends = ((link.a_node, link.a_port), (link.z_node, link.z_port))
         return all(self._ports.get(node, {}).get(port, True) for node, port in ends)
 
-    def _down(self, link: Link) -> None:
+    def _lost(self, link: Link, why: str) -> None:
         self._heard.pop(link.name, None)
-        self._events.put_nowait(LinkChanged(link.name, Status.DOWN))
+        if link.status is Status.UNPLANNED:
+            log.info("%s is gone: %s", link.name, why)
+            self._silent_since.pop(link.name, None)
+            self._events.put_nowait(LinkGone(link.name))
+        else:
+            log.warning("%s is down: %s", link.name, why)
+            self._events.put_nowait(LinkChanged(link.name, Status.DOWN))
 
     # -- probes -------------------------------------------------------------------------------------------------------
 
@@ -167,17 +176,21 @@ class Discovery:
     def _expire(self) -> None:
         topology = self._state.topology
         for link in topology.links.values():
-            expected = link.status is Status.UP or (link.status is Status.MISSING and link.a_port and link.z_port)
+            wired = link.status is Status.MISSING and link.a_port and link.z_port
+            expected = link.status in (Status.UP, Status.UNPLANNED) or wired
             answering = all(topology.nodes[n].status is Status.UP for n in (link.a_node, link.z_node))
-            if not expected or not answering:
-                continue
-            since = self._silent_since.setdefault(link.name, self._round)
-            heard = self._heard.get(link.name, {})
-            patience = PATIENCE if self._eager() or link.status is Status.MISSING else 1
-            limit = MISSED_PROBES * patience
-            if any(self._round - max(since, heard.get(way, since)) > limit for way in (A_TO_Z, Z_TO_A)):
-                log.warning("%s is down: %d probes missed", link.name, MISSED_PROBES)
-                self._down(link)
+            if expected and answering:
+                self._judge(link)
+
+    def _judge(self, link: Link) -> None:
+        """Lost, when too many probes in a row were missed in a direction."""
+        since = self._silent_since.setdefault(link.name, self._round)
+        heard = self._heard.get(link.name, {})
+        patience = PATIENCE if self._eager() or link.status is Status.MISSING else 1
+        limit = MISSED_PROBES * patience
+        ways = (A_TO_Z,) if link.status is Status.UNPLANNED else (A_TO_Z, Z_TO_A)
+        if any(self._round - max(since, heard.get(way, since)) > limit for way in ways):
+            self._lost(link, f"{limit} probes missed")
 
     async def _send(self) -> None:
         sends = [self._send_one(device, port, frame) for device, port, frame in self._probes()]
@@ -216,6 +229,12 @@ class Discovery:
 
     def _links_of(self, device: str) -> list[Link]:
         return [link for link in self._state.topology.links.values() if device in (link.a_node, link.z_node)]
+
+
+def _ports_at(link: Link, device: str) -> tuple[int, ...]:
+    """Both ports of a cable that a device is wired to itself with, else one."""
+    ends = ((link.a_node, link.a_port), (link.z_node, link.z_port))
+    return tuple(port for node, port in ends if node == device)
 
 
 def _planned(topology: Topology, source: str, source_port: int, sink: str, sink_port: int) -> Link | None:

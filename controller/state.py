@@ -109,7 +109,8 @@ class NetworkState:
             self._topology = self._topology.apply(event)
         if self._topology is before:
             return
-        planned = [(old, self._topology.links[name]) for name, old in before.links.items()]
+        links = self._topology.links
+        planned = [(old, links[name]) for name, old in before.links.items() if name in links]
         rewired = [new for old, new in planned if (old.a_port, old.z_port) != (new.a_port, new.z_port)]
         judged = [new for _, new in planned if self._judge(new)]
         self._render_infrastructure()

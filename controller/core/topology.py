@@ -41,7 +41,14 @@ class LinkUnplanned:
     link: Link
 
 
-Event = NodeChanged | LinkChanged | LinkUnplanned
+@dataclass(frozen=True, slots=True)
+class LinkGone:
+    """An unplanned link that is no longer wired: nothing is left to say of it."""
+
+    link: str
+
+
+Event = NodeChanged | LinkChanged | LinkUnplanned | LinkGone
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Topology:
                 return self._link(replace(old, status=event.status, a_port=ports[0], z_port=ports[1]))
             case LinkUnplanned():
                 return self._link(replace(event.link, status=Status.UNPLANNED))
+            case LinkGone():
+                return self._without(event.link)
 
     def _node(self, event: NodeChanged) -> Topology:
         old = self.nodes[event.node]
@@ -86,6 +95,12 @@ class Topology:
         if self.links.get(new.name) == new:
             return self
         return replace(self, links=MappingProxyType({**self.links, new.name: new}), version=self.version + 1)
+
+    def _without(self, link: str) -> Topology:
+        if link not in self.links:
+            return self
+        left = {name: other for name, other in self.links.items() if name != link}
+        return replace(self, links=MappingProxyType(left), version=self.version + 1)
 
     @cached_property
     def graph(self) -> nx.MultiDiGraph:

@@ -79,6 +79,29 @@ async def test_unplanned_wiring_is_reported_and_never_used(controller: Controlle
     assert all("unplanned" not in link for link in made.legs[0].links)
 
 
+@pytest.mark.parametrize("silently", [False, True])
+async def test_unplanned_wiring_that_is_taken_away_is_forgotten(controller: Controller, silently: bool) -> None:
+    network, state = controller.network, controller.state
+    network.plug("stray", (network["zgc-o"].name, 9), (network["tz-o"].name, 9))
+
+    def strays() -> set[str]:
+        return {link.name for link in state.topology.links.values() if link.status is Status.UNPLANNED}
+
+    await until(strays, "the stray cable is reported")
+    stray = strays()
+    network["tz-o"].disconnect()
+    await controller.rounds(6)
+    assert strays() == stray, "one that does not answer says nothing of its cables"
+    network["tz-o"].connect()
+    await controller.rounds(6)
+    assert strays() == stray, "it is still there"
+    network.cut("stray", silently=silently)
+    await until(lambda: not strays(), "it is gone from the topology")
+    assert not controller.links_not(Status.UP)
+    network.mend("stray")
+    await until(lambda: strays() == stray, "it is reported again")
+
+
 async def test_what_a_customer_sends_is_not_believed(controller: Controller) -> None:
     """LLDP is punted on every port, so a customer can forge it: the client link must not move to his port."""
     network, state = controller.network, controller.state
