@@ -36,6 +36,8 @@ class Worker:
         self._actual: dict[Hashable, Entry] = {}
         self._trusted = False
         """False where the device must be read back before the next write."""
+        self._read_at = asyncio.get_running_loop().time()
+        """When it was last read back, or the worker began; by the loop's clock."""
         self._rejected: dict[Hashable, Rejection] = {}
         self._asked = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
@@ -56,6 +58,7 @@ class Worker:
 
     def reached(self, ticket: int) -> asyncio.Future[None]:
         """Resolves when a pass that began after the ticket was drawn is through."""
+        self._waiting = [(asked, left) for asked, left in self._waiting if not left.done()]  # the others gave up
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((ticket, future))
         return future
@@ -75,8 +78,8 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause()):
                     await self._dirty.wait()
-            if not self._dirty.is_set():
-                self._trusted = False  # periodic read-back
+            if not self._dirty.is_set() or self._until_read_back() <= 0:
+                self._trusted = False  # periodic read-back, however often changes came in between
             self._dirty.clear()
             if not self.device.connected:
                 continue
@@ -92,15 +95,21 @@ class Worker:
             self._resolve(ticket)
 
     def _pause(self) -> float:
-        """Until the next pass without being asked: the resync period, or a backoff with jitter after a failure."""
-        if not self._failures or not self.device.connected:
+        """Until the next pass without being asked: the rest of the period, or a backoff with jitter after a failure."""
+        if not self.device.connected:
             return self._resync_s
+        if not self._failures:
+            return self._until_read_back()
         backoff = min(LAST_RETRY_S, FIRST_RETRY_S * 2 ** min(self._failures - 1, 10))
         return float(backoff * random.uniform(0.8, 1.2))
+
+    def _until_read_back(self) -> float:
+        return self._read_at + self._resync_s - asyncio.get_running_loop().time()
 
     async def _pass(self) -> None:
         if not self._trusted:
             self._trusted = True  # before the read: a device that comes back meanwhile is read once more
+            self._read_at = asyncio.get_running_loop().time()
             self._actual = dict(await self.device.read())
         actual = self._actual
         writes = changes(actual, self._desired(self.device.name))

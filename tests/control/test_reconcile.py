@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -209,6 +210,33 @@ async def test_the_periodic_read_back_repairs_what_a_hand_changed(start: Start) 
     await bench.converge("d")
     bench.fakes["d"].entries = table(meter(1, 99))
     await until(lambda: bench.fakes["d"].entries == bench.desired["d"], "the drift is repaired")
+
+
+async def test_a_device_that_is_always_busy_is_read_back_all_the_same(start: Start) -> None:
+    bench = start("d", resync_s=0.05)
+    fake = bench.fakes["d"]
+    bench.wants("d", meter(1), meter(2))
+    await bench.converge("d")
+    fake.entries = table(meter(1, 99), meter(2))
+    for rate in range(2, 100):
+        bench.wants("d", meter(1), meter(2, rate))
+        await bench.converge("d")
+        await asyncio.sleep(0.005)  # far more often than it is read back
+        if fake.entries == bench.desired["d"]:
+            return
+    pytest.fail("the drift stood for ten periods")
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind(start: Start) -> None:
+    """A device may be away for weeks, and a stage asks for it again every few seconds."""
+    bench = start("d")
+    bench.fakes["d"].connected = False
+    for _ in range(20):
+        with pytest.raises(DeviceUnreachable):
+            await bench.converge("d", timeout_s=0.001)
+    gc.collect()
+    futures = [each for each in gc.get_objects() if type(each) is asyncio.Future and each.cancelled()]
+    assert len(futures) < 5
 
 
 async def test_a_refused_key_concerns_only_those_who_asked_for_it(start: Start) -> None:
