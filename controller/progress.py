@@ -160,7 +160,7 @@ def next_record(record: Record) -> Record:
     corridor = replace(record.corridor, stage=stage)
     if stage is not Stage.SETTLED:
         return replace(record, corridor=corridor, stage=stage)
-    return Record(_settled(corridor), record.target, record.target, stage)
+    return Record(_settled(corridor), record.target, record.target, stage, request=record.request)
 
 
 def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: datetime) -> Record:
@@ -178,7 +178,7 @@ def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: d
         now,
     )
     corridor = with_condition(corridor, "RolledBack", True, type(failure).__name__, str(failure), now)
-    return Record(corridor, record.target, record.current, Stage.CLEAN)
+    return Record(corridor, record.target, record.current, Stage.CLEAN, request=record.request)
 
 
 def _settled(corridor: Corridor) -> Corridor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -57,7 +58,6 @@ class Service:
     def __init__(self, state: NetworkState, progress: Progress) -> None:
         self._state = state
         self._progress = progress
-        self._requests: dict[str, str] = {}
 
     async def create_corridor(
         self,
@@ -68,19 +68,21 @@ class Service:
         validate_only: bool = False,
         request_id: str = "",
     ) -> Corridor:
-        """Plan, store and start to build a corridor; the answer is the plan, the state follows (AIP-133)."""
+        """Plan, store and start to build a corridor; the answer is the plan, the state follows (AIP-133).
+
+        The same request once more, with its id (AIP-155), is answered with the corridor as it is now.
+        """
         name = names.corridor(names.tenant_of(parent), names.require_id(corridor_id, "corridor_id"))
+        request = _fingerprint(request_id, corridor) if request_id else ""
         async with self._state.writer:
             if name in self._state.records:
-                if request_id and self._requests.get(request_id) == name:
+                if request and self._record(name).request == request:
                     return self._record(name).corridor
                 raise AlreadyExists(f"{name} exists already", metadata={"name": name})
             asked = self._stamped(replace(corridor, **OUTPUT_ONLY, name=name))  # type: ignore[arg-type]
-            change = plan(self._state.snapshot(), asked)
+            change = plan(self._state.snapshot(), asked, request)
             if validate_only:
                 return change.record.corridor
-            if request_id:
-                self._requests[request_id] = name
             await self._progress.begin(change, EventType.CREATED)
         return change.record.corridor
 
@@ -200,6 +202,12 @@ class Service:
             return replace(server, free_forward=there, free_reverse=back)
 
         return replace(link, servers=tuple(counted(server) for server in link.servers))
+
+
+def _fingerprint(request_id: str, corridor: Corridor) -> str:
+    """Of a request: another body under the same id is another request."""
+    asked = replace(corridor, **OUTPUT_ONLY, name="")  # type: ignore[arg-type]
+    return f"{request_id}:{hashlib.sha256(repr(asked).encode()).hexdigest()}"
 
 
 def _require_fresh(record: Record, etag: str) -> None:

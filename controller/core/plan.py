@@ -44,8 +44,11 @@ class Plan:
     ids: Ids
 
 
-def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
-    """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing."""
+def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
+    """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing.
+
+    `request` is kept in the record of a new corridor.
+    """
     corridor = completed(corridor, snapshot.topology)
     validate(corridor, snapshot.topology)
     require_distinct(corridor, snapshot.records.values())
@@ -55,7 +58,10 @@ def plan(snapshot: Snapshot, corridor: Corridor) -> Plan:
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
     public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
-    record = Record(public, before.target if before else None, target, Stage.BUILD, before.corridor if before else None)
+    if before is None:
+        record = Record(public, None, target, Stage.BUILD, request=request)
+    else:
+        record = Record(public, before.target, target, Stage.BUILD, before.corridor, before.request)
     return _book(snapshot, before, record, draft.ids)
 
 
@@ -65,7 +71,7 @@ def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
         _require_settled(before)
     stage = Stage.CLEAN if before.unborn else Stage.BUILD
     public = replace(corridor, stage=stage, reconciling=True)
-    return _book(snapshot, before, Record(public, before.target, None, stage), snapshot.ids)
+    return _book(snapshot, before, Record(public, before.target, None, stage, request=before.request), snapshot.ids)
 
 
 def advance(snapshot: Snapshot, before: Record, after: Record) -> Plan:

@@ -47,6 +47,8 @@ class Record:
     stage: Stage
     previous: Corridor | None = None
     """While a change is under way, the public face that a roll-back returns to."""
+    request: str = ""
+    """What identifies the request that created it, so that its repetition is known even after a restart; "" if none."""
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from running_controller import DOMAIN, Controller, corridor, dump, end
+from simulated_network import SimulatedNetwork
 
 from controller.core.errors import AlreadyExists, Conflict, Infeasible, Invalid, NotFound, Refused
 from controller.core.model import CorridorEvent, EndPoint, EventType, Isolation, LinkKind, Profile, Reservation, State
@@ -97,6 +98,23 @@ async def test_a_create_repeated_with_its_request_id_is_answered_once_more(contr
     await controller.settled(answer.name)
     with pytest.raises(AlreadyExists):
         await controller.service.create_corridor(PARENT, "c1", corridor(), request_id="r2")
+    with pytest.raises(AlreadyExists):
+        await controller.service.create_corridor(PARENT, "c1", corridor(priority=7), request_id="r1")
+
+
+async def test_a_create_repeated_after_a_restart_is_known(network: SimulatedNetwork, database: str) -> None:
+    """The answer was lost with the controller that gave it: the caller asks again."""
+    first = await Controller(network, database).start()
+    await first.bootstrapped()
+    made = await first.service.create_corridor(PARENT, "c1", corridor(), request_id="r1")
+    await first.settled(made.name)
+    await first.service.switch_profile(made.name, "training")
+    await first.settled(made.name)
+    await first.stop()
+    second = await Controller(network, database).start()
+    answer = await second.service.create_corridor(PARENT, "c1", corridor(), request_id="r1")
+    assert (answer.uid, answer.active_profile) == (made.uid, "training")
+    await second.stop()
 
 
 async def test_an_update_that_changes_nothing_is_no_change(controller: Controller) -> None:
