@@ -225,11 +225,6 @@ class Lab:
         """Mend a fibre; returns when it was (CLOCK_MONOTONIC, ns)."""
         return self._tell(fibre, "mend")[0]
 
-    def fibre_counts(self, fibre: str) -> tuple[int, int, int]:
-        """Frames carried A to Z, Z to A, and lost."""
-        _, forward, reverse, lost = self._tell(fibre, "count")
-        return forward, reverse, lost
-
     def _tell(self, fibre: str, command: str) -> list[int]:
         path = self.run_dir / "fibres" / f"{names.short(fibre)}.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:

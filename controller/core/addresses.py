@@ -18,17 +18,11 @@ def channel_address(slice_id: int, direction: int) -> int:
     return _CHANNEL_TAG << 40 | slice_id << 8 | direction
 
 
-def channel_of(mac: int) -> tuple[int, int] | None:
-    """(slice id, direction) of a channel address, None for any other address."""
-    if mac >> 40 != _CHANNEL_TAG or mac & 0xFF not in (A_TO_Z, Z_TO_A):
-        return None
-    return mac >> 8 & 0xFFFFFFFF, mac & 0xFF
-
-
 def router_mac(node_id: int, port: int) -> int:
     """48-bit MAC of a router's port: 06:00 | node id 16 | port 16."""
     return _ROUTER_TAG << 40 | (node_id & 0xFFFF) << 16 | (port & 0xFFFF)
 
 
 def mac_text(mac: int) -> str:
+    """Six lower-case hexadecimal octets between colons."""
     return mac.to_bytes(6, "big").hex(":")

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
+from controller.core.addresses import mac_text
 from controller.linux.rejected import invalid
 
 _SIOCGIFHWADDR = 0x8927
@@ -48,10 +49,6 @@ class Ports:
             raise invalid(f"port {number}: there is no interface {name}")
         if own != mac:
             raise invalid(f"port {number} ({name}) has MAC {mac_text(own)}, not {mac_text(mac)}")
-
-
-def mac_text(mac: int) -> str:
-    return mac.to_bytes(6, "big").hex(":")
 
 
 def mac_number(text: str) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
+from controller.core.addresses import mac_text
 from controller.core.entries import Exact, TableEntry
-from controller.linux.interfaces import mac_number, mac_text
+from controller.linux.interfaces import mac_number
 from controller.linux.kernel import GONE, Command, Tool
 from controller.linux.marks import MAIN_TABLE, PROTOCOL, of_synthetic_v6, synthetic_v4, synthetic_v6
 from controller.linux.rejected import invalid

@@ -101,10 +101,6 @@ class World:
             assert not {a, z} & self._wires.keys(), f"two wires in one port of {name}"
             self._wires[a], self._wires[z] = (name, z), (name, a)
 
-    def customer_mac(self, router: str, port: int) -> int:
-        """What a customer's host learns as its gateway's MAC."""
-        return self._devices[router].one("port_role", port=port).param("mac")
-
     def send(self, router: str, port: int, packet: Packet, mac: int | None = None) -> Journey:
         """A customer's host sends a packet, to its gateway's MAC unless another is given. Raises `Lost`."""
         journey = Journey()
