@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from controller.core.model import Container, Server
 from controller.core.otn import FGTS_PER_SERVER
-from controller.marked_yaml import Element
+from controller.topology_file.marked_yaml import Element
 
 IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 

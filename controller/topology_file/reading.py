@@ -1,7 +1,6 @@
-"""The topology file: what discovery cannot know (place, length, capacity, risk groups) and what the lab builds.
+"""One pass over a topology document: sections in order, each item checked against those before it.
 
-`load` either returns a whole, consistent `TopologyFile` or raises `Invalid` with `FILE:LINE:` in front. Great
-circles use the mean earth radius (IUGG); a fibre's delay is its length times `fibre.us_per_km`, rounded up.
+Great circles use the mean earth radius (IUGG); a fibre's delay is its length times `fibre.us_per_km`, rounded up.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from controller.core import names
 from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
-from controller.marked_yaml import Element, parse, read
-from controller.topology_values import (
+from controller.topology_file.marked_yaml import Element
+from controller.topology_file.model import FIRST_ACCESS_PORT, LabHost, Role, Site, TopologyFile
+from controller.topology_file.values import (
     LABEL,
     LINE_SLOTS,
     LINK_LABEL,
@@ -43,78 +41,9 @@ PAYLOAD_KBPS: Mapping[Container, int] = MappingProxyType(
 """OPU payload rate: the Ethernet that a trail in the container carries."""
 CLIENT_KBPS = 10_000_000
 MTU_BYTES = 9000
-FIRST_ACCESS_PORT = 2
-"""Router ports: 1 is the client link to its OTN node, then the access ports in the file's order."""
-FIRST_LINE_PORT = 2
-"""OTN node ports: 1 is the client link to its router, then its fibres in the file's order."""
 
 _CLIENT_PREFIX = "C-"
 _ROUNDING_KM = 0.05
-
-
-class Role(StrEnum):
-    """What a site is for; also the kind of an access port (`exchange` has none)."""
-
-    COMPUTE = "compute"
-    ENTERPRISE = "enterprise"
-    MOBILE = "5g-a"
-    EXCHANGE = "exchange"
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A place on the map, in degrees."""
-
-    name: str
-    title: str
-    latitude: float
-    longitude: float
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class LabHost:
-    """A customer's machine, in the lab only. Addresses carry their prefix length; empty: not that family."""
-
-    name: str
-    router: str
-    """`domains/{domain}/nodes/{node}`."""
-    port: str
-    """Name of the access port."""
-    tenant: str
-    ipv4: str
-    ipv6: str
-    ipv4_gateway: str
-    """Without prefix length."""
-    ipv6_gateway: str
-
-
-@dataclass(frozen=True, slots=True)
-class TopologyFile:
-    """A domain as planned. Nodes: routers, then OTN nodes. Links: fibres, client links, adjacencies."""
-
-    domain: str
-    title: str
-    srv6_block: str
-    sites: tuple[Site, ...]
-    nodes: tuple[Node, ...]
-    links: tuple[Link, ...]
-    hosts: tuple[LabHost, ...]
-
-    def line_port(self, otn_node: str, fibre: str) -> int:
-        """Port number of a fibre at one of its OTN nodes; both are resource names. KeyError where it does not end."""
-        ends = (k.name for k in self.links if k.kind is LinkKind.FIBRE and otn_node in (k.a_node, k.z_node))
-        return {name: FIRST_LINE_PORT + n for n, name in enumerate(ends)}[fibre]
-
-
-def load(path: str | Path) -> TopologyFile:
-    """The topology in a file; raises `Invalid` whose message starts with `FILE:LINE:`."""
-    return _Reading(read(Path(path))).topology()
-
-
-def loads(text: str, file: str = "<text>") -> TopologyFile:
-    """The topology in a text; `file` stands for it in messages."""
-    return _Reading(parse(file, text.encode("utf-8", "surrogatepass"))).topology()
 
 
 def great_circle_km(a: Site | Node, z: Site | Node) -> float:
@@ -125,7 +54,7 @@ def great_circle_km(a: Site | Node, z: Site | Node) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(h)))
 
 
-class _Reading:
+class Reading:
     """One pass over one document, in the order in which its sections refer to each other."""
 
     def __init__(self, root: Element) -> None:
