@@ -183,7 +183,7 @@ class Service:
     def _record(self, name: str) -> Record:
         record = self._state.records.get(name)
         if record is None:
-            names.tenant_of(name, "name")
+            names.tenant_of_corridor(name)
             raise NotFound(f"no corridor {name!r}", metadata={"name": name})
         return record
 
@@ -220,7 +220,7 @@ def _require_fresh(record: Record, etag: str) -> None:
 
 
 def _within(parent: str, name: str) -> bool:
-    return parent in (ALL_TENANTS, name) or name.startswith(f"{parent}/corridors/")
+    return parent == ALL_TENANTS or name.startswith(f"{parent}/corridors/")
 
 
 def _after(page_token: str) -> str:

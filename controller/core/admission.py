@@ -64,7 +64,7 @@ def validate(corridor: Corridor, topology: Topology) -> None:
 
 
 def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
-    tenant = names.tenant_of(corridor.name)
+    tenant = names.tenant_of_corridor(corridor.name)
     yield from _end(corridor.a_end, "a_end", tenant, topology)
     yield from _end(corridor.z_end, "z_end", tenant, topology)
     if corridor.a_end.node == corridor.z_end.node:

@@ -26,7 +26,7 @@ def canonical(end: EndPoint) -> EndPoint:
 
 def require_distinct(corridor: Corridor, records: Iterable[Record]) -> None:
     """Raise `Invalid` where another record's placement asks for the same traffic or puts a port to another use."""
-    tenant, ends = names.tenant_of(corridor.name), (canonical(corridor.a_end), canonical(corridor.z_end))
+    tenant, ends = names.tenant_of_corridor(corridor.name), (canonical(corridor.a_end), canonical(corridor.z_end))
     wanted, nodes = _selectors(ends), {end.node for end in ends}
     for other in records:
         if other.name == corridor.name:
@@ -35,7 +35,7 @@ def require_distinct(corridor: Corridor, records: Iterable[Record]) -> None:
             theirs = placement.a_end, placement.z_end
             if nodes.isdisjoint(end.node for end in theirs):
                 continue
-            if names.tenant_of(other.name) != tenant:
+            if names.tenant_of_corridor(other.name) != tenant:
                 _require_own_ports(ends, theirs)
             elif wanted & _selectors(theirs):
                 raise Invalid.field("a_end", f"{other.name} already carries this traffic", "SAME_TRAFFIC")

@@ -50,7 +50,7 @@ class Draft:
 
     def end_ids(self, corridor: Corridor) -> int:
         """Assign what both ends need; returns the tenant's VRF id."""
-        vrf = self.assign(vrf_key(names.tenant_of(corridor.name)))
+        vrf = self.assign(vrf_key(names.tenant_of_corridor(corridor.name)))
         for end in (corridor.a_end, corridor.z_end):
             port = self.topology.access_port(end.node, end.port)
             assert port is not None, "validated"

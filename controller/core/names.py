@@ -38,12 +38,20 @@ def require_id(value: str, field: str) -> str:
     return value
 
 
-def tenant_of(parent: str, field: str = "parent") -> str:
-    """Tenant of `tenants/{tenant}`, or of a corridor's full name."""
+def tenant_of(parent: str) -> str:
+    """Tenant of `tenants/{tenant}`."""
     parts = parent.split("/")
-    if len(parts) not in (2, 4) or parts[0] != "tenants" or (len(parts) == 4 and parts[2] != "corridors"):
-        raise Invalid.field(field, f"{parent!r} is not of the form tenants/{{tenant}}")
-    return require_id(parts[1], field)
+    if len(parts) != 2 or parts[0] != "tenants":
+        raise Invalid.field("parent", f"{parent!r} is not of the form tenants/{{tenant}}")
+    return require_id(parts[1], "parent")
+
+
+def tenant_of_corridor(name: str) -> str:
+    """Tenant of `tenants/{tenant}/corridors/{corridor}`."""
+    parts = name.split("/")
+    if len(parts) != 4 or (parts[0], parts[2]) != ("tenants", "corridors"):
+        raise Invalid.field("name", f"{name!r} is not of the form tenants/{{tenant}}/corridors/{{corridor}}")
+    return require_id(parts[1], "name")
 
 
 def domain_of(name: str) -> str:

@@ -49,6 +49,12 @@ REFUSED: dict[str, tuple[Call, type[Refused]]] = {
     "tighter than any path": (creating(max_latency_us=120), Infeasible),
     "bad id": (lambda c: c.service.create_corridor(PARENT, "C 2", corridor()), Invalid),
     "bad parent": (lambda c: c.service.create_corridor("nobody", "c2", corridor()), Invalid),
+    "a corridor as parent": (
+        lambda c: c.service.create_corridor(NAME, "c2", corridor("ft-r:office", "sg-r:dc")),
+        Invalid,
+    ),
+    "list of a corridor": (lambda c: c.service.list_corridors(NAME), Invalid),
+    "tenant as corridor": (lambda c: c.service.get_corridor(PARENT), Invalid),
     "existing id": (
         lambda c: c.service.create_corridor(PARENT, "c1", corridor("ft-r:office", "sg-r:dc")),
         AlreadyExists,

@@ -89,8 +89,8 @@ BAD = {
     "one end within the other": (v6("2001:db8:9::/48"), "z_end"),
     "IPv4 at one end only": (v4(), "z_end.ipv4_prefixes"),
     "IPv6 at one end only": (v6(), "z_end.ipv6_prefixes"),
-    "no tenant": (replace(GOOD, name="corridors/c1"), "parent"),
-    "a tenant in capitals": (replace(GOOD, name="tenants/ACME/corridors/c1"), "parent"),
+    "no tenant": (replace(GOOD, name="corridors/c1"), "name"),
+    "a tenant in capitals": (replace(GOOD, name="tenants/ACME/corridors/c1"), "name"),
 }
 
 
