@@ -66,7 +66,8 @@ def _respond(document: dict[str, Any], headers: Any = None) -> JSONResponse:
 
 async def _corridor_error(request: Request, error: Exception) -> JSONResponse:
     document = problem(error)
-    if isinstance(error, Conflict) and "if-match" in request.headers:
+    stale = isinstance(error, Conflict) and error.reason == "STALE_ETAG"
+    if stale and "if-match" in request.headers:
         document["status"] = HTTPStatus.PRECONDITION_FAILED.value  # RFC 9110 13.1.1
     return _respond(document)
 

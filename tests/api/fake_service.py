@@ -63,6 +63,7 @@ FAULTS = {
         "no path within 900 us", reason="LATENCY_BOUND", metadata={"best_us": "1004", "bound_us": "900"}
     ),
     "fault-precondition": FailedPrecondition("the corridor is being deleted", reason="DELETING"),
+    "fault-conflict": Conflict("a change is still under way", reason="CHANGE_UNDER_WAY"),
     "fault-device": DeviceUnreachable(f"{DOMAIN}/nodes/zgc-r", "no answer"),
     "fault-defect": ZeroDivisionError("a defect with a secret"),
 }

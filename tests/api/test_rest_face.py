@@ -249,6 +249,7 @@ async def test_a_second_of_the_same_name(rest: httpx.AsyncClient) -> None:
         ("fault-unavailable", 503, "UNAVAILABLE", {}),
         ("fault-infeasible", 422, "LATENCY_BOUND", {"best_us": "1004", "bound_us": "900"}),
         ("fault-precondition", 409, "DELETING", {}),
+        ("fault-conflict", 409, "CHANGE_UNDER_WAY", {}),
         ("fault-device", 503, "DEVICE_ERROR", {"device": f"{DOMAIN}/nodes/zgc-r"}),
         ("fault-defect", 500, "INTERNAL", {}),
     ],
@@ -259,6 +260,12 @@ async def test_every_family_of_errors(
     problem = assert_problem(await rest.get(f"{CORRIDORS}/{fault}"), status, reason)
     assert problem["metadata"] == metadata
     assert "secret" not in problem["detail"]
+
+
+async def test_only_a_stale_etag_fails_the_precondition(rest: httpx.AsyncClient) -> None:
+    """Whoever reads 412 fetches the corridor anew; against a change that takes long that is no help."""
+    response = await rest.patch(f"{CORRIDORS}/fault-conflict", json={"priority": 1}, headers={"If-Match": '"g1"'})
+    assert_problem(response, 409, "CHANGE_UNDER_WAY")
 
 
 async def test_openapi_is_the_model(rest: httpx.AsyncClient) -> None:
