@@ -8,8 +8,8 @@ from pathlib import Path
 import chain_entries
 import pytest
 import router_chain
-from finsy.proto import p4r
-from p4_client import INSERT, MODIFY, Client
+from p4_client import Client, additions
+from router_chain import reaches
 from waiting import until
 
 TOOLS = ("ip", "tc", "nft", "ping", "ethtool")
@@ -40,17 +40,6 @@ class Chain:
         for agent in self.agents.values():
             agent.kill()
         router_chain.demolish()
-
-
-def additions(entities: list[p4r.Entity]) -> list[p4r.Update]:
-    return [
-        p4r.Update(type=MODIFY if entity.table_entry.is_default_action else INSERT, entity=entity)
-        for entity in entities
-    ]
-
-
-def reaches(host: str, address: str) -> bool:
-    return router_chain.inside(host, "ping", "-c1", "-W1", address, check=False).returncode == 0
 
 
 @pytest.fixture(scope="session")

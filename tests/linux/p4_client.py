@@ -160,6 +160,14 @@ class Client:
         self.channel.close()
 
 
+def additions(entities: Sequence[p4r.Entity]) -> list[p4r.Update]:
+    """The writes that bring entities to a device without them; a default action can only be modified."""
+    return [
+        p4r.Update(type=MODIFY if entity.table_entry.is_default_action else INSERT, entity=entity)
+        for entity in entities
+    ]
+
+
 def canonical(entities: Sequence[p4r.Entity]) -> set[bytes]:
     return {canonical_bytes(entity) for entity in entities}
 

@@ -47,16 +47,16 @@ def inside(node: str, *command: str, check: bool = True) -> subprocess.Completed
     return run("ip", "netns", "exec", PREFIX + node, *command, check=check)
 
 
+def reaches(host: str, address: str) -> bool:
+    return inside(host, "ping", "-c1", "-W1", address, check=False).returncode == 0
+
+
 def start(node: str, *command: str, **options: object) -> subprocess.Popen[str]:
     return subprocess.Popen(("ip", "netns", "exec", PREFIX + node, *command), text=True, **options)
 
 
 def batch(*lines: str) -> None:
     subprocess.run(("ip", "-batch", "-"), input="\n".join(lines), check=True, text=True)
-
-
-def interface(node: str, port: int) -> str:
-    return f"eth{port}"
 
 
 def build() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import grpc
 import pytest
 from chain_entries import BLOCK, everything, ternary
-from conftest import additions, reaches
 from finsy.proto import p4r
 from flows import flow
-from p4_client import DELETE, INSERT, MODIFY, canonical
-from router_chain import inside, mac
+from p4_client import DELETE, INSERT, MODIFY, additions, canonical
+from router_chain import inside, mac, reaches
 from waiting import until
 
 pytestmark = pytest.mark.root
