@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import uuid
@@ -133,13 +134,11 @@ class Service:
         """The present state, or what happened past a sequence number, and then every change as it happens."""
         queue = self._state.watch()
         try:
-            last = after_sequence
-            async for event in self._backlog(parent, after_sequence):
-                last = max(last, event.sequence)
+            last = after_sequence or self._state.sequence
+            for event in () if after_sequence else self._standing(parent, last):
                 yield event
-            while True:
-                event = await queue.get()
-                if event.sequence > last and _within(parent, event.corridor.name):
+            async for event in self._following(queue, last):
+                if _within(parent, event.corridor.name):
                     yield event
         finally:
             self._state.unwatch(queue)
@@ -167,18 +166,32 @@ class Service:
             await self._progress.begin(change, EventType.UPDATED)
         return change.record.corridor
 
-    async def _backlog(self, parent: str, after_sequence: int) -> AsyncIterator[CorridorEvent]:
-        """All of the past that is asked for; the store gives it in portions."""
-        if not after_sequence:
-            now, sequence = self._state.now(), self._state.sequence
-            for name, record in sorted(self._state.records.items()):
-                if _within(parent, name):
-                    yield CorridorEvent(sequence, EventType.CREATED, record.corridor, now)
-        while after_sequence and (portion := await self._state.events(after_sequence)):
-            after_sequence = portion[-1].sequence
-            for event in portion:
-                if _within(parent, event.corridor.name):
+    def _standing(self, parent: str, sequence: int) -> tuple[CorridorEvent, ...]:
+        now, records = self._state.now(), sorted(self._state.records.items())
+        found = (record.corridor for name, record in records if _within(parent, name))
+        return tuple(CorridorEvent(sequence, EventType.CREATED, corridor, now) for corridor in found)
+
+    async def _following(self, queue: asyncio.Queue[CorridorEvent], last: int) -> AsyncIterator[CorridorEvent]:
+        """Every event past `last`: from the queue while it has each, from the store wherever it does not."""
+        async for event in self._past(last):
+            last = event.sequence
+            yield event
+        while True:
+            newest = await queue.get()
+            if newest.sequence == last + 1:
+                last = newest.sequence
+                yield newest
+            elif newest.sequence > last:
+                async for event in self._past(last):
+                    last = event.sequence
                     yield event
+
+    async def _past(self, last: int) -> AsyncIterator[CorridorEvent]:
+        """All that the store has past `last`; it gives it in portions."""
+        while portion := await self._state.events(last):
+            last = portion[-1].sequence
+            for event in portion:
+                yield event
 
     def _record(self, name: str) -> Record:
         record = self._state.records.get(name)

@@ -20,6 +20,8 @@ from controller.reconcile import Reconciler
 from controller.store import Store, Wiring
 
 Clock = Callable[[], datetime]
+WATCH_BACKLOG = 256
+"""Events kept in memory for each watcher."""
 Touched = dict[str, frozenset[Hashable]]
 """Devices whose desired entries a change altered, with the keys of those entries."""
 
@@ -96,6 +98,8 @@ class NetworkState:
         touched = self._render(plan.record)
         self.sequence = event.sequence
         for queue in self._watchers:
+            if queue.full():
+                queue.get_nowait()  # the store has it still
             queue.put_nowait(event)
         self.reconciler.mark(frozenset(touched))
         if released:
@@ -148,7 +152,8 @@ class NetworkState:
         return {device: frozenset(found) for device, found in keys.items()}
 
     def watch(self) -> asyncio.Queue[CorridorEvent]:
-        queue: asyncio.Queue[CorridorEvent] = asyncio.Queue()
+        """New events; who falls far behind loses the oldest, sees the gap in their sequence, and asks for `events`."""
+        queue: asyncio.Queue[CorridorEvent] = asyncio.Queue(WATCH_BACKLOG)
         self._watchers.add(queue)
         return queue
 

@@ -12,6 +12,7 @@ import pytest
 from running_controller import DOMAIN, Controller, corridor, dump, end
 from simulated_network import SimulatedNetwork
 
+from controller import state
 from controller.core.errors import AlreadyExists, Conflict, Infeasible, Invalid, NotFound, Refused
 from controller.core.model import CorridorEvent, EndPoint, EventType, Isolation, LinkKind, Profile, Reservation, State
 from controller.core.otn import wire_kbps
@@ -210,6 +211,24 @@ async def test_a_watch_resumes_without_gap_or_repetition(controller: Controller,
     events = await watching
     assert [event.sequence for event in events] == list(range(start + 1, events[-1].sequence + 1))
     await controller.settled(NAME)
+
+
+async def test_a_watcher_who_does_not_read_is_not_remembered_for(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He finds all that he missed in the store; the controller's memory holds little of it."""
+    monkeypatch.setattr(state, "WATCH_BACKLOG", 3)
+    await stands(controller)
+    stream = controller.service.watch_corridors(PARENT)
+    first = await anext(aiter(stream))
+    (queue,) = controller.state._watchers
+    for profile in ("training", "inference", "training"):
+        await controller.service.switch_profile(NAME, profile)
+        await controller.settled(NAME)
+    assert queue.qsize() <= 3
+    newest = controller.state.sequence
+    events = await _take(stream, lambda taken: taken[-1].sequence == newest)
+    assert [event.sequence for event in events] == list(range(first.sequence + 1, newest + 1))
 
 
 async def test_a_watch_sees_its_own_tenant_only(controller: Controller) -> None:
