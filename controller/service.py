@@ -105,10 +105,15 @@ class Service:
         return tuple(self._state.records[name].corridor for name in found[:size]), token
 
     async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
-        """Change the named fields (AIP-134); a change under way is waited for."""
+        """Change the named fields (AIP-134); a change under way is waited for.
+
+        What cannot be changed may be named while it says what is (AIP-203): what was read can be sent back.
+        """
+        stands = self._record(corridor.name).corridor
         fields = update_mask or tuple(f for f in CHANGEABLE if getattr(corridor, f) != getattr(Corridor(), f))
+        fields = tuple(f for f in fields if f not in IMMUTABLE or getattr(corridor, f) != getattr(stands, f))
         for field in fields:
-            if field in IMMUTABLE or field not in CHANGEABLE:
+            if field not in CHANGEABLE:
                 raise Invalid.field(field, "this field cannot be changed", "IMMUTABLE_FIELD")
         return await self._change(corridor.name, {f: getattr(corridor, f) for f in fields}, etag or corridor.etag)
 

@@ -17,6 +17,7 @@ from controller.core.errors import AlreadyExists, Conflict, Infeasible, Invalid,
 from controller.core.model import CorridorEvent, EndPoint, EventType, Isolation, LinkKind, Profile, Reservation, State
 from controller.core.otn import wire_kbps
 from controller.core.plan import advance
+from controller.service import CHANGEABLE
 
 NAME = "tenants/default/corridors/c1"
 PARENT = "tenants/default"
@@ -70,7 +71,14 @@ REFUSED: dict[str, tuple[Call, type[Refused]]] = {
     ),
     "stale etag of a delete": (lambda c: c.service.delete_corridor(NAME, etag="old"), Conflict),
     "delete of nothing": (lambda c: c.service.delete_corridor(f"{PARENT}/corridors/c9"), NotFound),
-    "isolation changed": (lambda c: c.service.update_corridor(corridor(name=NAME), ("isolation",)), Invalid),
+    "isolation changed": (
+        lambda c: c.service.update_corridor(corridor(name=NAME, isolation=Isolation.SOFT), ("isolation",)),
+        Invalid,
+    ),
+    "active profile removed": (
+        lambda c: c.service.update_corridor(corridor(name=NAME, profiles=(Profile("training", 9_000),)), ("profiles",)),
+        Invalid,
+    ),
     "output changed": (lambda c: c.service.update_corridor(corridor(name=NAME), ("state",)), Invalid),
     "negative page": (lambda c: c.service.list_corridors(PARENT, -1), Invalid),
     "strange page token": (lambda c: c.service.list_corridors(PARENT, 1, "é"), Invalid),
@@ -129,6 +137,15 @@ async def test_an_update_that_changes_nothing_is_no_change(controller: Controlle
     before = await controller.service.get_corridor(NAME)
     assert await controller.service.switch_profile(NAME, "inference") == before
     assert await controller.service.get_corridor(NAME) == before
+
+
+async def test_what_was_read_can_be_sent_back(controller: Controller) -> None:
+    """All fields that a caller may state, as the mask `*` names them, the immutable ones too."""
+    await stands(controller)
+    read = await controller.service.get_corridor(NAME)
+    changed = await controller.service.update_corridor(replace(read, priority=5), (*CHANGEABLE, "isolation"))
+    assert (changed.priority, changed.isolation) == (5, read.isolation)
+    await controller.settled(NAME)
 
 
 async def test_a_new_profile_table_resizes_the_slice(controller: Controller) -> None:
