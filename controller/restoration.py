@@ -143,7 +143,8 @@ class Restoration:
         """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
         assert record.target is not None
         links = self._state.topology.links
-        reason = f"{', '.join(n for n in self._path(record.target) if links[n].status is not Status.UP)} is down"
+        down = [name for name in self._path(record.target) if links[name].status is Status.DOWN]
+        reason = f"{', '.join(down)} {'is' if len(down) == 1 else 'are'} down"
         corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
         now = self._state.now()
         if corridor.protection is Protection.UNPROTECTED:

@@ -146,7 +146,8 @@ def _profiles(corridor: Corridor) -> Iterator[Violation]:
             yield Violation(f"{field}.name", f"{profile.name!r} is empty or given twice")
         yield from _bandwidth(profile, field, corridor.isolation)
     if known and corridor.active_profile not in known:
-        yield Violation("active_profile", f"{corridor.active_profile!r} is none of {', '.join(known)}")
+        wrong = f"{corridor.active_profile!r} is none of" if corridor.active_profile else "is required: one of"
+        yield Violation("active_profile", f"{wrong} {', '.join(known)}")
 
 
 def _bandwidth(profile: Profile, field: str, isolation: Isolation) -> Iterator[Violation]:

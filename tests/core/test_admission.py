@@ -176,6 +176,11 @@ def test_what_is_not_offered_yet_is_said_to_be_so() -> None:
     assert refusal.value.reason == "PROTECT_NOT_OFFERED"
 
 
+def test_a_missing_active_profile_is_asked_for_with_the_choice() -> None:
+    with pytest.raises(Invalid, match="active_profile: is required: one of p0, p1"):
+        validate(replace(GOOD, active_profile=""), NET.topology)
+
+
 def test_the_same_addresses_belong_to_two_tenants() -> None:
     validate(corridor(tenant="globex"), NET.topology)
     assert end_point(1, "acme").ipv4_prefixes == end_point(1, "globex").ipv4_prefixes
