@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 from simulated_network import SimulatedNetwork
 from sqlalchemy import create_engine, inspect, text
+from waiting import until
 
 from controller.core.entries import Entry
 from controller.core.model import Corridor, EndPoint, Isolation, LinkKind, Profile, Status
@@ -33,16 +33,6 @@ HELLO_S = 0.025
 load = cache(load_topology)
 EAGER_HELLO_S = 0.01
 STAGE_TIMEOUT_S = 0.25
-
-
-async def until(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
-    """Wait for a condition of the world; fails with `what` when it does not come about."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - the conditions are not ours to signal
-                await asyncio.sleep(0.003)
-    except TimeoutError:
-        pytest.fail(f"waited {seconds} s: {what}")
 
 
 @dataclass

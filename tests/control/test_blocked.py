@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, dump, until
+from running_controller import DOMAIN, Controller, corridor, dump
 from simulated_network import edited, shapers
+from waiting import until
 
 from controller.core.entries import Change, CrossConnect, Exact, Operation, SliceMeter, TableEntry
 from controller.core.errors import Conflict

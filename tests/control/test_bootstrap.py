@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from running_controller import DOMAIN, Clock, Controller, corridor, until
+from running_controller import DOMAIN, Clock, Controller, corridor
 from simulated_network import NEAREST_BRIDGE, SimulatedNetwork
+from waiting import until
 
 from controller.core.addresses import channel_address, router_mac
 from controller.core.errors import Infeasible

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, dump, until
+from running_controller import DOMAIN, Controller, corridor, dump
 from simulated_network import SimulatedNetwork, channel_of_policy, policies
 from sqlalchemy.ext.asyncio import AsyncEngine
+from waiting import until
 
 from controller.core.errors import Conflict
 from controller.core.model import CorridorEvent, Isolation, Profile, Stage, State, Status

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, until
+from running_controller import DOMAIN, Controller, corridor
 from simulated_network import SimulatedNetwork, Write, channel_of_policy, policies
+from waiting import until
 
 from controller import progress
 from controller.core.entries import CrossConnect, Operation, TableEntry

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from running_controller import Controller, corridor, dump, end, until
+from running_controller import Controller, corridor, dump, end
 from simulated_network import SimulatedDevice, SimulatedNetwork, channel_of_policy, policies
+from waiting import until
 
 from controller.core.errors import Refused
 from controller.core.model import Isolation, NodeKind, Stage, State, Status

@@ -6,12 +6,12 @@ behind it that can be looked at and restarted without the driver, and entries th
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import pytest
+from waiting import until
 
 from controller.core.entries import Change, Entry, Operation
 from controller.core.errors import DeviceUnreachable
@@ -19,16 +19,6 @@ from controller.drivers.device import Device
 
 LLDP_FRAME = bytes.fromhex("0180c200000e 0a0000000001 88cc") + bytes(range(46))
 """What every device punts, and sends."""
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
-    """Wait for a condition of the world; fails with `what` when it does not come about."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - the conditions are not ours to signal
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"waited {seconds} s: {what}")
 
 
 @dataclass

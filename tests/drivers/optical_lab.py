@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import grpc
-from device_contract import Recorder, until
+from device_contract import Recorder
 from private_switch import PrivateSwitch, join
+from waiting import until
 
 from controller.core.addresses import channel_address
 from controller.core.entries import CrossConnect, Entry, SliceMeter

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from device_contract import inserts, until
+from device_contract import inserts
 from optical_lab import SLOT_KBPS, A, Optical, Z, crossing, meter, optical_network, two_switches
 from private_switch import Capture, PrivateSwitch, frame, real_switch, sending
+from waiting import until
 
 from controller.core.addresses import channel_address
 from controller.core.entries import Change, Operation

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from device_contract import Recorder, deletes, inserts, until
+from device_contract import Recorder, deletes, inserts
 from fake_switch import FakeSwitch, Request, port_desc
 from optical_lab import crossing, meter
+from waiting import until
 
 from controller.core.errors import DeviceUnreachable, Invalid
 from controller.drivers.openflow import OpenFlowController

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from device_contract import deletes, inserts, until
+from device_contract import deletes, inserts
 from optical_lab import A, Optical, Z, crossing, holds, meter, optical_network, two_switches
 from private_switch import PrivateSwitch, real_switch
+from waiting import until
 
 from controller.core.addresses import channel_address
 from controller.core.entries import Change, CrossConnect, Operation, SliceMeter, SlotAssignment

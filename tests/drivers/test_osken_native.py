@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from device_contract import until
+from waiting import until
 
 from controller.drivers.osken_native import (
     DEAD_DISPATCHER,

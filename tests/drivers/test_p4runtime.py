@@ -11,10 +11,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from device_contract import DeviceContract, Recorder, inserts, until
+from device_contract import DeviceContract, Recorder, inserts
 from fake_p4runtime import FakeP4Runtime
 from finsy.proto import p4r, rpc_code
 from packet_entries import ENTRIES, HOSTS, modified
+from waiting import until
 
 from controller.core.entries import Change, CrossConnect, Entry, Exact, MeterEntry, Operation, TableEntry
 from controller.core.errors import DeviceUnreachable

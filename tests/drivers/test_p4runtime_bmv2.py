@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
-from device_contract import DeviceContract, Recorder, until
+from device_contract import DeviceContract, Recorder
 from packet_entries import ENTRIES, HOSTS, modified
+from waiting import until
 
 from controller.core.entries import Entry, MeterEntry
 from controller.drivers import pipeline

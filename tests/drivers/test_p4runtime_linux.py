@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from device_contract import DeviceContract, Recorder, until
+from device_contract import DeviceContract, Recorder
 from network_namespace import raw_socket
 from packet_entries import ENTRIES, ROUTER_MAC, modified
+from waiting import until
 
 from controller.core.entries import Entry, Exact, TableEntry
 from controller.core.model import Capabilities, Liveness

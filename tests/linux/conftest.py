@@ -10,7 +10,7 @@ import pytest
 import router_chain
 from p4_client import Client, additions
 from router_chain import reaches
-from waiting import until
+from waiting import wait_until
 
 TOOLS = ("ip", "tc", "nft", "ping", "ethtool")
 
@@ -61,7 +61,7 @@ def chain(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain
         running.program()
         for host in ("h1", "h1b"):
             for address in ("10.3.0.2", "2001:db8:3::2"):
-                until(lambda host=host, address=address: reaches(host, address), f"{host} reaches {address}")
+                wait_until(lambda host=host, address=address: reaches(host, address), f"{host} reaches {address}")
         yield running
     finally:
         if running is not None:

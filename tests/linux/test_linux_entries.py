@@ -9,7 +9,7 @@ from finsy.proto import p4r
 from flows import flow
 from p4_client import DELETE, INSERT, MODIFY, additions, canonical
 from router_chain import inside, mac, reaches
-from waiting import until
+from waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -233,7 +233,7 @@ def test_entries_of_a_dead_port_are_gone_until_written_again(unchanged):
     whole = client.read_all()
     inside("r2", "ip", "link", "set", "eth2", "down")
     try:
-        until(lambda: len(whole - client.read_all()) >= 1, "the next hop of port 2 is gone")
+        wait_until(lambda: len(whole - client.read_all()) >= 1, "the next hop of port 2 is gone")
         missing = [p4r.Entity.FromString(entity) for entity in whole - client.read_all()]
         assert client.schema.entry("next_hop", *NEXT_HOP_2[0], **NEXT_HOP_2[1]) in missing
         codes = client.errors([p4r.Update(type=INSERT, entity=entity) for entity in missing])
@@ -241,7 +241,7 @@ def test_entries_of_a_dead_port_are_gone_until_written_again(unchanged):
         assert grpc.StatusCode.UNAVAILABLE in codes
     finally:
         inside("r2", "ip", "link", "set", "eth2", "up")
-    until(lambda: "LOWER_UP" in inside("r1", "ip", "link", "show", "eth2").stdout, "carrier is back")
+    wait_until(lambda: "LOWER_UP" in inside("r1", "ip", "link", "show", "eth2").stdout, "carrier is back")
     for router in ("r1", "r2"):
         here = unchanged.clients[router]
         wanted = canonical(everything(here.schema, router))

@@ -12,7 +12,7 @@ from p4_client import DELETE, INSERT, MODIFY
 from router_chain import inside, mac
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting
 from scapy.layers.l2 import Ether
-from waiting import until
+from waiting import wait_until
 
 pytestmark = pytest.mark.root
 ADDRESSES = {4: "10.3.0.2", 6: "2001:db8:3::2"}
@@ -198,7 +198,7 @@ def test_an_honest_frame_passes(chain, echoes):
     """The control of the tests below: the same frame without the forgery."""
     before = echoes("h3")[1]
     forge("honest", mac("r1", 3))
-    until(lambda: echoes("h3")[1] == before + 10, "all ten arrive")
+    wait_until(lambda: echoes("h3")[1] == before + 10, "all ten arrive")
 
 
 @pytest.mark.parametrize("kind", ["sid", "own-sid", "srh", "srh-to-host"])

@@ -8,7 +8,7 @@ from chain_entries import BLOCK
 from finsy.proto import U128, p4r
 from p4_client import DELETE, INSERT, MODIFY, Client
 from router_chain import mac
-from waiting import until
+from waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -129,7 +129,7 @@ def test_only_the_primary_writes(unchanged):
         successor.close()
     client.election_id = (1 << 64) + 5
     client.stream.arbitrate(client.election_id)
-    until(lambda: client.stream.status() == 0, "primary again")
+    wait_until(lambda: client.stream.status() == 0, "primary again")
     client.write(INSERT, [route])
     client.write(DELETE, [route])
 

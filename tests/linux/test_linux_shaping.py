@@ -8,7 +8,7 @@ from chain_entries import BLOCK, VRFS, corridor, terminal
 from flows import flow
 from p4_client import DELETE, INSERT, MODIFY
 from router_chain import inside, mac
-from waiting import until
+from waiting import wait_until
 
 pytestmark = pytest.mark.root
 ADDRESSES = {4: "10.3.0.2", 6: "2001:db8:3::2"}
@@ -69,7 +69,7 @@ def test_growing_and_shrinking_a_full_slice_loses_nothing_behind_the_shaper(unch
     with flow("h1", "h3", ADDRESSES[6], size=500, per_second=2000, count=3000) as result:
         for turn in range(10):
             sent = shaped(vrf)
-            until(lambda sent=sent: shaped(vrf) > sent + 50, "the shaper sends")
+            wait_until(lambda sent=sent: shaped(vrf) > sent + 50, "the shaper sends")
             client.write(MODIFY, [client.schema.meter(vrf, 400_000 + 400_000 * (turn % 2), 20_000)])
     sent = shaped(vrf)
     client.write(MODIFY, [client.schema.meter(vrf)])

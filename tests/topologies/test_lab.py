@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from stub_lab import METRO, STUBS, new_run_dir, start_command
+from waiting import wait_until
 
 from controller.core.model import LinkKind, NodeKind
 from controller.topology_file import load
@@ -20,13 +20,6 @@ from topologies.processes import Process, marked
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
 PROGRAM = Path(STUBS.fibre).with_name("sequenced_udp")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def namespaces_in_use() -> set[str]:
@@ -124,7 +117,7 @@ def joined(lab: Lab) -> Lab:
         lab.ofctl(node, "add-flow", f"in_port={line},actions=output:1")
     for node, address in (("zgc-r", "192.0.2.1/30"), ("yz-r", "192.0.2.2/30")):
         lab.run(node, ["ip", "address", "replace", address, "dev", "eth1"])
-    wait_for(lambda: lab.run("zgc-r", ["ping", "-c1", "-W1", "192.0.2.2"], check=False).returncode == 0)
+    wait_until(lambda: lab.run("zgc-r", ["ping", "-c1", "-W1", "192.0.2.2"], check=False).returncode == 0, "the ping")
     return lab
 
 
@@ -159,11 +152,13 @@ def test_cut_and_mend_are_seen_by_both_switches(joined: Lab) -> None:
     before = time.monotonic_ns()
     cut_at = joined.cut("F-zgc-yz")
     assert before < cut_at < time.monotonic_ns()
-    wait_for(lambda: link_states() == {"down"})
+    wait_until(lambda: link_states() == {"down"}, "both ports down")
     assert joined.run("zgc-r", ["ping", "-c1", "-W1", "192.0.2.2"], check=False).returncode == 1
     joined.mend("F-zgc-yz")
-    wait_for(lambda: link_states() == {"up"})
-    wait_for(lambda: joined.run("zgc-r", ["ping", "-c1", "-W1", "192.0.2.2"], check=False).returncode == 0)
+    wait_until(lambda: link_states() == {"up"}, "both ports up")
+    wait_until(
+        lambda: joined.run("zgc-r", ["ping", "-c1", "-W1", "192.0.2.2"], check=False).returncode == 0, "the ping"
+    )
 
 
 def test_capture(joined: Lab) -> None:
@@ -177,7 +172,7 @@ def test_restarted_switch_has_its_ports_and_an_empty_table(joined: Lab) -> None:
     assert "in_port=1" in joined.ofctl("zgc-o", "dump-flows")
     joined.restart_otn_switch("zgc-o")
     assert "in_port" not in joined.ofctl("zgc-o", "dump-flows")
-    wait_for(lambda: " 5(eth5)" in joined.ofctl("zgc-o", "show"))
+    wait_until(lambda: " 5(eth5)" in joined.ofctl("zgc-o", "show"), "the port in the switch")
     assert Lab.load(joined.run_dir).status().healthy
 
 
@@ -218,7 +213,7 @@ def test_down_leaves_nothing_and_can_be_repeated() -> None:
     namespaces = {os.readlink(f"/proc/{lab.pid(name)}/ns/net") for name in ("zgc-r", "zgc-o", "h-zgc")}
     assert namespaces <= namespaces_in_use()
     client = lab.popen("h-zgc", ["sleep", "1000"])
-    wait_for(lambda: Path(f"/proc/{client.pid}/comm").read_text() == "sleep\n")
+    wait_until(lambda: Path(f"/proc/{client.pid}/comm").read_text() == "sleep\n", "the client runs its command")
     lab.down()
     assert client.wait(5) == -signal.SIGTERM
     assert_nothing_left(run_dir, token)
@@ -234,7 +229,11 @@ def test_an_interrupted_start_leaves_nothing(number: signal.Signals, progress: i
     run_dir = new_run_dir(f"cut{progress}-{number}")
     starter = subprocess.Popen(start_command(run_dir), stderr=subprocess.DEVNULL)
     state = run_dir / "lab.json"
-    wait_for(lambda: state.exists() and len(json.loads(state.read_text())["started"]) >= progress, 20)
+    wait_until(
+        lambda: state.exists() and len(json.loads(state.read_text())["started"]) >= progress,
+        "the lab has come so far",
+        20,
+    )
     token = token_of(run_dir)
     starter.send_signal(number)
     assert starter.wait(10) != 0
