@@ -1,13 +1,12 @@
 """An OTN node (Open vSwitch and a line card) fulfils the device contract."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from device_contract import DeviceContract
-from optical_lab import A, Optical, Z, crossing, meter, optical_network, two_switches
-from private_switch import PrivateSwitch, real_switch
+from optical_lab import A, Optical, Z, crossing, meter
+from private_switch import real_switch
 
 from controller.core.entries import CrossConnect, Entry, SliceMeter, SlotAssignment
 from controller.drivers.otn_node import OtnNode
@@ -87,19 +86,12 @@ class OtnHarness:
         self._port3.close()
 
 
-@pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PrivateSwitch]]:
-    with two_switches(tmp_path_factory.mktemp("ovs")) as pair:
-        yield pair
-
-
 @pytest.fixture
-async def harness(tmp_path: Path, switches: dict[str, PrivateSwitch]) -> AsyncIterator[OtnHarness]:
-    async with optical_network(tmp_path, switches) as optical:
-        node, _ = await optical.nodes()
-        built = OtnHarness(optical, node)
-        yield built
-        built.close()
+async def harness(optical: Optical) -> AsyncIterator[OtnHarness]:
+    node, _ = await optical.nodes()
+    built = OtnHarness(optical, node)
+    yield built
+    built.close()
 
 
 class TestOtnNode(DeviceContract):

@@ -1,13 +1,12 @@
 """Real frames through two OTN nodes: what a slice carries, at what rate, and what it keeps out."""
 
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from device_contract import inserts
-from optical_lab import SLOT_KBPS, A, Optical, Z, crossing, meter, optical_network, two_switches
+from optical_lab import SLOT_KBPS, A, Optical, Z, crossing, meter
 from private_switch import Capture, PrivateSwitch, frame, real_switch, sending
 from waiting import until
 
@@ -21,18 +20,6 @@ ROUTER = 0x0600_0002_0001
 LLDP = 0x88CC
 NEAREST_BRIDGE = 0x0180C200000E
 CHANNEL = channel_address(7, 0)
-
-
-@pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PrivateSwitch]]:
-    with two_switches(tmp_path_factory.mktemp("ovs")) as pair:
-        yield pair
-
-
-@pytest.fixture
-async def optical(tmp_path: Path, switches: dict[str, PrivateSwitch]) -> AsyncIterator[Optical]:
-    async with optical_network(tmp_path, switches) as network:
-        yield network
 
 
 @contextmanager

@@ -1,12 +1,9 @@
 """The OpenFlow driver against real switches: what is written, read, refused, lost and found again."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
 import pytest
 from device_contract import deletes, inserts
-from optical_lab import A, Optical, Z, crossing, holds, meter, optical_network, two_switches
-from private_switch import PrivateSwitch, real_switch
+from optical_lab import A, Optical, Z, crossing, holds, meter
+from private_switch import real_switch
 from waiting import until
 
 from controller.core.addresses import channel_address
@@ -14,18 +11,6 @@ from controller.core.entries import Change, CrossConnect, Operation, SliceMeter,
 from controller.core.errors import DeviceUnreachable
 
 pytestmark = real_switch
-
-
-@pytest.fixture(scope="module")
-def switches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PrivateSwitch]]:
-    with two_switches(tmp_path_factory.mktemp("ovs")) as pair:
-        yield pair
-
-
-@pytest.fixture
-async def optical(tmp_path: Path, switches: dict[str, PrivateSwitch]) -> AsyncIterator[Optical]:
-    async with optical_network(tmp_path, switches) as network:
-        yield network
 
 
 async def test_entries_written_are_entries_read(optical: Optical) -> None:
