@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 from finsy.proto import p4i
 from google.protobuf import text_format
 
-DIRECTORY = Path(__file__).resolve().parents[2] / "p4"
+_CHECKOUT = Path(__file__).resolve().parents[2] / "p4"
+DIRECTORY = _CHECKOUT if _CHECKOUT.is_dir() else Path(sys.prefix) / "share" / "corridor-controller" / "p4"
+"""Beside the package in a checkout, under the prefix where the distribution is installed."""
 
 
 class MatchKind(StrEnum):
