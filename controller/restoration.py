@@ -20,7 +20,7 @@ from controller.state import NetworkState
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
-"""Between a move that the devices refused and the next."""
+"""Between a move that the devices refused, or that another controller forestalled, and the next."""
 
 
 class Restoration:
@@ -115,6 +115,8 @@ class Restoration:
                     moved = await self._look_after(self._state.records.get(name))
             except Conflict as busy:
                 log.warning("%s; its path is looked after when that is through", busy)
+                if busy.reason == "CONCURRENT_CHANGE":  # another controller's: nothing here to wait for
+                    await asyncio.sleep(RETRY_S)
                 continue
             if not moved:
                 return

@@ -13,6 +13,7 @@ from waiting import until
 
 from controller import progress
 from controller.core.entries import CrossConnect, Operation, TableEntry
+from controller.core.errors import Conflict
 from controller.core.model import Corridor, CorridorEvent, Isolation, Profile, Protection, State, Status
 
 NAME = "tenants/default/corridors/c1"
@@ -248,6 +249,25 @@ async def _room_for_one(controller: Controller) -> None:
     z = type(z)(z.node, z.port, z.ipv4_prefixes, ())
     filler = await stands(controller, "filler", a_end=a, z_end=z, profiles=wide, active_profile="all")
     assert filler.legs[0].links == (f"{DOMAIN}/links/F-ft-sg",)
+
+
+async def test_another_writer_is_not_raced(controller: Controller) -> None:
+    """A second controller on the same database changed the ledger: asking again at once asks for the same answer."""
+    await stands(controller)
+    tries = 0
+
+    async def refuse(*_: Any) -> CorridorEvent:
+        nonlocal tries
+        tries += 1
+        raise Conflict("claimed by another writer", reason="CONCURRENT_CHANGE")
+
+    commit, controller.store.commit = controller.store.commit, refuse  # type: ignore[method-assign]
+    controller.network.cut("F-zgc-yz")
+    await until(lambda: tries, "a move is tried")
+    await asyncio.sleep(0.3)
+    assert tries < 5
+    controller.store.commit = commit  # type: ignore[method-assign]
+    await moved(controller, DIRECT)
 
 
 def _reason(controller: Controller) -> str:
