@@ -10,7 +10,7 @@ from datetime import datetime
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
 from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
-from controller.core.otn import resumed
+from controller.core.otn import Ledger, resumed
 from controller.core.plan import Plan, Snapshot
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
@@ -60,8 +60,9 @@ class NetworkState:
         for link, seen in wiring.items():
             topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
         claims = frozenset(claim for record in stored.records.values() for claim in claims_of(record))
-        _require_planned(topology, stored.records)
-        ledger = resumed(initial_ledger(topology).change(frozenset(), claims), stored.ledger_versions)
+        planned_ledger = initial_ledger(topology)
+        _require_planned(topology, planned_ledger, stored.records)
+        ledger = resumed(planned_ledger.change(frozenset(), claims), stored.ledger_versions)
         await store.open_ledger(ledger)
         state = cls(store, Snapshot(topology, ledger, ids, stored.records, clock()), clock)
         newest = await store.newest_sequence()
@@ -182,16 +183,15 @@ class NetworkState:
         self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
 
 
-def _require_planned(topology: Topology, records: Mapping[str, Record]) -> None:
+def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, Record]) -> None:
     """A topology file may lose what no corridor stands on, and nothing else."""
+    known = topology.nodes.keys() | topology.links.keys()
     for record in records.values():
-        for placement in record.placements:
-            used = {placement.a_end.node, placement.z_end.node, *placement.leg.nodes, *placement.leg.links}
-            gone = used - topology.nodes.keys() - topology.links.keys()
-            if gone:
-                raise Invalid(
-                    f"{record.name} stands on {', '.join(sorted(gone))}, which the topology file no longer has"
-                )
+        used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if claim.row not in ledger.rows}
+        for each in record.placements:
+            used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
+        if used:
+            raise Invalid(f"{record.name} stands on {', '.join(sorted(used))}, which the topology file no longer has")
 
 
 def _difference(before: Desired, after: Desired) -> Touched:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, dump
+from running_controller import DOMAIN, METRO, Controller, corridor, dump
 from simulated_network import SimulatedNetwork, channel_of_policy, policies
 from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 
-from controller.core.errors import Conflict
+from controller.core.errors import Conflict, Invalid
 from controller.core.model import CorridorEvent, Isolation, Profile, Stage, State, Status
+from controller.core.topology import Topology
 from controller.state import NetworkState
 from controller.store import Store
+from controller.topology_file import load
 
 NAME = "tenants/default/corridors/c1"
 
@@ -202,3 +206,23 @@ async def test_a_stale_controller_can_claim_nothing(network: SimulatedNetwork, d
 
 def _link(name: str) -> str:
     return f"{DOMAIN}/links/{name}"
+
+
+@pytest.mark.parametrize("lost", ["fibre", "server"])
+async def test_a_file_that_lost_what_a_corridor_stands_on_is_refused(
+    network: SimulatedNetwork, database: str, lost: str
+) -> None:
+    first = await Controller(network, database).start()
+    await first.bootstrapped()
+    made = await first.service.create_corridor("tenants/default", "c1", corridor())
+    await first.settled(NAME)
+    await first.stop()
+    fibre, plan = made.legs[0].links[0], load(METRO)
+    links = [replace(each, servers=()) if each.name == fibre else each for each in plan.links]
+    if lost == "fibre":
+        links = [each for each in links if each.name != fibre and fibre not in each.trail]
+    store = await Store.open(database)
+    planned = Topology.planned(DOMAIN, plan.srv6_block, plan.nodes, links)
+    with pytest.raises(Invalid, match=f"{NAME} stands on .*{fibre}"):
+        await NetworkState.restore(store, planned, lambda: datetime.now(UTC))
+    await store.close()
