@@ -5,10 +5,13 @@ Results are those of `sequenced_udp receive`; times are CLOCK_MONOTONIC in ns.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 BIN_MS = 2
 """Width of the receiver's bins."""
+WINDOW = 500 // BIN_MS
+"""Bins after a call in which its effect is looked for."""
 
 
 def outage(result: dict[str, Any], cut_ns: int) -> str:
@@ -34,31 +37,21 @@ class Rates:
         return _mean(self._mbps[self._bin(from_ns) : self._bin(to_ns)])
 
     def passes(self, called_ns: int, threshold: float, *, above: bool) -> str:
-        """Milliseconds from a call until the rate passes the threshold for good, in words.
+        """Milliseconds from a call until the rate changes sides of a threshold, in words.
 
-        For good: over the next 10 ms and over the next 60 ms, so that what a busy machine held back and then lets
-        go in one burst does not count. Within 30 ms of there, the step that fits best (least squares) is the answer.
+        The turn of the cumulative sum of distances from the threshold: what a busy machine held back and then let go in
+        one burst cancels out, and no step is dated before the call.
         """
-        short, long, near = 10 // BIN_MS, 60 // BIN_MS, 30 // BIN_MS
-        for at in range(self._bin(called_ns), len(self._mbps) - long):
-            means = (_mean(self._mbps[at : at + short]), _mean(self._mbps[at : at + long]))
-            if all((mean > threshold) is above for mean in means):
-                first = max(0, at - near)
-                step = first + _best_split(self._mbps[first : at + near])
-                return f"{max(0.0, (self._first_ns - called_ns) / 1e6 + step * BIN_MS):.0f} ms"
-        return "not seen"
+        first = self._bin(called_ns)
+        distances = [mbps - threshold if above else threshold - mbps for mbps in self._mbps[first : first + WINDOW]]
+        sums = list(accumulate(distances, initial=0.0))
+        turn = min(range(len(sums)), key=sums.__getitem__)
+        if turn == len(distances):
+            return "not seen"
+        return f"{max(0.0, (self._first_ns - called_ns) / 1e6 + (first + turn) * BIN_MS):.0f} ms"
 
     def _bin(self, at_ns: int) -> int:
         return max(0, int((at_ns - self._first_ns) / 1e6 / BIN_MS))
-
-
-def _best_split(values: list[float]) -> int:
-    """Where to divide the values so that both parts are as even as possible."""
-
-    def gain(n: int) -> float:
-        return n * (len(values) - n) * (_mean(values[:n]) - _mean(values[n:])) ** 2
-
-    return max(range(1, len(values)), key=gain)
 
 
 def _mean(values: list[float]) -> float:
