@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -177,10 +177,6 @@ def running(topology: Path, build: Callable[[], Lab]) -> Iterator[Controller]:
 def libexec(program: str) -> str:
     """Path of a program that `make setup` compiles."""
     return str(Path(sys.prefix) / "libexec" / program)
-
-
-def command(*words: str | float) -> Sequence[str]:
-    return [str(word) for word in words]
 
 
 def _free_port() -> int:

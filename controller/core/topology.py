@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 import networkx as nx
 
-from controller.core.errors import NotFound
 from controller.core.model import AccessPort, Capabilities, Link, LinkKind, Node, NodeKind, Status, TopologyView
 from controller.core.names import topology as topology_name
 
@@ -112,15 +111,6 @@ class Topology:
             graph.add_edge(link.a_node, link.z_node, key=link.name, link=link, direction=0)
             graph.add_edge(link.z_node, link.a_node, key=link.name, link=link, direction=1)
         return graph
-
-    def node(self, name: str, field_name: str = "name") -> Node:
-        try:
-            return self.nodes[name]
-        except KeyError:
-            raise NotFound(f"{field_name}: no node {name!r} in {self.domain}", metadata={"node": name}) from None
-
-    def router(self, name: str) -> Node:
-        return self.nodes[name]
 
     def of_kind(self, kind: LinkKind) -> tuple[Link, ...]:
         return tuple(link for link in self.links.values() if link.kind is kind)
