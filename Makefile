@@ -42,7 +42,7 @@ bench-%: setup
 
 lock:
 	$(VENV)/bin/python -m pip install -q uv
-	$(VENV)/bin/uv pip compile -q --python-version 3.11 --extra dev --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(VENV)/bin/uv pip compile -q --python-version 3.11 --extra dev --extra bench --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
 from controller.core import names
 from controller.core.errors import FailedPrecondition, Invalid, Violation
+from controller.core.geography import light_floor_us
 from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, Profile, Protection
-from controller.core.paths import light_floor_us
 from controller.core.topology import Topology
 
 MAX_BANDWIDTH_KBPS = 400_000_000

@@ -331,6 +331,12 @@ class Link:
     """One-way, computed at 4.9 µs/km plus what the OTN nodes add."""
     capacity_kbps: int = 0
     igp_metric: int = 0
+    te_metric: int = 0
+    """RFC 5305 3.7, RFC 7471: whatever the operator minimises beside the IGP metric, such as cost."""
+    jitter_us: int = 0
+    """One-way delay variation (RFC 8570 4.3)."""
+    affinities: tuple[str, ...] = ()
+    """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
     mtu_bytes: int = 9000
     srlgs: tuple[int, ...] = ()
     servers: tuple[Server, ...] = ()

@@ -6,8 +6,9 @@ from controller.core import srv6
 from controller.core.draft import Draft
 from controller.core.errors import Infeasible
 from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation, Slice, SliceHop
+from controller.core.old_paths import Fits, chain, require_path, shortest_path
 from controller.core.otn import container_for, fgts_for, format_slots, parse_slots, pick_slots, wire_kbps
-from controller.core.paths import Fits, Path, chain, require_path, shortest_path
+from controller.core.paths import Path
 from controller.core.records import adjacency_ids, slice_id_key
 
 
@@ -33,9 +34,9 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
         leg = leg_over(kept, _standing_id(draft))
         late = 0 < corridor.max_latency_us < leg.latency_us
         if not (late and _is_faster(draft, corridor, claimed, kept)):
-            return leg, kept.directions(draft.topology)
+            return leg, kept.directions
     path = _new_path(draft, corridor, claimed)
-    return leg_over(path, _new_slice_id(draft, corridor)), path.directions(draft.topology)
+    return leg_over(path, _new_slice_id(draft, corridor)), path.directions
 
 
 def _slots(corridor: Corridor, kbps: int) -> int:

@@ -9,8 +9,9 @@ from controller.core.admission import active, peak, reverse_of
 from controller.core.draft import Draft, Steering
 from controller.core.errors import Infeasible
 from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation
+from controller.core.old_paths import Fits, chain, require_path
 from controller.core.otn import wire_kbps
-from controller.core.paths import Fits, Path, chain, require_path
+from controller.core.paths import Path
 from controller.core.records import adjacency_ids
 
 
@@ -22,7 +23,7 @@ def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
         leg = draft.leg(corridor, vrf, path.nodes, path, steering(draft, path), None, None)
         if max(leg.forward.overhead_bytes, leg.reverse.overhead_bytes) <= overhead:
             _require_one_path(draft, leg)
-            return leg, path.directions(draft.topology)
+            return leg, path.directions
     raise Infeasible("no path whose list the headend can impose", reason="SEGMENT_LIST_TOO_LONG")
 
 
@@ -59,7 +60,7 @@ def _standing_route(draft: Draft, corridor: Corridor, fits: Fits) -> Path | None
         return None
     path = chain(draft.topology, corridor.a_end.node, standing.leg.links)
     links = [draft.topology.links[name] for name in path.links]
-    serves = all(fits(link, way) for link, way in zip(links, path.directions(draft.topology), strict=True))
+    serves = all(fits(link, way) for link, way in zip(links, path.directions, strict=True))
     return path if serves else None
 
 

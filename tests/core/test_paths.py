@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from networks import Network, all_up, domain, domains, fibre, link_name, node_name, otn_node, router, square
 
 from controller.core.errors import Infeasible
+from controller.core.geography import great_circle_km, light_floor_us
 from controller.core.model import Link, LinkKind, Status
-from controller.core.paths import chain, great_circle_km, light_floor_us, require_path, shortest_path
+from controller.core.old_paths import chain, require_path, shortest_path
 from controller.core.topology import NodeChanged, Topology
 
 
@@ -76,7 +77,7 @@ def test_against_all_simple_paths(planned: Topology, data: st.DataObject) -> Non
     assert found.delay_us == min(delay(topology, path) for path in every)
     walked = next(path for path in every if tuple(e.link for e in path) == found.links)
     assert found.nodes == (source, *(e.target for e in walked))
-    assert found.directions(topology) == tuple(e.direction for e in walked)
+    assert found.directions == tuple(e.direction for e in walked)
     assert delay(topology, walked) == found.delay_us
     assert chain(topology, source, found.links) == found
 

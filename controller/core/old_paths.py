@@ -6,36 +6,15 @@ Part 1 searches by delay with networkx; part 2 replaces the search, not the shap
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from math import asin, cos, radians, sin, sqrt
 from typing import Any
 
 import networkx as nx
 
 from controller.core.errors import Infeasible
 from controller.core.model import Link
+from controller.core.paths import Path
 from controller.core.topology import Topology, other_end
-
-EARTH_RADIUS_KM = 6371.0088
-LIGHT_US_PER_KM = 1 / 0.299792458
-"""Vacuum: no fibre, of whatever kind, is faster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """A simple path: `links[i]` joins `nodes[i]` and `nodes[i + 1]`; delay one-way in µs, transit nodes included."""
-
-    nodes: tuple[str, ...]
-    links: tuple[str, ...]
-    delay_us: int
-
-    def directions(self, topology: Topology) -> tuple[int, ...]:
-        """Per link, 0 where it is used from its A end to its Z end, 1 otherwise."""
-        return tuple(
-            0 if topology.links[link].a_node == node else 1 for node, link in zip(self.nodes, self.links, strict=False)
-        )
-
 
 Fits = Callable[[Link, int], bool]
 """True where a link may be used in a direction (0: A to Z)."""
@@ -56,7 +35,8 @@ def walk(topology: Topology, nodes: tuple[str, ...], links: tuple[str, ...]) -> 
     """A path with its delay: links, and the processing of the nodes in between."""
     delay = sum(topology.links[name].delay_us for name in links)
     delay += sum(topology.nodes[name].processing_us for name in nodes[1:-1])
-    return Path(nodes, links, delay)
+    ways = tuple(0 if topology.links[k].a_node == node else 1 for node, k in zip(nodes, links, strict=False))
+    return Path(nodes, links, ways, delay)
 
 
 def chain(topology: Topology, start: str, links: tuple[str, ...]) -> Path:
@@ -96,26 +76,10 @@ def require_path(topology: Topology, source: str, target: str, usable: Fits, fit
             metadata={"source": source, "target": target},
         )
     blocking = [
-        name
-        for name, way in zip(bare.links, bare.directions(topology), strict=True)
-        if not fits(topology.links[name], way)
+        name for name, way in zip(bare.links, bare.directions, strict=True) if not fits(topology.links[name], way)
     ]
     raise Infeasible(
         f"no path from {source} to {target} with {what}; on the shortest one {', '.join(blocking)} cannot hold it",
         reason="NO_CAPACITY",
         metadata={"links": ",".join(blocking), "asked": what},
     )
-
-
-def great_circle_km(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Great-circle distance between (latitude, longitude) pairs in degrees (haversine)."""
-    lat_a, lat_b = radians(a[0]), radians(b[0])
-    half = sin((lat_b - lat_a) / 2) ** 2 + cos(lat_a) * cos(lat_b) * sin(radians(b[1] - a[1]) / 2) ** 2
-    return 2 * EARTH_RADIUS_KM * asin(sqrt(half))
-
-
-def light_floor_us(topology: Topology, a: str, b: str) -> int:
-    """One-way delay between two nodes at the speed of light in vacuum over the great circle, rounded down."""
-    first, second = topology.nodes[a], topology.nodes[b]
-    distance = great_circle_km((first.latitude, first.longitude), (second.latitude, second.longitude))
-    return int(distance * LIGHT_US_PER_KM)

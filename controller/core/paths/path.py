@@ -1,0 +1,114 @@
+"""What a path search is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from operator import itemgetter
+
+from controller.core.errors import Invalid
+from controller.core.graph import Graph, Ints
+
+_AT_LEAST_ZERO = ("demand", "reverse_demand", "max_delay_us", "max_hops", "max_jitter_us", "mtu_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a path must keep to. Zero and empty mean no bound."""
+
+    demand: int = 0
+    """Room needed on every arc, in the layer's unit (kbit/s, or fine-grain slots)."""
+    reverse_demand: int = 0
+    """Room needed on the way back over the same links: the symmetric case."""
+    max_delay_us: int = 0
+    """Links, and the nodes in between (`Path.delay_us`)."""
+    max_hops: int = 0
+    max_jitter_us: int = 0
+    """Sum over the links."""
+    mtu_bytes: int = 0
+    include_nodes: frozenset[str] = frozenset()
+    """Visited in whatever order."""
+    include_links: frozenset[str] = frozenset()
+    exclude_nodes: frozenset[str] = frozenset()
+    exclude_links: frozenset[str] = frozenset()
+    exclude_srlgs: frozenset[int] = frozenset()
+    include_any: frozenset[str] = frozenset()
+    """Affinities, RFC 3209 4.7.4: a link has one of these …"""
+    include_all: frozenset[str] = frozenset()
+    """… and all of these …"""
+    exclude_any: frozenset[str] = frozenset()
+    """… and none of these."""
+
+    def __post_init__(self) -> None:
+        for name in _AT_LEAST_ZERO:
+            if not 0 <= getattr(self, name) < 1 << 42:  # NaN is neither
+                raise Invalid.field(name, "a whole number from 0")
+
+    @property
+    def bounded(self) -> bool:
+        """True where no search for a single metric answers: a bound on a sum, or a place to pass."""
+        return bool(
+            self.max_delay_us or self.max_hops or self.max_jitter_us or self.include_nodes or self.include_links
+        )
+
+    @property
+    def excludes(self) -> bool:
+        """True where whole links are out of the question, whatever their room."""
+        return any(getattr(self, name) for name in _EXCLUSIONS)
+
+
+_EXCLUSIONS = (
+    *("exclude_nodes", "exclude_links", "exclude_srlgs", "exclude_any"),
+    *("include_any", "include_all", "mtu_bytes"),
+)
+NONE = Constraints()
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A simple path: `links[i]` joins `nodes[i]` and `nodes[i + 1]`; delay one-way in µs, transit nodes included."""
+
+    nodes: tuple[str, ...]
+    links: tuple[str, ...]
+    directions: tuple[int, ...]
+    """Per link, 0 where it is used from its A end to its Z end, 1 otherwise."""
+    delay_us: int
+
+
+class Method(StrEnum):
+    """Which search answered."""
+
+    SHORTEST = "SHORTEST"
+    """One metric: A*, exact."""
+    LARAC = "LARAC"
+    """Lagrange relaxation of the delay bound (Jüttner et al. 2001): `gap` says how far from optimal it can be."""
+    LABELS = "LABELS"
+    """Label setting with dominance: exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path, what it costs by the objective asked for, and how sure that is the least."""
+
+    path: Path
+    cost: int
+    """Sum of the objective's metric over the links (DELAY: the path's delay)."""
+    method: Method = Method.SHORTEST
+    gap: float = field(default=0.0)
+    """(cost - proven lower bound) / cost: 0 is optimal."""
+
+
+def path_of(graph: Graph, source: int, arcs: Ints) -> Path:
+    """The path that follows `arcs` from `source`."""
+    shape = graph.shape
+    if not len(arcs):
+        return Path((shape.nodes[source],), (), (), 0)
+    heads = shape.head[arcs]
+    delay = int(graph.delay[arcs].sum()) - int(shape.processing[heads[-1]])
+    nodes = (shape.nodes[source], *_names(shape.nodes, heads.tolist()))
+    links = _names(shape.links, shape.link[arcs].tolist())
+    return Path(nodes, links, tuple(shape.way[arcs].tolist()), delay)
+
+
+def _names(names: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
+    return itemgetter(*indices)(names) if len(indices) > 1 else (names[indices[0]],)

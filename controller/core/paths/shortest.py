@@ -1,0 +1,163 @@
+"""The least-metric path under room and exclusions: A*, exact whatever its bounds, for they never exceed the truth."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.core.compiled import compiled
+from controller.core.graph import HOP_BITS, Flags, Graph, Ints, Longs, Objective, Reals, Shape
+from controller.core.paths.admissible import blocked, metric_of
+from controller.core.paths.heap import pop, push
+from controller.core.paths.landmarks import COUNT, UNKNOWN, known_distances
+from controller.core.paths.path import NONE, Constraints
+
+ACTIVE = 4
+"""Landmarks that a search asks: those that say most of its own two ends."""
+MARK, FAR, BOUND, VIA = 0, 1, 2, 3
+"""Columns of a node's state: the search that last saw it, weight from the source, least to the target, arc there."""
+
+
+class Scratch(NamedTuple):
+    """Memory of one search, used again by the next: clearing it would cost more than most searches."""
+
+    state: Longs
+    """N + 1 rows; the last one's mark counts the searches."""
+    heap: Longs
+
+
+_pools: WeakKeyDictionary[Shape, deque[Scratch]] = WeakKeyDictionary()
+
+
+def shortest_arcs(
+    graph: Graph, source: int, target: int, constraints: Constraints = NONE, objective: Objective = Objective.DELAY
+) -> Ints | None:
+    """Arcs of the least-metric path between node indices; ties go to fewer hops. None where there is none.
+
+    Bounds on sums and places to pass are not heeded here (`find` does).
+    """
+    shape = graph.shape
+    pool, scratch = _scratch(shape)
+    arcs = _a_star(
+        shape.first,
+        shape.tail,
+        shape.head,
+        shape.twin,
+        metric_of(graph, objective, constraints.demand),
+        graph.room,
+        blocked(graph, constraints),
+        shape.place,
+        graph.metrics[objective].pace if objective in graph.metrics else 0.0,
+        known_distances(graph, objective),
+        source,
+        target,
+        constraints.demand,
+        constraints.reverse_demand,
+        *scratch,
+    )
+    pool.append(scratch)
+    return arcs if len(arcs) or source == target else None
+
+
+def _scratch(shape: Shape) -> tuple[deque[Scratch], Scratch]:
+    """A free scratch of this shape, and where it goes back to: two threads never share one."""
+    pool = _pools.get(shape)
+    if pool is None:
+        pool = _pools.setdefault(shape, deque())
+    try:
+        return pool, pool.pop()
+    except IndexError:
+        state = np.zeros((len(shape.nodes) + 1, 4), np.int64)
+        return pool, Scratch(state, np.empty((len(shape.head) + 1, 2), np.int64))
+
+
+@compiled
+def _a_star(
+    first: Ints,
+    tail: Ints,
+    head: Ints,
+    twin: Ints,
+    metric: Longs,
+    room: Longs,
+    out: Flags,
+    place: Reals,
+    pace: float,
+    known: Ints,
+    source: int,
+    target: int,
+    need: int,
+    back: int,
+    state: Longs,
+    heap: Longs,
+) -> Ints:
+    """Arcs from source to target, none where there is no way. The bounds are consistent: no node is settled twice."""
+    state[-1, MARK] += 1
+    turn = state[-1, MARK]
+    state[source, MARK], state[source, FAR], state[source, BOUND], state[source, VIA] = turn, 0, 0, -1
+    asked = _active(known, source, target)
+    size = push(heap, 0, 0, source)
+    while size:
+        key, u = heap[0, 0], heap[0, 1]
+        size = pop(heap, size)
+        if u == target:
+            return _walk_back(tail, state, target)
+        if key != state[u, FAR] + state[u, BOUND]:
+            continue  # it was reached on a shorter way meanwhile
+        for a in range(first[u], first[u + 1]):
+            if room[a] < need or (back and room[twin[a]] < back) or (len(out) and out[a]):
+                continue
+            v, reached = head[a], state[u, FAR] + (metric[a] << HOP_BITS) + 1
+            if state[v, MARK] != turn:
+                state[v, MARK] = turn
+                state[v, BOUND] = _bound(place, pace, known, asked, v, target) << HOP_BITS
+            elif reached >= state[v, FAR]:
+                continue
+            state[v, FAR], state[v, VIA] = reached, a
+            size = push(heap, size, reached + state[v, BOUND], v)
+    return np.empty(0, np.int32)
+
+
+@compiled
+def _bound(place: Reals, pace: float, known: Ints, asked: Ints, v: int, target: int) -> int:
+    """No way from v to the target has a smaller metric: neither straight through the earth nor by a landmark's word."""
+    x, y, z = place[v, 0] - place[target, 0], place[v, 1] - place[target, 1], place[v, 2] - place[target, 2]
+    least = int(pace * np.sqrt(x * x + y * y + z * z))
+    for column in asked:
+        least = max(least, _word(known, column, v, target))
+    return least
+
+
+@compiled
+def _word(known: Ints, column: int, v: int, target: int) -> int:
+    """What one landmark says of the way from v to the target; 0 where it knows nothing of one of them."""
+    here, there = int(known[v, column]), int(known[target, column])
+    if here == UNKNOWN or there == UNKNOWN:
+        return 0
+    return here - there if column < COUNT else there - here
+
+
+@compiled
+def _active(known: Ints, source: int, target: int) -> NDArray[np.int32]:
+    """Columns of the landmarks that say most of this pair."""
+    if not len(known):
+        return np.empty(0, np.int32)
+    words = np.empty(2 * COUNT, np.int64)
+    for column in range(2 * COUNT):
+        words[column] = -_word(known, column, source, target)
+    return np.argsort(words)[:ACTIVE].astype(np.int32)
+
+
+@compiled
+def _walk_back(tail: Ints, state: Longs, target: int) -> Ints:
+    hops, u = 0, target
+    while state[u, VIA] >= 0:
+        hops, u = hops + 1, tail[state[u, VIA]]
+    arcs, u = np.empty(hops, np.int32), target
+    for i in range(hops - 1, -1, -1):
+        arcs[i] = state[u, VIA]
+        u = tail[arcs[i]]
+    return arcs
