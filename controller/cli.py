@@ -71,7 +71,7 @@ AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print."
 Etag = Annotated[str, typer.Option(help="Refuse unless this is the corridor's etag.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the devices agree.")]
 Timeout = Annotated[float, typer.Option(min=0, help="Seconds to --wait at most.")]
-Domain = Annotated[str, typer.Option(help="Domain of short node names; else the controller's.")]
+Domain = Annotated[str, typer.Option(help="Domain of short names; else the controller's.")]
 RunDir = Annotated[Path | None, typer.Option(help="The lab's directory; else /run/corridor-lab/DOMAIN.")]
 
 ENDPOINT = "127.0.0.1:50051"
@@ -104,7 +104,7 @@ def create(
         parent=parent, corridor_id=corridor_id, validate_only=validate_only, request_id=request_id
     )
     with Client(endpoint) as client:
-        statement.apply(request.corridor, _node_names(client, domain))
+        statement.apply(request.corridor, _FullNames(client, domain))
         if not request.corridor.active_profile and request.corridor.profiles:
             request.corridor.active_profile = request.corridor.profiles[0].name
         _show_settled(client, client.create(request), wait and not validate_only, timeout, output)
@@ -130,7 +130,7 @@ def patch(
         corridor = client.get(_corridor_name(name))
         merges = statement.touches("a_end") or statement.touches("z_end")
         corridor.etag = etag or (corridor.etag if merges else "")
-        statement.apply(corridor, _node_names(client, domain))
+        statement.apply(corridor, _FullNames(client, domain))
         request = corridors_pb2.UpdateCorridorRequest(corridor=corridor, update_mask=FieldMask(paths=statement.mask))
         _show_settled(client, client.update(request), wait, timeout, output)
 
@@ -282,18 +282,22 @@ def _corridor_name(name: str) -> str:
     return names.corridor(tenant or "default", corridor_id)
 
 
-def _node_names(client: Client, domain: str) -> Callable[[str], str]:
-    """Full names of nodes; the controller is asked for its domain when a short name first needs it."""
+class _FullNames:
+    """Full names of nodes and links; the controller is asked for its domain when a short name first needs it."""
 
-    def full(node: str) -> str:
-        nonlocal domain
-        if "/" in node:
-            return node
-        if domain == "-":
-            domain = names.domain_of(client.topology("-").name)
-        return names.node(domain, node)
+    def __init__(self, client: Client, domain: str) -> None:
+        self._client, self._domain = client, domain
 
-    return full
+    def node(self, name: str) -> str:
+        return name if "/" in name else names.node(self._served(), name)
+
+    def link(self, name: str) -> str:
+        return name if "/" in name else names.link(self._served(), name)
+
+    def _served(self) -> str:
+        if self._domain == "-":
+            self._domain = names.domain_of(self._client.topology("-").name)
+        return self._domain
 
 
 def _run_dir(stated: Path | None) -> Path:

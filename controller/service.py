@@ -50,6 +50,7 @@ CHANGEABLE = (
     "reference_packet_bytes",
     "priority",
     "allow_interruption",
+    "path_constraints",
 )
 
 

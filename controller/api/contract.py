@@ -61,12 +61,41 @@ def writable_mask(paths: Iterable[str], present: Iterable[str]) -> tuple[str, ..
     """The top-level fields that an update is about, each once (AIP-134, AIP-161).
 
     No path means the fields `present` in the request, `*` means all. Output-only fields are left out, so that what was
-    read can be sent back. `Invalid` names a path that is no top-level field.
+    read can be sent back. `Invalid` names a path that is no field, or a part of one that has no parts to be changed.
     """
     known = [descriptor.name for descriptor in corridor_pb2.Corridor.DESCRIPTOR.fields]
     named = list(paths)
     for path in named:
-        if path != "*" and path not in known:
-            raise Invalid.field("update_mask", f"{path!r} is no top-level field of a corridor", "UNKNOWN_FIELD")
-    wanted = set(known) if "*" in named else set(named or present)
+        if path != "*" and not _is_field(path):
+            raise Invalid.field("update_mask", f"{path!r} is no field of a corridor", "UNKNOWN_FIELD")
+    wanted = set(known) if "*" in named else {path.partition(".")[0] for path in named or present}
     return tuple(name for name in known if name in wanted - output_only(corridor_pb2.Corridor) - CONTROL_FIELDS)
+
+
+def _is_field(path: str) -> bool:
+    """`priority`, or `path_constraints.exclude_links`: what is repeated is changed as a whole."""
+    message: Any = corridor_pb2.Corridor.DESCRIPTOR
+    for name in path.split("."):
+        field = message.fields_by_name.get(name) if message else None
+        if field is None:
+            return False
+        message = None if field.is_repeated else field.message_type
+    return True
+
+
+def nested_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those that name a part of a writable field which is not named as a whole: it is merged into what stands."""
+    named = frozenset(paths)
+    whole = named | output_only(corridor_pb2.Corridor)
+    nested = (path for path in named if "." in path and path.partition(".")[0] not in whole)
+    return () if "*" in named else tuple(sorted(nested))
+
+
+def merged(current: Corridor, stated: Corridor, paths: Iterable[str]) -> Corridor:
+    """`stated`, the fields that nested `paths` are parts of being `current` but for those parts."""
+    fields: dict[str, Any] = {}
+    for path in paths:
+        name, _, part = path.partition(".")
+        base = fields.get(name, getattr(current, name))
+        fields[name] = replace(base, **{part: getattr(getattr(stated, name), part)})
+    return replace(stated, **fields)

@@ -16,7 +16,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from controller.api.codec import decode, encode
-from controller.api.contract import MAX_MESSAGE_BYTES, writable, writable_mask
+from controller.api.contract import MAX_MESSAGE_BYTES, merged, nested_paths, writable, writable_mask
 from controller.api.gen.corridor.v1 import (
     corridor_pb2,
     corridors_pb2,
@@ -104,9 +104,17 @@ class Corridors(corridors_pb2_grpc.CorridorsServicer):
         async with Answering(context):
             present = [descriptor.name for descriptor, _ in request.corridor.ListFields()]
             mask = writable_mask(request.update_mask.paths, present)
-            corridor = writable(decode(request.corridor, Corridor))
-            updated = await self._service.update_corridor(corridor, mask, etag=corridor.etag)
+            corridor, etag = await self._merged(request)
+            updated = await self._service.update_corridor(corridor, mask, etag=etag)
             return encode(updated, corridor_pb2.Corridor)
+
+    async def _merged(self, request: corridors_pb2.UpdateCorridorRequest) -> tuple[Corridor, str]:
+        """(corridor as it shall be, etag that it needs): what is merged into a field must be what that still is."""
+        stated = writable(decode(request.corridor, Corridor))
+        if not (nested := nested_paths(request.update_mask.paths)):
+            return stated, stated.etag
+        current = await self._service.get_corridor(stated.name)
+        return merged(current, stated, nested), stated.etag or current.etag
 
     async def SwitchProfile(
         self, request: corridors_pb2.SwitchProfileRequest, context: Context

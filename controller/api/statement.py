@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Protocol, get_type_hints
 
 import typer
 from google.protobuf import json_format
 
 from controller.api import quantities
 from controller.api.gen.corridor.v1 import corridor_pb2
-from controller.core.model import Isolation, Protection, Reservation
+from controller.api.quantities import UINT32_MAX
+from controller.core.model import Isolation, Objective, Protection, Reservation
 
 ENDS = ("a_end", "z_end")
 SCALARS = (
@@ -32,6 +34,19 @@ SCALARS = (
     "allow_interruption",
 )
 """Options that are a field of the corridor as they stand."""
+BOUNDS = ("objective", "max_hops", "max_jitter_us")
+NODES, LINKS = ("include_nodes", "exclude_nodes"), ("include_links", "exclude_links")
+AFFINITIES = ("include_any_affinities", "include_all_affinities", "exclude_any_affinities")
+CONSTRAINTS = (*BOUNDS, *NODES, *LINKS, "exclude_srlgs", *AFFINITIES)
+"""Options that are a field of its path constraints."""
+
+
+class ResourceNames(Protocol):
+    """Full names of what the command line calls by short ones."""
+
+    def node(self, name: str) -> str: ...
+
+    def link(self, name: str) -> str: ...
 
 
 def _quantity(parse: Callable[[str], int]) -> Callable[[str], int]:
@@ -48,6 +63,10 @@ def _quantity(parse: Callable[[str], int]) -> Callable[[str], int]:
 
 def _option(flag: str, help_text: str, **more: Any) -> Any:
     return typer.Option(flag, help=help_text, show_default=False, **more)
+
+
+def _list(flag: str, help_text: str, metavar: str) -> Any:
+    return _option(flag, f"{help_text}; repeat for more, '' for none.", metavar=metavar)
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,27 @@ class Statement:
     allow_interruption: Annotated[
         bool | None, _option("--allow-interruption/--no-interruption", "It may be cut to be moved.")
     ] = None
+    objective: Annotated[
+        Objective | None, _option("--objective", "The path is the least of this; default delay.", case_sensitive=False)
+    ] = None
+    max_hops: Annotated[int | None, _option("--max-hops", "Links at most; 0: no bound.", min=0, max=UINT32_MAX)] = None
+    max_jitter_us: Annotated[
+        int | None, _option("--max-jitter-us", "Sum over the links; 0: no bound.", min=0, max=UINT32_MAX)
+    ] = None
+    include_nodes: Annotated[list[str] | None, _list("--include-node", "Visit this node", "NODE")] = None
+    exclude_nodes: Annotated[list[str] | None, _list("--exclude-node", "Avoid this node", "NODE")] = None
+    include_links: Annotated[list[str] | None, _list("--include-link", "Use this link", "LINK")] = None
+    exclude_links: Annotated[list[str] | None, _list("--exclude-link", "Avoid this link", "LINK")] = None
+    exclude_srlgs: Annotated[list[str] | None, _list("--exclude-srlg", "Avoid this risk group", "NUMBER")] = None
+    include_any_affinities: Annotated[
+        list[str] | None, _list("--include-any", "Only links of one of these colours", "COLOUR")
+    ] = None
+    include_all_affinities: Annotated[
+        list[str] | None, _list("--include-all", "Only links of all these colours", "COLOUR")
+    ] = None
+    exclude_any_affinities: Annotated[list[str] | None, _list("--exclude-any", "No links of this colour", "COLOUR")] = (
+        None
+    )
     file: Annotated[Path | None, _option("--file", "Corridor as JSON; - is standard input.")] = None
 
     @cached_property
@@ -100,17 +140,20 @@ class Statement:
 
     @property
     def mask(self) -> tuple[str, ...]:
-        """The corridor's fields that are stated."""
+        """The corridor's fields that are stated; of its path constraints each by itself."""
         optional = [name for name in (*SCALARS, "profiles") if getattr(self, name) is not None]
         ends = [end for end in ENDS if self.touches(end)]
         stated = {*self.document, *optional, *ends}
-        return tuple(each.name for each in corridor_pb2.Corridor.DESCRIPTOR.fields if each.name in stated)
+        whole = tuple(each.name for each in corridor_pb2.Corridor.DESCRIPTOR.fields if each.name in stated)
+        if "path_constraints" in stated:
+            return whole
+        return (*whole, *(f"path_constraints.{name}" for name in CONSTRAINTS if getattr(self, name) is not None))
 
     def touches(self, end: str) -> bool:
         """An option states something of that end."""
         return any(getattr(self, name) is not None for name in (end, f"{end[0]}_prefix", f"{end[0]}_dscp"))
 
-    def apply(self, corridor: corridor_pb2.Corridor, node_name: Callable[[str], str]) -> None:
+    def apply(self, corridor: corridor_pb2.Corridor, full: ResourceNames) -> None:
         """State it all in `corridor`: first the file's fields, each as a whole, then the options."""
         try:
             stated = json_format.ParseDict(self.document, corridor_pb2.Corridor())
@@ -120,21 +163,31 @@ class Statement:
             corridor.ClearField(name)  # type: ignore[arg-type]
         corridor.MergeFrom(stated)
         for end in ENDS:
-            self._apply_end(getattr(corridor, end), end, node_name)
+            self._apply_end(getattr(corridor, end), end, full)
         for name in SCALARS:
             if (value := getattr(self, name)) is not None:
                 setattr(corridor, name, value)
         if self.profiles is not None:
             del corridor.profiles[:]
             corridor.profiles.extend(_profile(text) for text in self.profiles)
+        self._apply_constraints(corridor.path_constraints, full)
 
-    def _apply_end(self, end: corridor_pb2.EndPoint, which: str, node_name: Callable[[str], str]) -> None:
+    def _apply_constraints(self, asked: corridor_pb2.PathConstraints, full: ResourceNames) -> None:
+        for name in BOUNDS:
+            if (value := getattr(self, name)) is not None:
+                setattr(asked, name, value)
+        for name in (*NODES, *LINKS, *AFFINITIES, "exclude_srlgs"):
+            if (values := getattr(self, name)) is not None:
+                spelt = {**dict.fromkeys(NODES, full.node), **dict.fromkeys(LINKS, full.link), "exclude_srlgs": _number}
+                getattr(asked, name)[:] = [spelt.get(name, str)(value) for value in values if value]
+
+    def _apply_end(self, end: corridor_pb2.EndPoint, which: str, full: ResourceNames) -> None:
         place, prefixes, dscp = (getattr(self, name) for name in (which, f"{which[0]}_prefix", f"{which[0]}_dscp"))
         if place is not None:
             node, colon, port = place.rpartition(":")
             if not (node and colon and port):
                 raise typer.BadParameter(f"{place!r} is not NODE:PORT")
-            end.node, end.port = node_name(node), port
+            end.node, end.port = full.node(node), port
         if prefixes is not None:
             end.ipv4_prefixes[:] = [prefix for prefix in prefixes if ":" not in prefix]
             end.ipv6_prefixes[:] = [prefix for prefix in prefixes if ":" in prefix]
@@ -151,6 +204,12 @@ def _profile(text: str) -> corridor_pb2.Profile:
     return corridor_pb2.Profile(
         name=name, bandwidth_kbps=parsed(forward), reverse_bandwidth_kbps=parsed(reverse) if reverse else 0
     )
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > UINT32_MAX:
+        raise typer.BadParameter(f"{text!r} is no 32-bit number")
+    return int(text)
 
 
 def stating(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,17 @@ from rich.table import Table
 
 from controller.api.quantities import duration, rate
 from controller.core import names
-from controller.core.model import Corridor, CorridorEvent, EndPoint, Leg, Link, Node, Profile, TopologyView
+from controller.core.model import (
+    Corridor,
+    CorridorEvent,
+    EndPoint,
+    Leg,
+    Link,
+    Node,
+    PathConstraints,
+    Profile,
+    TopologyView,
+)
 
 
 def corridor_list(corridors: Iterable[Corridor]) -> RenderableType:
@@ -46,11 +56,32 @@ def corridor_details(corridor: Corridor) -> RenderableType:
         mark = " (active)" if profile.name == corridor.active_profile else ""
         table.add_row("profile", f"{profile.name} {_rates(profile)}{mark}")
     table.add_row("latency", _latency(corridor))
+    for constraint in _constraints(corridor.path_constraints):
+        table.add_row("path by", constraint)
     for leg in corridor.legs:
         _leg_rows(table, leg)
     for condition in corridor.conditions:
         table.add_row("condition", f"{condition.type} is {condition.status}: {condition.message or condition.reason}")
     return table
+
+
+def _constraints(asked: PathConstraints) -> Iterable[str]:
+    """One line per constraint; nothing where there is none."""
+    if asked == PathConstraints():
+        return
+    bounds = [f"at most {asked.max_hops} hops"] if asked.max_hops else []
+    bounds += [f"jitter at most {duration(asked.max_jitter_us)}"] if asked.max_jitter_us else []
+    yield ", ".join([f"least {asked.objective}", *bounds])
+    for title, values in (
+        ("including", (*asked.include_nodes, *asked.include_links)),
+        ("excluding", (*asked.exclude_nodes, *asked.exclude_links)),
+        ("excluding risk groups", asked.exclude_srlgs),
+        ("with any of", asked.include_any_affinities),
+        ("with all of", asked.include_all_affinities),
+        ("with none of", asked.exclude_any_affinities),
+    ):
+        if values:
+            yield f"{title} {' '.join(names.short(str(value)) for value in values)}"
 
 
 def _leg_rows(table: Table, leg: Leg) -> None:
@@ -82,14 +113,16 @@ def _nodes(nodes: Iterable[Node]) -> Table:
 
 
 def _links(links: Iterable[Link]) -> Table:
-    table = Table("Link", "Kind", "Status", "Ends", "Delay", "Capacity", "Free slots", box=None, header_style="bold")
+    table = Table(
+        "Link", "Kind", "Status", "Ends", "Delay", "Capacity", "Groups", "Free slots", box=None, header_style="bold"
+    )
     for link in links:
         free = " ".join(f"{each.name} {min(each.free_forward, each.free_reverse)}/{each.fgts}" for each in link.servers)
         ends = f"{names.short(link.a_node)} – {names.short(link.z_node)}"
         capacity = rate(link.capacity_kbps) if link.capacity_kbps else ""
-        table.add_row(
-            names.short(link.name), link.kind.lower(), link.status, ends, duration(link.delay_us), capacity, free
-        )
+        groups = " ".join((*map(str, link.srlgs), *link.affinities))
+        delay = duration(link.delay_us)
+        table.add_row(names.short(link.name), link.kind.lower(), link.status, ends, delay, capacity, groups, free)
     return table
 
 

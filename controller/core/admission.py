@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
-from controller.core import names
+from controller.core import names, path_constraints
 from controller.core.errors import FailedPrecondition, Invalid, Violation
 from controller.core.geography import light_floor_us
 from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, Profile, Protection
@@ -72,6 +72,7 @@ def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
     yield from _families(corridor)
     yield from _profiles(corridor)
     yield from _numbers(corridor)
+    yield from path_constraints.violations(corridor, topology)
 
 
 def _end(end: EndPoint, field: str, tenant: str, topology: Topology) -> Iterator[Violation]:

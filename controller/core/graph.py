@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from math import cos, radians, sin
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from controller.core.errors import Invalid
 from controller.core.model import Link, Node
+from controller.core.model import Objective as Objective  # searches and their callers know it from here
 
 Longs = NDArray[np.int64]
 Ints = NDArray[np.int32]
@@ -31,17 +31,6 @@ CLOSED = -1
 MAX_COLOURS = 64
 _SAFE = 1 - 1e-9
 """Keeps the bound below the truth whatever the last bit of a square root is."""
-
-
-class Objective(StrEnum):
-    """What a path is chosen by. Each is additive."""
-
-    DELAY = "DELAY"
-    """One-way µs: links, and the nodes in between."""
-    IGP = "IGP"
-    TE = "TE"
-    LOAD = "LOAD"
-    """1000 x capacity / what would be left of it: a full link is dear, an empty one costs 1000."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,17 @@ class Stage(StrEnum):
     SETTLED = "SETTLED"
 
 
+class Objective(StrEnum):
+    """What a path is chosen by. Each is additive."""
+
+    DELAY = "DELAY"
+    """One-way µs: links, and the nodes in between."""
+    IGP = "IGP"
+    TE = "TE"
+    LOAD = "LOAD"
+    """1000 x capacity / what would be left of it: a full link is dear, an empty one costs 1000."""
+
+
 class LatencySource(StrEnum):
     """Where a latency figure comes from."""
 
@@ -151,6 +162,34 @@ class Profile:
     """A to Z, customer IP bits per second / 1000."""
     reverse_bandwidth_kbps: int = 0
     """Z to A; 0 means the same as A to Z. Only a soft corridor may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathConstraints:
+    """Where a corridor may run, and by what it is chosen. Zero and empty mean no bound; names are resource names.
+
+    A soft corridor runs over routers and adjacencies, a hard one over OTN nodes and fibres: hops, jitter, affinities
+    and risk groups are those of that layer.
+    """
+
+    objective: Objective = Objective.DELAY
+    max_hops: int = 0
+    max_jitter_us: int = 0
+    """Sum of the links' one-way delay variation."""
+    include_nodes: tuple[str, ...] = ()
+    """Visited, in whatever order. For a hard corridor a router stands for its OTN node."""
+    include_links: tuple[str, ...] = ()
+    exclude_nodes: tuple[str, ...] = ()
+    """Never visited, nor, for a soft corridor, passed below: adjacencies whose trails use an OTN node go with it."""
+    exclude_links: tuple[str, ...] = ()
+    """Never used; a soft corridor loses with a fibre the adjacencies whose trails use it."""
+    exclude_srlgs: tuple[int, ...] = ()
+    include_any_affinities: tuple[str, ...] = ()
+    """RFC 3209 4.7.4: every link has one of these …"""
+    include_all_affinities: tuple[str, ...] = ()
+    """… and all of these …"""
+    exclude_any_affinities: tuple[str, ...] = ()
+    """… and none of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +294,7 @@ class Corridor:
     priority: int = 0
     """Order of restoration, higher first (0..7)."""
     allow_interruption: bool = False
+    path_constraints: PathConstraints = PathConstraints()
     state: State = State.PROVISIONING
     stage: Stage = Stage.BUILD
     reconciling: bool = False

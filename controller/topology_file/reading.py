@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
 from controller.core import names
+from controller.core.graph import MAX_COLOURS
 from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
 from controller.topology_file.marked_yaml import Element
 from controller.topology_file.model import FIRST_ACCESS_PORT, LabHost, Role, Site, TopologyFile
@@ -22,10 +23,13 @@ from controller.topology_file.values import (
     LINK_LABEL,
     TRIBUTARY_SLOTS,
     IpInterface,
+    affinities,
     fresh,
     host_address,
     interface,
+    jitter_us,
     locator_block,
+    metric,
     overlap,
     risk_groups,
     servers,
@@ -41,6 +45,10 @@ PAYLOAD_KBPS: Mapping[Container, int] = MappingProxyType(
 """OPU payload rate: the Ethernet that a trail in the container carries."""
 CLIENT_KBPS = 10_000_000
 MTU_BYTES = 9000
+
+ENGINEERING = ("igp_metric", "te_metric", "jitter_us", "affinities")
+"""Keys of a fibre and of a trail alike; a trail inherits what it does not state."""
+LINK_SECTIONS = {LinkKind.FIBRE: "fibres", LinkKind.ADJACENCY: "trails"}
 
 _CLIENT_PREFIX = "C-"
 _ROUNDING_KM = 0.05
@@ -69,6 +77,7 @@ class Reading:
         self._trails: dict[str, Link] = {}
         self._hosts: dict[str, LabHost] = {}
         self._slots_taken: dict[str, int] = {}
+        self._colours: dict[LinkKind, set[str]] = {kind: set() for kind in LINK_SECTIONS}
         self._prefixes: list[tuple[str, IpInterface]] = []
         self._occupied: set[tuple[str, str]] = set()
 
@@ -170,7 +179,7 @@ class Reading:
                 raise name.wrong(f"no OTN node names {name.text()!r} as its router")
 
     def _fibre(self, item: Element) -> None:
-        keys = item.mapping(["name", "a", "z"], ["km", "line", "servers", "srlgs"])
+        keys = item.mapping(["name", "a", "z"], ["km", "line", "servers", "srlgs", *ENGINEERING])
         name = self._link_name(keys["name"])
         a, z = _known(keys["a"], self._otn_nodes), _known(keys["z"], self._otn_nodes)
         if a is z:
@@ -180,14 +189,19 @@ class Reading:
         km = self._length_km(item, keys, great_circle_km(a, z))
         carried = servers(keys["servers"]) if "servers" in keys else ()
         self._slots_taken[name] = sum(server.tributary_slots for server in carried)
+        delay_us = math.ceil(round(km * self._us_per_km, 6))
         self._fibres[name] = Link(
             name=names.link(self._domain, name),
             kind=LinkKind.FIBRE,
             a_node=a.name,
             z_node=z.name,
             length_km=km,
-            delay_us=math.ceil(round(km * self._us_per_km, 6)),
+            delay_us=delay_us,
             capacity_kbps=PAYLOAD_KBPS[Container.ODU2],
+            igp_metric=metric(keys, "igp_metric", delay_us),
+            te_metric=metric(keys, "te_metric", delay_us),
+            jitter_us=jitter_us(keys, 0),
+            affinities=self._affinities(keys, LinkKind.FIBRE, ()),
             mtu_bytes=MTU_BYTES,
             srlgs=risk_groups(keys["srlgs"]) if "srlgs" in keys else (),
             servers=carried,
@@ -216,7 +230,7 @@ class Reading:
         )
 
     def _trail(self, item: Element) -> None:
-        keys = item.mapping(["name", "a", "z", "fibres"], ["container", "igp_metric"])
+        keys = item.mapping(["name", "a", "z", "fibres"], ["container", *ENGINEERING])
         name = self._link_name(keys["name"])
         a, z = _known(keys["a"], self._routers), _known(keys["z"], self._routers)
         if a is z:
@@ -233,12 +247,26 @@ class Reading:
             length_km=round(sum(fibre.length_km for fibre in fibres), 3),
             delay_us=delay_us,
             capacity_kbps=PAYLOAD_KBPS[container],
-            igp_metric=keys["igp_metric"].integer(1, 0xFF_FFFF) if "igp_metric" in keys else max(1, delay_us),
+            igp_metric=metric(keys, "igp_metric", delay_us),
+            te_metric=metric(keys, "te_metric", delay_us),
+            jitter_us=jitter_us(keys, sum(fibre.jitter_us for fibre in fibres)),
+            affinities=self._affinities(keys, LinkKind.ADJACENCY, (c for fibre in fibres for c in fibre.affinities)),
             mtu_bytes=MTU_BYTES,
             srlgs=tuple(sorted({group for fibre in fibres for group in fibre.srlgs})),
             trail=tuple(fibre.name for fibre in fibres),
             container=container,
         )
+
+    def _affinities(self, keys: Mapping[str, Element], kind: LinkKind, inherited: Iterable[str]) -> tuple[str, ...]:
+        """The colours of a link; a layer can tell only so many apart."""
+        stated = affinities(keys["affinities"]) if "affinities" in keys else tuple(sorted(set(inherited)))
+        known = self._colours[kind]
+        known.update(stated)
+        if len(known) > MAX_COLOURS:
+            raise keys.get("affinities", keys["name"]).wrong(
+                f"this makes {len(known)} affinities of {LINK_SECTIONS[kind]}; at most {MAX_COLOURS} are told apart"
+            )
+        return stated
 
     def _route(self, route: Element, a: str, z: str) -> tuple[list[Link], list[Node]]:
         """The fibres and the OTN nodes from router a to router z, in order."""

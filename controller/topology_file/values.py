@@ -58,6 +58,24 @@ def risk_groups(element: Element) -> tuple[int, ...]:
     return tuple(sorted(groups))
 
 
+def affinities(element: Element) -> tuple[str, ...]:
+    """Names of colours, each once."""
+    found: dict[str, Element] = {}
+    for item in element.sequence():
+        found[fresh(item, item.text(LABEL), found)] = item
+    return tuple(sorted(found))
+
+
+def metric(keys: Mapping[str, Element], key: str, delay_us: int) -> int:
+    """A 24-bit metric (RFC 5305 3, 3.7); by default the link's delay."""
+    return keys[key].integer(1, 0xFF_FFFF) if key in keys else min(max(1, delay_us), 0xFF_FFFF)
+
+
+def jitter_us(keys: Mapping[str, Element], default: int) -> int:
+    """Delay variation, 24 bits (RFC 8570 4.3)."""
+    return keys["jitter_us"].integer(0, 0xFF_FFFF) if "jitter_us" in keys else default
+
+
 def locator_block(text: str) -> ipaddress.IPv6Network:
     block = ipaddress.IPv6Network(text)
     if block.prefixlen != 32:

@@ -113,9 +113,30 @@ async def test_a_full_update_names_every_writable_field(corridors: Any, service:
     assert not {"name", "etag", "state", "legs", "create_time"} & set(service.updates[-1][1])
 
 
+async def test_a_mask_may_name_a_part_of_a_field(corridors: Any, service: FakeService) -> None:
+    links = [f"{DOMAIN}/links/F-a-b"]
+    stood = {"exclude_srlgs": [11], "max_hops": 3, "exclude_links": links}
+    made = await corridors.CreateCorridor(request(path_constraints=stood))
+    change = corridor_pb2.Corridor(
+        name=C1, display_name="not named", path_constraints={"max_hops": 9, "objective": "TE", "exclude_srlgs": [7]}
+    )
+    paths = ["path_constraints.objective", "path_constraints.exclude_srlgs", "create_time.seconds", "a_end.dscp"]
+    updated = await corridors.UpdateCorridor(
+        corridors_pb2.UpdateCorridorRequest(corridor=change, update_mask=FieldMask(paths=paths))
+    )
+    assert updated.path_constraints == corridor_pb2.PathConstraints(**stood | {"objective": "TE", "exclude_srlgs": [7]})
+    assert (updated.display_name, updated.a_end) == (made.display_name, made.a_end)
+    assert service.updates[-1][1:] == (("a_end", "path_constraints"), made.etag), "merged into what must still stand"
+    whole = FieldMask(paths=["path_constraints.objective", "path_constraints"])
+    updated = await corridors.UpdateCorridor(
+        corridors_pb2.UpdateCorridorRequest(corridor=corridor_pb2.Corridor(name=C1), update_mask=whole)
+    )
+    assert updated.path_constraints == corridor_pb2.PathConstraints(objective="DELAY")
+
+
 async def test_bad_masks_and_stale_etags(corridors: Any, service: FakeService) -> None:
     await corridors.CreateCorridor(request())
-    for path in ("bandwidth", "a_end.dscp", "activeProfile", ""):
+    for path in ("bandwidth", "a_end.colour", "profiles.name", "priority.x", "path_constraints.", "activeProfile", ""):
         update = corridors_pb2.UpdateCorridorRequest(
             corridor=corridor_pb2.Corridor(name=C1), update_mask=FieldMask(paths=[path])
         )

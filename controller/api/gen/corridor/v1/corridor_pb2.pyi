@@ -100,6 +100,114 @@ class Profile(_message.Message):
 Global___Profile: _TypeAlias = Profile  # noqa: Y015
 
 @_typing.final
+class PathConstraints(_message.Message):
+    """Where a corridor may run, and by what it is chosen. Unset: anywhere. A soft corridor runs over routers and
+    adjacencies, a hard one over OTN nodes and fibres: hops, jitter, affinities and risk groups are those of that layer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Objective:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PathConstraints._Objective.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OBJECTIVE_UNSPECIFIED: PathConstraints._Objective.ValueType  # 0
+        """Unset: DELAY."""
+        DELAY: PathConstraints._Objective.ValueType  # 1
+        """One-way: links, and the nodes in between."""
+        IGP: PathConstraints._Objective.ValueType  # 2
+        TE: PathConstraints._Objective.ValueType  # 3
+        LOAD: PathConstraints._Objective.ValueType  # 4
+        """A full link is dear, an empty one cheap."""
+
+    class Objective(_Objective, metaclass=_ObjectiveEnumTypeWrapper):
+        """What a path is chosen by."""
+
+    OBJECTIVE_UNSPECIFIED: PathConstraints.Objective.ValueType  # 0
+    """Unset: DELAY."""
+    DELAY: PathConstraints.Objective.ValueType  # 1
+    """One-way: links, and the nodes in between."""
+    IGP: PathConstraints.Objective.ValueType  # 2
+    TE: PathConstraints.Objective.ValueType  # 3
+    LOAD: PathConstraints.Objective.ValueType  # 4
+    """A full link is dear, an empty one cheap."""
+
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    MAX_HOPS_FIELD_NUMBER: _builtins.int
+    MAX_JITTER_US_FIELD_NUMBER: _builtins.int
+    INCLUDE_NODES_FIELD_NUMBER: _builtins.int
+    INCLUDE_LINKS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_NODES_FIELD_NUMBER: _builtins.int
+    EXCLUDE_LINKS_FIELD_NUMBER: _builtins.int
+    EXCLUDE_SRLGS_FIELD_NUMBER: _builtins.int
+    INCLUDE_ANY_AFFINITIES_FIELD_NUMBER: _builtins.int
+    INCLUDE_ALL_AFFINITIES_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ANY_AFFINITIES_FIELD_NUMBER: _builtins.int
+    objective: Global___PathConstraints.Objective.ValueType
+    max_hops: _builtins.int
+    """0: no bound."""
+    max_jitter_us: _builtins.int
+    """Bounds the sum of the links' one-way delay variation; 0: no bound."""
+    @_builtins.property
+    def include_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`domains/{domain}/nodes/{node}`, visited in whatever order: routers, and OTN nodes for a hard corridor, for which
+        a router stands for its OTN node. At most 16 included nodes and links together.
+        """
+
+    @_builtins.property
+    def include_links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """`domains/{domain}/links/{link}`, used in either direction: adjacencies (soft) or fibres (hard)."""
+
+    @_builtins.property
+    def exclude_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Routers or OTN nodes. A soft corridor avoids every adjacency whose trail uses an excluded OTN node."""
+
+    @_builtins.property
+    def exclude_links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fibres, or, for a soft corridor, adjacencies too. It avoids every adjacency whose trail uses an excluded fibre."""
+
+    @_builtins.property
+    def exclude_srlgs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shared risk link groups."""
+
+    @_builtins.property
+    def include_any_affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Affinities (RFC 3209 4.7.4): every link has one of these …"""
+
+    @_builtins.property
+    def include_all_affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """… and all of these …"""
+
+    @_builtins.property
+    def exclude_any_affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """… and none of these."""
+
+    def __init__(
+        self,
+        *,
+        objective: Global___PathConstraints.Objective.ValueType = ...,
+        max_hops: _builtins.int = ...,
+        max_jitter_us: _builtins.int = ...,
+        include_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        include_links: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_links: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_srlgs: _abc.Iterable[_builtins.int] | None = ...,
+        include_any_affinities: _abc.Iterable[_builtins.str] | None = ...,
+        include_all_affinities: _abc.Iterable[_builtins.str] | None = ...,
+        exclude_any_affinities: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude_any_affinities", b"exclude_any_affinities", "exclude_links", b"exclude_links", "exclude_nodes", b"exclude_nodes", "exclude_srlgs", b"exclude_srlgs", "include_all_affinities", b"include_all_affinities", "include_any_affinities", b"include_any_affinities", "include_links", b"include_links", "include_nodes", b"include_nodes", "max_hops", b"max_hops", "max_jitter_us", b"max_jitter_us", "objective", b"objective"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathConstraints: _TypeAlias = PathConstraints  # noqa: Y015
+
+@_typing.final
 class Condition(_message.Message):
     """One observed fact about a corridor, with its reason."""
 
@@ -417,6 +525,7 @@ class Corridor(_message.Message):
     REFERENCE_PACKET_BYTES_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     ALLOW_INTERRUPTION_FIELD_NUMBER: _builtins.int
+    PATH_CONSTRAINTS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     RECONCILING_FIELD_NUMBER: _builtins.int
@@ -467,6 +576,8 @@ class Corridor(_message.Message):
         """At least one; names are unique."""
 
     @_builtins.property
+    def path_constraints(self) -> Global___PathConstraints: ...
+    @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
         """One per domain, A to Z."""
 
@@ -494,6 +605,7 @@ class Corridor(_message.Message):
         reference_packet_bytes: _builtins.int | None = ...,
         priority: _builtins.int = ...,
         allow_interruption: _builtins.bool = ...,
+        path_constraints: Global___PathConstraints | None = ...,
         state: Global___Corridor.State.ValueType = ...,
         stage: Global___Corridor.Stage.ValueType = ...,
         reconciling: _builtins.bool = ...,
@@ -506,9 +618,9 @@ class Corridor(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "create_time", b"create_time", "mtu_bytes", b"mtu_bytes", "reference_packet_bytes", b"reference_packet_bytes", "update_time", b"update_time", "z_end", b"z_end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "create_time", b"create_time", "mtu_bytes", b"mtu_bytes", "path_constraints", b"path_constraints", "reference_packet_bytes", b"reference_packet_bytes", "update_time", b"update_time", "z_end", b"z_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "active_profile", b"active_profile", "allow_interruption", b"allow_interruption", "conditions", b"conditions", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "generation", b"generation", "isolation", b"isolation", "legs", b"legs", "max_latency_us", b"max_latency_us", "mtu_bytes", b"mtu_bytes", "name", b"name", "observed_generation", b"observed_generation", "priority", b"priority", "profiles", b"profiles", "protection", b"protection", "reconciling", b"reconciling", "reference_packet_bytes", b"reference_packet_bytes", "reservation", b"reservation", "stage", b"stage", "state", b"state", "uid", b"uid", "update_time", b"update_time", "vrf", b"vrf", "z_end", b"z_end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "active_profile", b"active_profile", "allow_interruption", b"allow_interruption", "conditions", b"conditions", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "generation", b"generation", "isolation", b"isolation", "legs", b"legs", "max_latency_us", b"max_latency_us", "mtu_bytes", b"mtu_bytes", "name", b"name", "observed_generation", b"observed_generation", "path_constraints", b"path_constraints", "priority", b"priority", "profiles", b"profiles", "protection", b"protection", "reconciling", b"reconciling", "reference_packet_bytes", b"reference_packet_bytes", "reservation", b"reservation", "stage", b"stage", "state", b"state", "uid", b"uid", "update_time", b"update_time", "vrf", b"vrf", "z_end", b"z_end"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mtu_bytes: _TypeAlias = _typing.Literal["mtu_bytes"]  # noqa: Y015
     _WhichOneofArgType__mtu_bytes: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes"]  # noqa: Y015

@@ -139,8 +139,8 @@ class UpdateCorridorRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Top-level fields in snake_case. A field that is named but not set is cleared to its default. Absent: every
-        field that is set. `*`: every field.
+        """Fields in snake_case, such as `priority` or, within a field, `path_constraints.exclude_links`. What is named but
+        not set is cleared to its default. Absent: every field that is set. `*`: every field.
         """
 
     def __init__(

@@ -320,6 +320,9 @@ class Link(_message.Message):
     DELAY_US_FIELD_NUMBER: _builtins.int
     CAPACITY_KBPS_FIELD_NUMBER: _builtins.int
     IGP_METRIC_FIELD_NUMBER: _builtins.int
+    TE_METRIC_FIELD_NUMBER: _builtins.int
+    JITTER_US_FIELD_NUMBER: _builtins.int
+    AFFINITIES_FIELD_NUMBER: _builtins.int
     MTU_BYTES_FIELD_NUMBER: _builtins.int
     SRLGS_FIELD_NUMBER: _builtins.int
     SERVERS_FIELD_NUMBER: _builtins.int
@@ -342,6 +345,10 @@ class Link(_message.Message):
     """One-way, computed from the length plus what the OTN nodes add."""
     capacity_kbps: _builtins.int
     igp_metric: _builtins.int
+    te_metric: _builtins.int
+    """RFC 5305 3.7: whatever the operator minimises beside the IGP metric, such as cost."""
+    jitter_us: _builtins.int
+    """One-way delay variation (RFC 8570 4.3); an adjacency has the sum of its fibres unless stated."""
     mtu_bytes: _builtins.int
     """Default 9000."""
     container: _slice_pb2.Container.ValueType
@@ -357,6 +364,10 @@ class Link(_message.Message):
     reserved_reverse_kbps: _builtins.int
     """Adjacency: claimed by soft corridors Z to A, wire rate."""
     status: Global___Status.ValueType
+    @_builtins.property
+    def affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
+
     @_builtins.property
     def srlgs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shared risk link groups."""
@@ -380,6 +391,9 @@ class Link(_message.Message):
         delay_us: _builtins.int = ...,
         capacity_kbps: _builtins.int = ...,
         igp_metric: _builtins.int = ...,
+        te_metric: _builtins.int = ...,
+        jitter_us: _builtins.int = ...,
+        affinities: _abc.Iterable[_builtins.str] | None = ...,
         mtu_bytes: _builtins.int | None = ...,
         srlgs: _abc.Iterable[_builtins.int] | None = ...,
         servers: _abc.Iterable[Global___Server] | None = ...,
@@ -394,7 +408,7 @@ class Link(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "mtu_bytes", b"mtu_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "igp_metric", b"igp_metric", "kind", b"kind", "length_km", b"length_km", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "affinities", b"affinities", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "igp_metric", b"igp_metric", "jitter_us", b"jitter_us", "kind", b"kind", "length_km", b"length_km", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "te_metric", b"te_metric", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mtu_bytes: _TypeAlias = _typing.Literal["mtu_bytes"]  # noqa: Y015
     _WhichOneofArgType__mtu_bytes: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes"]  # noqa: Y015
