@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from controller.core.graph import Graph, Ints, Objective
-from controller.core.paths.admissible import metric_of, require_ends
-from controller.core.paths.path import NONE, Constraints, Path, Route, path_of
+from controller.core.graph import Graph, Objective
+from controller.core.paths.admissible import require_ends
+from controller.core.paths.bounded import bounded
+from controller.core.paths.path import NONE, Constraints, Route, path_of
 from controller.core.paths.shortest import shortest_arcs
+from controller.core.paths.sums import cost_of, keeps
+
+__all__ = ["cost_of", "find", "keeps"]
 
 
 def find(
@@ -15,33 +19,25 @@ def find(
     constraints: Constraints = NONE,
     objective: Objective = Objective.DELAY,
 ) -> Route | None:
-    """The path of least `objective`; ties go to fewer hops. None where nothing keeps to the constraints.
+    """The path of least `objective`; None where nothing keeps to the constraints. Ties go to fewer hops (`bounded`:
+    the same path each time).
 
-    `Invalid` where a name is unknown or the constraints contradict each other.
+    `Invalid` where a name is unknown or the constraints contradict each other; `Infeasible` as in `bounded`.
     """
     a, z = require_ends(graph, source, target, constraints)
+    require_places(graph, constraints)
     arcs = shortest_arcs(graph, a, z, constraints, objective)
     if arcs is None:
         return None
     path = path_of(graph, a, arcs)
+    if constraints.bounded and not keeps(graph, path, constraints):
+        return bounded(graph, a, z, constraints, objective)
     return Route(path, cost_of(graph, arcs, objective, constraints.demand))
 
 
-def cost_of(graph: Graph, arcs: Ints, objective: Objective, demand: int = 0) -> int:
-    """Sum of an objective over the arcs of a path; DELAY counts the nodes in between, as `Path.delay_us` does."""
-    if not len(arcs):
-        return 0
-    total = int(metric_of(graph, objective, demand)[arcs].sum())
-    return total - int(graph.shape.processing[graph.shape.head[arcs[-1]]]) if objective is Objective.DELAY else total
-
-
-def keeps(graph: Graph, path: Path, constraints: Constraints) -> bool:
-    """True where a path keeps to the bounds on its sums and passes where it must."""
-    jitter = sum(int(graph.shape.jitter[graph.shape.arc[graph.link(name), 0]]) for name in path.links)
-    bounds = (
-        (path.delay_us, constraints.max_delay_us),
-        (len(path.links), constraints.max_hops),
-        (jitter, constraints.max_jitter_us),
-    )
-    within = all(not bound or value <= bound for value, bound in bounds)
-    return within and constraints.include_nodes <= {*path.nodes} and constraints.include_links <= {*path.links}
+def require_places(graph: Graph, constraints: Constraints) -> None:
+    """`Invalid` where a place to pass is unknown."""
+    for node in constraints.include_nodes:
+        graph.node(node)
+    for link in constraints.include_links:
+        graph.link(link)
