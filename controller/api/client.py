@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -15,6 +16,7 @@ from controller.api.contract import MAX_MESSAGE_BYTES
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2, topologies_pb2, topology_pb2
 from controller.api.gen.corridor.v1.corridors_pb2_grpc import CorridorsStub
 from controller.api.gen.corridor.v1.topologies_pb2_grpc import TopologiesStub
+from controller.api.quantities import figure
 from controller.core import names
 
 CALL_TIMEOUT_S = 60.0
@@ -121,5 +123,10 @@ def one_line(error: Any, endpoint: str = "") -> str:
                 detail.Unpack(kind)
     told = [f"{each.field}: {each.description}" for each in bad.field_violations]
     further = [text for text in told if text not in status.message]
-    figures = [f"{name}={value}" for name, value in sorted(info.metadata.items()) if value not in status.message]
+    figures = [figure(*each) for each in sorted(info.metadata.items()) if not _says(status.message, each[1])]
     return "; ".join([f"{info.reason or error.code().name}: {status.message}", *further, *figures])
+
+
+def _says(message: str, value: str) -> bool:
+    """The value stands in the message, and not as a part of a longer one."""
+    return re.search(rf"(?<![\w./-]){re.escape(value)}(?![\w/-])", message) is not None

@@ -44,3 +44,13 @@ def rate(value_kbps: int) -> str:
 def duration(value_us: int) -> str:
     """A duration for people: `1.204 ms`."""
     return f"{value_us / 1000:g} ms" if value_us >= 1000 else f"{value_us} µs"
+
+
+def figure(name: str, value: str) -> str:
+    """A figure of a refusal for people: `maxBandwidthKbps`, `80000` is `max bandwidth 80 Mbit/s`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower()
+    subject, _, unit = words.rpartition(" ")
+    told = {"kbps": rate, "us": duration}.get(unit)
+    if told and re.fullmatch(r"[0-9]{1,15}", value):
+        return f"{subject} {told(int(value))}"
+    return f"{words} {re.sub(r'domains/[^/ ,]+/(?:nodes|links)/', '', value)}"

@@ -71,7 +71,7 @@ def _constraints(asked: PathConstraints) -> Iterable[str]:
         return
     bounds = [f"at most {asked.max_hops} hops"] if asked.max_hops else []
     bounds += [f"jitter at most {duration(asked.max_jitter_us)}"] if asked.max_jitter_us else []
-    yield ", ".join([f"least {asked.objective}", *bounds])
+    yield ", ".join([f"least {asked.objective.lower()}", *bounds])
     for title, values in (
         ("including", (*asked.include_nodes, *asked.include_links)),
         ("excluding", (*asked.exclude_nodes, *asked.exclude_links)),

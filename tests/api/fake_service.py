@@ -57,11 +57,19 @@ TOPOLOGY = TopologyView(
     version=7,
 )
 
+EXPLAINED = {
+    "bindingLink": f"{DOMAIN}/links/F-a-b",
+    "maxBandwidthKbps": "80000",
+    "minLatencyUs": "1004",
+    "withoutExclusion": f"{DOMAIN}/nodes/zgc-o,{DOMAIN}/links/F-a-b",
+    "neededSlots": "10",
+}
 FAULTS = {
     "fault-unavailable": Unavailable("not the leader"),
     "fault-infeasible": Infeasible(
         "no path within 900 us", reason="LATENCY_BOUND", metadata={"best_us": "1004", "bound_us": "900"}
     ),
+    "fault-explained": Infeasible("no path with 100 Mbit/s each way", reason="NO_BANDWIDTH", metadata=EXPLAINED),
     "fault-precondition": FailedPrecondition("the corridor is being deleted", reason="DELETING"),
     "fault-conflict": Conflict("a change is still under way", reason="CHANGE_UNDER_WAY"),
     "fault-device": DeviceUnreachable(f"{DOMAIN}/nodes/zgc-r", "no answer"),

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from controller.api import quantities
 from controller.api.grpc_face import grpc_server
 from controller.cli import app
 from controller.core.errors import CorridorError
-from controller.core.model import Isolation, Reservation
+from controller.core.model import Isolation, Objective, PathConstraints, Reservation
 from tests.api.fake_service import DOMAIN, FakeService
 
 C1 = "tenants/default/corridors/c1"
@@ -161,6 +161,48 @@ def test_patch_sends_what_is_stated(corridor: Command, service: FakeService, tmp
     corridor.refused("patch", "c1", code=2)
 
 
+def test_path_constraints_are_stated_by_short_names(corridor: Command, service: FakeService) -> None:
+    created = corridor.json(
+        *("create", "c1", *PROFILES, "--objective", "te", "--max-hops", "4", "--max-jitter-us", "90"),
+        *("--include-node", "zgc-r", "--include-link", "F-a-b", "--exclude-node", f"{DOMAIN}/nodes/zgc-o"),
+        *("--exclude-link", "F-1", "--exclude-link", "F-2", "--exclude-srlg", "11", "--exclude-srlg", "12"),
+        *("--include-any", "gold", "--include-all", "green", "--exclude-any", "red"),
+    )
+    stated = PathConstraints(
+        objective=Objective.TE,
+        max_hops=4,
+        max_jitter_us=90,
+        include_nodes=(f"{DOMAIN}/nodes/zgc-r",),
+        include_links=(f"{DOMAIN}/links/F-a-b",),
+        exclude_nodes=(f"{DOMAIN}/nodes/zgc-o",),
+        exclude_links=(f"{DOMAIN}/links/F-1", f"{DOMAIN}/links/F-2"),
+        exclude_srlgs=(11, 12),
+        include_any_affinities=("gold",),
+        include_all_affinities=("green",),
+        exclude_any_affinities=("red",),
+    )
+    assert service.corridors[C1].path_constraints == stated
+    assert created["pathConstraints"]["excludeSrlgs"] == [11, 12]
+    shown = corridor("get", "c1")
+    told = ("least te, at most 4 hops, jitter at most 90 µs", "including zgc-r F-a-b", "excluding zgc-o F-1 F-2")
+    assert all(words in shown for words in (*told, "excluding risk groups 11 12", "with none of red")), shown
+    corridor("patch", "c1", "--exclude-link", "", "--max-hops", "0")
+    assert service.corridors[C1].path_constraints == replace(stated, exclude_links=(), max_hops=0)
+    corridor("patch", "c1", "--priority", "3")
+    assert service.updates[-1][1] == ("priority",)
+
+
+def test_path_constraints_of_a_file_are_taken_as_a_whole(
+    corridor: Command, service: FakeService, tmp_path: Path
+) -> None:
+    corridor("create", "c1", *PROFILES, "--exclude-srlg", "11")
+    file = tmp_path / "change.json"
+    file.write_text('{"pathConstraints": {"maxHops": 5}}')
+    corridor("patch", "c1", "--file", str(file), "--objective", "LOAD")
+    assert service.corridors[C1].path_constraints == PathConstraints(Objective.LOAD, max_hops=5)
+    assert "path by" not in corridor("create", "c2", *PROFILES)
+
+
 def test_lists_and_tables(corridor: Command) -> None:
     corridor("create", "c1", *PROFILES, "--from", "zgc-r:dc1", "--to", "zgc-r:ent1")
     corridor("create", "acme/c2", *PROFILES)
@@ -204,7 +246,12 @@ def test_refusals_are_one_line(corridor: Command) -> None:
     )
     assert "UNKNOWN_PROFILE" in corridor.refused("switch", "c1", "nope")
     assert "STALE_ETAG" in corridor.refused("delete", "c1", "--etag", "g0")
-    assert "best_us=1004" in corridor.refused("get", "fault-infeasible")
+    assert "no path within 900 us; best 1.004 ms" in corridor.refused("get", "fault-infeasible")
+    explained = (
+        "error: NO_BANDWIDTH: no path with 100 Mbit/s each way; binding link F-a-b; max bandwidth 80 Mbit/s; "
+        "min latency 1.004 ms; needed slots 10; without exclusion zgc-o,F-a-b\n"
+    )
+    assert corridor.refused("get", "fault-explained") == explained
     assert "INTERNAL" in corridor.refused("get", "fault-defect")
 
 
@@ -221,6 +268,10 @@ def test_refusals_are_one_line(corridor: Command) -> None:
         ("create", "c1", "--max-latency", "0.5us"),
         ("create", "c1", "--from-dscp", "64"),
         ("create", "c1", "--isolation", "firm"),
+        ("create", "c1", "--objective", "speed"),
+        ("create", "c1", "--max-hops", "-1"),
+        ("create", "c1", "--exclude-srlg", "x"),
+        ("create", "c1", "--exclude-srlg", "4294967296"),
         ("create", "c1", "--file", "/nonexistent"),
         ("watch", "--after", "-1"),
         ("nonsense",),

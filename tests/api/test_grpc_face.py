@@ -20,7 +20,7 @@ from controller.api.gen.corridor.v1.topologies_pb2_grpc import TopologiesStub
 from controller.api.grpc_face import grpc_server
 from controller.core.errors import Invalid, Violation
 from controller.core.model import Isolation
-from tests.api.fake_service import DOMAIN, FakeService
+from tests.api.fake_service import DOMAIN, EXPLAINED, FakeService
 
 C1 = "tenants/acme/corridors/c1"
 
@@ -187,6 +187,7 @@ async def test_a_wrong_field_is_named(corridors: Any, service: FakeService, corr
             "LATENCY_BOUND",
             {"best_us": "1004", "bound_us": "900"},
         ),
+        ("fault-explained", grpc.StatusCode.FAILED_PRECONDITION, "NO_BANDWIDTH", EXPLAINED),
         ("fault-precondition", grpc.StatusCode.FAILED_PRECONDITION, "DELETING", {}),
         ("fault-device", grpc.StatusCode.UNAVAILABLE, "DEVICE_ERROR", {"device": f"{DOMAIN}/nodes/zgc-r"}),
         ("fault-defect", grpc.StatusCode.INTERNAL, "INTERNAL", {}),

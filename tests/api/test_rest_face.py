@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from controller.api.codec import decode
 from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
 from controller.core.errors import Infeasible, Violation
-from controller.core.model import Corridor, Isolation, Reservation, TopologyView
-from tests.api.fake_service import DOMAIN, TOPOLOGY, FakeService
+from controller.core.model import Corridor, Isolation, Objective, PathConstraints, Reservation, TopologyView
+from tests.api.fake_service import DOMAIN, EXPLAINED, TOPOLOGY, FakeService
 
 CORRIDORS = "/v1/tenants/acme/corridors"
 C1 = f"{CORRIDORS}/c1"
@@ -108,6 +108,33 @@ async def test_patch_merges_objects_and_replaces_lists(rest: httpx.AsyncClient, 
     assert (kept.a_end.dscp, kept.a_end.port, kept.a_end.ipv4_prefixes) == (None, "dc9", ("10.1.0.0/24",))
     assert [profile.name for profile in kept.profiles] == ["x"]
     assert service.updates[-1][2] == "g1", "what was merged into must not change meanwhile"
+
+
+async def test_patch_merges_path_constraints(rest: httpx.AsyncClient, service: FakeService) -> None:
+    stated = {"objective": "TE", "maxHops": 4, "excludeLinks": [f"{DOMAIN}/links/F-a-b"], "excludeSrlgs": [11]}
+    body = await created(rest, pathConstraints=stated)
+    assert body["pathConstraints"] | stated == body["pathConstraints"]
+    response = await rest.patch(C1, json={"pathConstraints": {"excludeLinks": [], "maxHops": None, "maxJitterUs": 7}})
+    assert response.status_code == 200, response.text
+    kept = service.corridors["tenants/acme/corridors/c1"].path_constraints
+    assert kept == PathConstraints(Objective.TE, max_jitter_us=7, exclude_srlgs=(11,))
+    assert service.updates[-1][1:] == (("path_constraints",), "g1")
+    assert (await rest.patch(C1, json={"pathConstraints": None})).json()["pathConstraints"]["objective"] == "DELAY"
+
+
+@pytest.mark.parametrize(
+    ("stated", "field"),
+    [
+        ({"objective": "SPEED"}, "pathConstraints.objective"),
+        ({"maxHops": -1}, "pathConstraints.maxHops"),
+        ({"excludeSrlgs": [2**32]}, "pathConstraints.excludeSrlgs[0]"),
+        ({"excludeLinks": "F-a-b"}, "pathConstraints.excludeLinks"),
+        ({"excludeFibres": []}, "pathConstraints.excludeFibres"),
+    ],
+)
+async def test_bad_path_constraints(rest: httpx.AsyncClient, stated: Any, field: str) -> None:
+    response = await rest.post(CORRIDORS, params={"corridorId": "c1"}, json=BODY | {"pathConstraints": stated})
+    assert_problem(response, 400, "INVALID_ARGUMENT", field)
 
 
 @pytest.mark.parametrize("tag", ['"g1"', "g1", "*"])
@@ -248,6 +275,7 @@ async def test_a_second_of_the_same_name(rest: httpx.AsyncClient) -> None:
     [
         ("fault-unavailable", 503, "UNAVAILABLE", {}),
         ("fault-infeasible", 422, "LATENCY_BOUND", {"best_us": "1004", "bound_us": "900"}),
+        ("fault-explained", 422, "NO_BANDWIDTH", EXPLAINED),
         ("fault-precondition", 409, "DELETING", {}),
         ("fault-conflict", 409, "CHANGE_UNDER_WAY", {}),
         ("fault-device", 503, "DEVICE_ERROR", {"device": f"{DOMAIN}/nodes/zgc-r"}),
