@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from controller.core.errors import Conflict
 from controller.core.ids import IdKey, Ids
-from controller.core.model import Corridor, EventType, Stage
+from controller.core.model import Corridor, EventType, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, Row, RowKey
 from controller.core.plan import Plan
 from controller.core.records import Record
@@ -141,6 +142,24 @@ async def test_events_are_numbered_without_gap_and_read_in_portions(store: Store
     assert await store.events(1, limit=1) == (written[1],)
     assert await store.events(3) == ()
     assert await store.newest_sequence() == 3
+
+
+async def test_what_an_older_controller_stored_is_read_with_defaults(store: Store, database: str) -> None:
+    record = (Path(__file__).parent / "record_without_path_constraints.json").read_text()
+    stored = json.loads(record)
+    engine, name = create_engine(database), "tenants/acme/corridors/c1"
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO records VALUES (:name, :body)"), {"name": name, "body": record})
+        event = {"body": json.dumps(stored["corridor"]), "at": "2026-01-01 00:00:00.000000"}
+        connection.execute(text("INSERT INTO events VALUES (1, 'CREATED', :body, :at)"), event)
+    engine.dispose()
+    (found,) = (await store.load()).records.values()
+    (told,) = await store.events(0)
+    assert "path_constraints" not in stored["corridor"]
+    assert told.corridor == found.corridor
+    assert (found.corridor.path_constraints, found.corridor.mtu_bytes) == (PathConstraints(), 1500)
+    assert found.target is not None
+    assert [*found.target.leg.links] == stored["target"]["leg"]["links"]
 
 
 async def test_a_deleted_record_is_gone_and_its_event_stays(store: Store) -> None:

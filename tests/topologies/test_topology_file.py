@@ -79,6 +79,40 @@ def test_length_defaults_to_great_circle_times_route_factor() -> None:
     assert link(topology, "F-1").length_km == pytest.approx(degrees_km * 1.3, rel=1e-3)
 
 
+def test_engineering_figures_default_to_the_delay_and_to_the_fibres() -> None:
+    fibre, adjacency = link(loads(TWO_SITES), "F-2"), link(loads(TWO_SITES), "A-1")
+    assert (fibre.igp_metric, fibre.te_metric, fibre.jitter_us, fibre.affinities) == (101, 101, 0, ())
+    assert (adjacency.te_metric, adjacency.jitter_us, adjacency.affinities) == (adjacency.delay_us, 0, ())
+    painted = TWO_SITES.replace(
+        "srlgs: [7, 3]", "srlgs: [7, 3], jitter_us: 4, te_metric: 9, affinities: [gold, buried]"
+    )
+    painted = painted.replace("srlgs: [3]", "srlgs: [3], jitter_us: 3, igp_metric: 5, affinities: [gold, aerial]")
+    one, other, adjacency = (link(loads(painted), name) for name in ("F-1", "F-2", "A-1"))
+    assert (one.igp_metric, one.te_metric, one.jitter_us, one.affinities) == (49, 9, 4, ("buried", "gold"))
+    assert (other.igp_metric, other.te_metric, other.jitter_us, other.affinities) == (5, 101, 3, ("aerial", "gold"))
+    assert (adjacency.jitter_us, adjacency.affinities) == (7, ("aerial", "buried", "gold"))
+    assert (adjacency.igp_metric, adjacency.te_metric) == (225, 225)
+
+
+def test_what_a_trail_states_of_itself_holds() -> None:
+    painted = TWO_SITES.replace("srlgs: [3]", "srlgs: [3], jitter_us: 3, affinities: [gold]")
+    stated = painted.replace("container: ODU1", "igp_metric: 10, te_metric: 20, jitter_us: 1, affinities: [ip]")
+    adjacency = link(loads(stated), "A-1")
+    assert (adjacency.igp_metric, adjacency.te_metric, adjacency.jitter_us) == (10, 20, 1)
+    assert adjacency.affinities == ("ip",)
+    assert link(loads(stated.replace("[ip]", "[]")), "A-1").affinities == ()
+
+
+def test_a_layer_tells_64_affinities_apart() -> None:
+    colours = ", ".join(f"c{n}" for n in range(64))
+    text = TWO_SITES.replace("srlgs: [7, 3]", f"srlgs: [7, 3], affinities: [{colours}]")
+    assert len(link(loads(text), "A-1").affinities) == 64
+    with pytest.raises(Invalid, match=r"^<text>:22: topology\.fibres\[1\]\.affinities: this makes 65 affinities of fibres"):
+        loads(text.replace("srlgs: [3]", "srlgs: [3], affinities: [c1, c64]"))
+    with pytest.raises(Invalid, match=r"^<text>:24: .*trails.*: this makes 65 affinities of trails"):
+        loads(text.replace("container: ODU1", f"affinities: [{colours}, c64]"))
+
+
 WRONG = [
     ("domain: test", "domain: Test", "does not match"),
     ("title: Two sites", "title: [x]", "single value"),
@@ -121,6 +155,20 @@ WRONG = [
     ("name: A-1", "name: F-1", "given twice"),
     ("name: A-1", "name: C-a-r", "name of a client link"),
     ("srlgs: [7, 3]", "srlgs: [7, 7]", "given twice"),
+    ("srlgs: [7, 3]", "affinities: [gold, gold]", "given twice"),
+    ("srlgs: [7, 3]", "affinities: [Gold]", "does not match"),
+    ("srlgs: [7, 3]", "affinities: [7]", "expected a text"),
+    ("srlgs: [7, 3]", 'affinities: [""]', "does not match"),
+    ("srlgs: [7, 3]", "affinities: gold", "expected a list"),
+    ("srlgs: [7, 3]", "te_metric: 0", "within 1..16777215"),
+    ("srlgs: [7, 3]", "te_metric: 16777216", "within 1..16777215"),
+    ("srlgs: [7, 3]", "igp_metric: 0", "within 1..16777215"),
+    ("srlgs: [7, 3]", "jitter_us: -1", "within 0..16777215"),
+    ("srlgs: [7, 3]", "jitter_us: 0.5", "whole number"),
+    ("container: ODU1", "te_metric: cheap", "whole number"),
+    ("container: ODU1", "jitter_us: 16777216", "within 0..16777215"),
+    ("container: ODU1", "affinities: [a b]", "does not match"),
+    ("container: ODU1", "colour: gold", "unknown key 'colour'"),
     ("ipv4: 10.1.0.2/24", "ipv4: 10.1.1.2/24", "not in the gateway's"),
     ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.2/25", "not in the gateway's"),
     ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.1/24", "own address"),
