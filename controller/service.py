@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from controller.core import names
+from controller.core.alternatives import plan_or_explain
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, Server, State, TopologyView
 from controller.core.otn import RowKey
-from controller.core.plan import plan, removal
+from controller.core.plan import removal
 from controller.core.records import Record
 from controller.progress import Progress
 from controller.state import NetworkState
@@ -82,7 +83,7 @@ class Service:
                     return self._record(name).corridor
                 raise AlreadyExists(f"{name} exists already", metadata={"name": name})
             asked = self._stamped(replace(corridor, **OUTPUT_ONLY, name=name))  # type: ignore[arg-type]
-            change = plan(self._state.snapshot(), asked, request)
+            change = plan_or_explain(self._state.snapshot(), asked, request)
             if validate_only:
                 return change.record.corridor
             await self._progress.begin(change, EventType.CREATED)
@@ -168,7 +169,7 @@ class Service:
             if changed == record.corridor:
                 return changed
             state = after(record.corridor.state, Happening.CHANGE)
-            change = plan(self._state.snapshot(), self._stamped(replace(changed, state=state)))
+            change = plan_or_explain(self._state.snapshot(), self._stamped(replace(changed, state=state)))
             await self._progress.begin(change, EventType.UPDATED)
         return change.record.corridor
 

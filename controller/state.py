@@ -35,6 +35,7 @@ class NetworkState:
         self._topology = snapshot.topology
         self._ledger = snapshot.ledger
         self._ids = snapshot.ids
+        self._layers = snapshot.layers
         self._records = dict(snapshot.records)
         self._down: set[str] = set()
         """Links that are down, or were when the controller last ran and are not judged yet."""
@@ -85,13 +86,14 @@ class NetworkState:
         return self._clock()
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self._topology, self._ledger, self._ids, self._records, self._clock())
+        return Snapshot(self._topology, self._ledger, self._ids, self._records, self._clock(), self._layers)
 
     async def commit(self, plan: Plan, kind: EventType) -> Touched:
         """Store a plan made under `writer`, take it over, wake the devices; returns what it changes in them."""
         event = await self._store.commit(plan, self._ledger, self._ids, kind, self._clock())
         released = self._ledger.gives_back(plan.ledger)
         self._ledger, self._ids = plan.ledger, plan.ids
+        self._layers = self._layers.booked(self._topology, self._ledger, plan.rows)
         if kind is EventType.DELETED:
             del self._records[plan.record.name]
         else:
@@ -114,6 +116,7 @@ class NetworkState:
             self._topology = self._topology.apply(event)
         if self._topology is before:
             return
+        self._layers = self._layers.observed(before, self._topology)
         links = self._topology.links
         planned = [(old, links[name]) for name, old in before.links.items() if name in links]
         rewired = [new for old, new in planned if (old.a_port, old.z_port) != (new.a_port, new.z_port)]

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from controller.core import names, srv6
 from controller.core.errors import Infeasible
+from controller.core.graph import Graph
 from controller.core.ids import IdKey, Ids
 from controller.core.latency import budget
+from controller.core.layers import Layers
 from controller.core.model import Corridor, Leg, SegmentList, Slice
 from controller.core.otn import Claim, Ledger, Row, RowKey
 from controller.core.paths import Path
@@ -28,9 +30,18 @@ Steering = tuple[srv6.Segment, ...]
 class Draft:
     """The one mutable thing of planning; it lives for one call of `plan`."""
 
-    def __init__(self, topology: Topology, ledger: Ledger, ids: Ids, now: datetime, before: Record | None) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        ledger: Ledger,
+        layers: Layers,
+        ids: Ids,
+        now: datetime,
+        before: Record | None,
+    ) -> None:
         self.topology = topology
         self.ledger = ledger
+        self.layers = layers
         self.ids = ids
         self.now = now
         self.standing: Placement | None = before.target if before else None
@@ -43,10 +54,11 @@ class Draft:
     def row(self, link: str, server: str, direction: int) -> Row:
         return self.ledger.row(RowKey(link, server, direction))
 
-    def own_kbps(self, link: str, direction: int) -> int:
-        """What this corridor itself holds of an adjacency: old and new path count once there."""
-        claim = self._own.get(RowKey(link, "", direction))
-        return claim.kbps if claim else 0
+    def adjacencies(self) -> Graph:
+        """The packet layer with room for what this corridor itself holds there: old and new path count once."""
+        graph = self.layers.packet
+        own = {(row.link, row.direction): claim.kbps for row, claim in self._own.items() if claim.kbps}
+        return graph.with_free({key: int(graph.free[graph.arc(*key)]) + kbps for key, kbps in own.items()})
 
     def end_ids(self, corridor: Corridor) -> int:
         """Assign what both ends need; returns the tenant's VRF id."""

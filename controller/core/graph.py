@@ -62,6 +62,7 @@ class Shape:
     """A: µs."""
     mtu: Longs
     """L: bytes."""
+    least_mtu: int
     colours: Mapping[str, int]
     """Affinity name to bit number."""
     colour: NDArray[np.uint64]
@@ -113,11 +114,17 @@ class Graph:
         except KeyError:
             raise Invalid(f"{name} is not a link of this layer", reason="UNKNOWN_LINK") from None
 
+    def arc(self, link: str, direction: int) -> int:
+        """Index of a link's arc in a direction (0: A to Z)."""
+        return int(self.shape.arc[self.link(link), direction])
+
     def is_open(self, link: str) -> bool:
         return bool(self.room[self.shape.arc[self.link(link), 0]] != CLOSED)
 
     def opened(self, usable: Mapping[str, bool]) -> Graph:
         """With these links usable or not."""
+        if not usable:
+            return self
         room = self.room.copy()
         for name, may in usable.items():
             arcs = self.shape.arc[self.link(name)]
@@ -126,6 +133,8 @@ class Graph:
 
     def with_free(self, free: Mapping[tuple[str, int], int]) -> Graph:
         """With this much left of (link, direction)."""
+        if not free:
+            return self
         everywhere, room = self.free.copy(), self.room.copy()
         for (name, way), amount in free.items():
             arc = self.shape.arc[self.link(name), way]
@@ -145,6 +154,15 @@ class Graph:
         base = old.base or old
         new = _metric(shape, values, base if (values >= base.values).all() else None)
         return replace(self, metrics={**self.metrics, objective: new})
+
+    def clocked(self, packet_bytes: int) -> Graph:
+        """With what it takes to clock a packet into each link (capacity in kbit/s) in the DELAY of its arcs."""
+        old = self.metrics[Objective.DELAY]
+        clocking = -(-packet_bytes * 8000 // np.maximum(self.shape.capacity, 1))
+        return replace(
+            self,
+            metrics={**self.metrics, Objective.DELAY: replace(old, values=old.values + clocking, base=old.base or old)},
+        )
 
 
 def build(nodes: Iterable[Node], links: Iterable[Link], room: Mapping[str, int] | None = None) -> Graph:
@@ -194,6 +212,7 @@ def _shape(nodes: tuple[Node, ...], links: tuple[Link, ...], room: Mapping[str, 
         capacity=np.array([_natural(link.name, room[link.name]) for link in links], dtype=np.int64)[link_of],
         jitter=np.array([_natural(link.name, link.jitter_us) for link in links], dtype=np.int64)[link_of],
         mtu=np.array([link.mtu_bytes for link in links], dtype=np.int64),
+        least_mtu=min((link.mtu_bytes for link in links), default=0),
         colours=colours,
         colour=np.array([sum(1 << colours[c] for c in set(link.affinities)) for link in links], dtype=np.uint64),
         srlgs={group: np.array(members, dtype=np.int32) for group, members in groups.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.core.model import LatencySource, LatencyTerm, LinkKind
+from controller.core.model import Corridor, LatencySource, LatencyTerm, LinkKind
 from controller.core.otn import serialisation_us
 from controller.core.paths import Path
 from controller.core.topology import Topology
@@ -36,3 +36,8 @@ def _serialisation_us(topology: Topology, path: Path, packet_bytes: int, slots: 
     if slots is not None:
         return serialisation_us(packet_bytes, slots)
     return sum(-(-packet_bytes * 8 * 1000 // topology.links[name].capacity_kbps) for name in path.links)
+
+
+def delay_left(corridor: Corridor, fixed_us: int) -> int:
+    """What its latency bound leaves to the way between the ends, at least 1 µs; 0 where it has no bound."""
+    return max(1, corridor.max_latency_us - fixed_us) if corridor.max_latency_us else 0

@@ -34,6 +34,12 @@ def fgts_for(rate_kbps: int) -> int:
     return max(1, -(-rate_kbps * 1000 // FGTS_ETHERNET_BPS))
 
 
+def slots_bandwidth_kbps(slots: int, packet_bytes: int, encapsulation_bytes: int) -> int:
+    """The most customer bandwidth that needs no more than `slots`: the inverse of `fgts_for(wire_kbps(…))`."""
+    wire = slots * FGTS_ETHERNET_BPS // 1000
+    return wire * packet_bytes // (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES)
+
+
 def slots_rate_kbps(slots: int) -> int:
     """Ethernet rate of `slots` fine-grain slots, rounded down."""
     return slots * FGTS_ETHERNET_BPS // 1000

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.core import srv6
 from controller.core.draft import Draft
 from controller.core.errors import Infeasible
-from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation, Slice, SliceHop
-from controller.core.old_paths import Fits, chain, require_path, shortest_path
-from controller.core.otn import container_for, fgts_for, format_slots, parse_slots, pick_slots, wire_kbps
-from controller.core.paths import Path
+from controller.core.latency import delay_left
+from controller.core.model import Corridor, Leg, Link, Reservation, Slice, SliceHop
+from controller.core.otn import (
+    container_for,
+    fgts_for,
+    format_slots,
+    parse_slots,
+    pick_slots,
+    serialisation_us,
+    wire_kbps,
+)
+from controller.core.path_constraints import search_constraints
+from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
 from controller.core.records import adjacency_ids, slice_id_key
 
 
@@ -29,13 +40,12 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
         part = Slice(slice_id, container, claimed, active, hops)
         return draft.leg(corridor, vrf, routers, path, ((), ()), part, min(sizes.values()))
 
-    kept = _kept_path(draft, corridor, claimed)
-    if kept is not None:
-        leg = leg_over(kept, _standing_id(draft))
-        late = 0 < corridor.max_latency_us < leg.latency_us
-        if not (late and _is_faster(draft, corridor, claimed, kept)):
-            return leg, kept.directions
-    path = _new_path(draft, corridor, claimed)
+    fixed = _fixed_us(draft, corridor, min(sizes.values()))
+    constraints = _constraints(draft, corridor, claimed, fixed)
+    path = _kept_path(draft, corridor, claimed, constraints)
+    if path is not None:
+        return leg_over(path, _standing_id(draft)), path.directions
+    path = _new_path(draft, corridor, constraints, fixed)
     return leg_over(path, _new_slice_id(draft, corridor)), path.directions
 
 
@@ -53,43 +63,50 @@ def _require_clients(draft: Draft, corridor: Corridor) -> None:
             )
 
 
-def _usable(draft: Draft) -> Fits:
-    return lambda link, _direction: link.kind is LinkKind.FIBRE and draft.topology.usable(link)
+def _packet(corridor: Corridor) -> int:
+    return corridor.mtu_bytes + srv6.overhead_bytes(1)
 
 
-def _fits_new(draft: Draft, slots: int) -> Fits:
-    """Room for a slice of its own beside all that stands, this corridor's old one included."""
-    usable = _usable(draft)
-    return lambda link, way: usable(link, way) and _server(draft, link, slots, slice_id=0) is not None
+def _fixed_us(draft: Draft, corridor: Corridor, thinnest: int) -> int:
+    """Of its latency, what is the same on every path: the nodes at both ends, and clocking into the thinnest slice."""
+    ends = (corridor.a_end.node, corridor.z_end.node, *_otn_ends(draft, corridor))
+    nodes = sum(draft.topology.nodes[end].processing_us for end in ends)
+    return nodes + serialisation_us(_packet(corridor), thinnest)
+
+
+def _constraints(draft: Draft, corridor: Corridor, slots: int, fixed: int) -> Constraints:
+    """Of a slice of its own beside all that stands, this corridor's old one included: both stand until CLEAN."""
+    return search_constraints(
+        corridor,
+        draft.topology,
+        demand=slots,
+        reverse_demand=0,  # the room of a fibre is what is free both ways
+        mtu_bytes=_packet(corridor),
+        max_delay_us=delay_left(corridor, fixed),
+    )
 
 
 def _otn_ends(draft: Draft, corridor: Corridor) -> tuple[str, str]:
     return draft.topology.otn_of(corridor.a_end.node), draft.topology.otn_of(corridor.z_end.node)
 
 
-def _kept_path(draft: Draft, corridor: Corridor, slots: int) -> Path | None:
+def _kept_path(draft: Draft, corridor: Corridor, slots: int, constraints: Constraints) -> Path | None:
     """The standing path where the slice has room to stay on it: a slot number means nothing in another server."""
-    standing, usable = draft.standing, _usable(draft)
+    standing, graph = draft.standing, draft.layers.optical
     if standing is None or standing.slice is None:
         return None
     if (standing.a_end.node, standing.z_end.node) != (corridor.a_end.node, corridor.z_end.node):
         return None
-    stays = all(
-        usable(draft.topology.links[hop.link], 0) and _pick(draft, hop.link, hop.server, slots, standing.slice.id)
-        for hop in standing.slice.hops
-    )
-    return chain(draft.topology, draft.topology.otn_of(corridor.a_end.node), standing.leg.links) if stays else None
+    hops, number = standing.slice.hops, standing.slice.id
+    path = follow(graph, draft.topology.otn_of(corridor.a_end.node), standing.leg.links)
+    serves = holds(graph, path, replace(constraints, demand=0)) and keeps(graph, path, constraints)
+    return path if serves and all(_pick(draft, hop.link, hop.server, slots, number) for hop in hops) else None
 
 
-def _is_faster(draft: Draft, corridor: Corridor, slots: int, kept: Path) -> bool:
-    other = shortest_path(draft.topology, *_otn_ends(draft, corridor), _fits_new(draft, slots))
-    return other is not None and other.delay_us < kept.delay_us
-
-
-def _new_path(draft: Draft, corridor: Corridor, slots: int) -> Path:
-    """Old and new slice both stand until CLEAN, so the new one fits only where there is room for both."""
-    what = f"{slots} fine-grain slots"
-    return require_path(draft.topology, *_otn_ends(draft, corridor), _usable(draft), _fits_new(draft, slots), what)
+def _new_path(draft: Draft, corridor: Corridor, constraints: Constraints, fixed: int) -> Path:
+    ends, objective = _otn_ends(draft, corridor), corridor.path_constraints.objective
+    terms = Terms("fine-grain slots", fixed, corridor.max_latency_us)
+    return require(draft.layers.optical, *ends, constraints, terms, objective)
 
 
 def _standing_id(draft: Draft) -> int:

@@ -8,10 +8,12 @@ from controller.core import names, srv6
 from controller.core.admission import active, peak, reverse_of
 from controller.core.draft import Draft, Steering
 from controller.core.errors import Infeasible
-from controller.core.model import Corridor, Leg, Link, LinkKind, Reservation
-from controller.core.old_paths import Fits, chain, require_path
+from controller.core.graph import Graph
+from controller.core.latency import delay_left
+from controller.core.model import Corridor, Leg, LinkKind, Reservation
 from controller.core.otn import wire_kbps
-from controller.core.paths import Path
+from controller.core.path_constraints import search_constraints
+from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
 from controller.core.records import adjacency_ids
 
 
@@ -36,32 +38,31 @@ def claimed_kbps(corridor: Corridor, overhead: int) -> tuple[int, int]:
 
 def _route(draft: Draft, corridor: Corridor, overhead: int) -> Path:
     forward, reverse = claimed_kbps(corridor, overhead)
+    size = corridor.mtu_bytes + overhead
+    graph = draft.adjacencies().clocked(size)
+    ends = (corridor.a_end.node, corridor.z_end.node)
+    fixed = sum(draft.topology.nodes[end].processing_us for end in ends)
+    constraints = search_constraints(
+        corridor,
+        draft.topology,
+        demand=forward,
+        reverse_demand=reverse,
+        mtu_bytes=size,
+        max_delay_us=delay_left(corridor, fixed),
+    )
+    kept = _standing_route(draft, corridor, graph, constraints)
+    return kept or require(
+        graph, *ends, constraints, Terms("kbit/s", fixed, corridor.max_latency_us), corridor.path_constraints.objective
+    )
 
-    def usable(link: Link, _direction: int) -> bool:
-        return link.kind is LinkKind.ADJACENCY and draft.topology.usable(link)
 
-    def room(link: Link, direction: int, kbps: int) -> bool:
-        return draft.row(link.name, "", direction).free_kbps() + draft.own_kbps(link.name, direction) >= kbps
-
-    def fits(link: Link, direction: int) -> bool:
-        return usable(link, direction) and room(link, direction, forward) and room(link, 1 - direction, reverse)
-
-    kept = _standing_route(draft, corridor, fits)
-    what = f"{forward} kbit/s there and {reverse} kbit/s back on the wire"
-    return kept or require_path(draft.topology, corridor.a_end.node, corridor.z_end.node, usable, fits, what)
-
-
-def _standing_route(draft: Draft, corridor: Corridor, fits: Fits) -> Path | None:
+def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints: Constraints) -> Path | None:
     """The path it is on, where that still serves: a new bandwidth is no reason to move."""
     standing, ends = draft.standing, (corridor.a_end.node, corridor.z_end.node)
     if standing is None or standing.slice is not None or (standing.a_end.node, standing.z_end.node) != ends:
         return None
-    if 0 < corridor.max_latency_us < standing.leg.latency_us:
-        return None
-    path = chain(draft.topology, corridor.a_end.node, standing.leg.links)
-    links = [draft.topology.links[name] for name in path.links]
-    serves = all(fits(link, way) for link, way in zip(links, path.directions, strict=True))
-    return path if serves else None
+    path = follow(graph, corridor.a_end.node, standing.leg.links)
+    return path if holds(graph, path, constraints) and keeps(graph, path, constraints) else None
 
 
 def steering(draft: Draft, path: Path) -> tuple[Steering, Steering]:

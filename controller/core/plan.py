@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 
 from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import without_condition
@@ -15,8 +16,9 @@ from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
+from controller.core.layers import Layers
 from controller.core.model import Corridor, Isolation, Leg, Stage
-from controller.core.otn import Claim, Ledger, wire_kbps
+from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
 from controller.core.records import Placement, Record, claims_of, own_ids
@@ -32,6 +34,12 @@ class Snapshot:
     ids: Ids
     records: Mapping[str, Record]
     now: datetime
+    kept: Layers | None = None
+    """The layers in step with topology and ledger, where somebody keeps them so."""
+
+    @cached_property
+    def layers(self) -> Layers:
+        return self.kept or Layers.of(self.topology, self.ledger)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,12 @@ class Plan:
     record: Record
     ledger: Ledger
     ids: Ids
+
+    @property
+    def rows(self) -> frozenset[RowKey]:
+        """Of the ledger, those that it may have changed."""
+        held = (claims_of(record) for record in (self.before, self.record) if record is not None)
+        return frozenset(claim.row for claims in held for claim in claims)
 
 
 def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
@@ -54,7 +68,7 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
     require_distinct(corridor, snapshot.records.values())
     before = snapshot.records.get(corridor.name)
     _require_settled(before)
-    draft = Draft(snapshot.topology, snapshot.ledger, snapshot.ids, snapshot.now, before)
+    draft = Draft(snapshot.topology, snapshot.ledger, snapshot.layers, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
     public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from controller.core.entries import Entry
 from controller.core.ids import Ids
+from controller.core.layers import Layers
 from controller.core.model import (
     AccessPort,
     Container,
@@ -208,6 +209,8 @@ class Network:
     ids: Ids
     records: dict[str, Record]
     now: datetime = START
+    kept: tuple[Topology, Ledger, Layers] | None = None
+    """Layers as the controller keeps them in step, with what they follow; another topology has them built anew."""
 
     @classmethod
     def of(cls, planned: Topology, up: bool = True) -> Network:
@@ -216,10 +219,15 @@ class Network:
 
     @property
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.topology, self.ledger, self.ids, dict(self.records), self.now)
+        known = self.kept is not None and (self.kept[0], self.kept[1]) == (self.topology, self.ledger)
+        layers = self.kept[2] if known and self.kept else None
+        return Snapshot(self.topology, self.ledger, self.ids, dict(self.records), self.now, layers)
 
     def commit(self, change: Plan) -> Record:
+        before = self.snapshot
         self.ledger, self.ids = change.ledger, change.ids
+        layers = before.layers.booked(self.topology, self.ledger, change.rows)
+        self.kept = self.topology, self.ledger, layers
         self.records[change.record.name] = change.record
         if change.record.stage is Stage.SETTLED and change.record.target is None:
             del self.records[change.record.name]
@@ -265,11 +273,12 @@ class Network:
 
     def link(self, short: str, status: Status) -> None:
         """A link goes down or comes up, and the adjacencies over a fibre with it."""
-        name = link_name(short)
+        name, before = link_name(short), self.snapshot
         self.topology = self.topology.apply(LinkChanged(name, status))
         for rider in self.topology.of_kind(LinkKind.ADJACENCY):
             if name in rider.trail:
                 self.topology = self.topology.apply(LinkChanged(rider.name, status))
+        self.kept = self.topology, self.ledger, before.layers.observed(before.topology, self.topology)
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

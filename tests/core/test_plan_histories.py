@@ -22,6 +22,7 @@ from networks import (
 )
 
 from controller.core.errors import Refused
+from controller.core.layers import Layers
 from controller.core.model import (
     Container,
     Isolation,
@@ -137,6 +138,17 @@ def both(record: Record) -> tuple[Placement | None, Placement | None]:
     return record.current, record.target
 
 
+def layers_in_step(net: Network) -> None:
+    """What was kept in step is what would be built from nothing."""
+    built = Layers.of(net.topology, net.ledger)
+    for mine, fresh in zip(vars(net.snapshot.layers).values(), vars(built).values(), strict=True):
+        assert (mine.shape.links, mine.room.tolist(), mine.free.tolist()) == (
+            fresh.shape.links,
+            fresh.room.tolist(),
+            fresh.free.tolist(),
+        )
+
+
 def nobody_shares(net: Network) -> None:
     """No slot has two owners, except old and new of one corridor's own slice; no adjacency is overbooked."""
     owners: dict[tuple[str, str, int], tuple[str, int]] = {}
@@ -187,6 +199,7 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
             assert net.snapshot == before
             assert taken(net.ledger) == rows
         assert taken(net.ledger) == expected_books(net)
+        layers_in_step(net)
         nobody_shares(net)
         net.wait(data.draw(st.sampled_from([0, 30, 61])))
     for name in sorted(net.records):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from controller.core.errors import Invalid
 from controller.core.graph import CLOSED, Flags, Graph, Longs, Objective
-from controller.core.paths.path import Constraints
+from controller.core.paths.path import Constraints, Path
 
 Mask = NDArray[np.bool_]
 
@@ -19,9 +19,9 @@ EVERY_ARC: Flags = np.zeros(0, np.uint8)
 
 def blocked(graph: Graph, constraints: Constraints) -> Flags:
     """Per arc, 1 where a constraint other than room rules it out; `EVERY_ARC` where none does."""
-    if not constraints.excludes:
-        return EVERY_ARC
     shape = graph.shape
+    if not constraints.excludes and constraints.mtu_bytes <= shape.least_mtu:
+        return EVERY_ARC
     links = np.zeros(len(shape.links), bool)
     links[[graph.link(name) for name in constraints.exclude_links]] = True
     for group in constraints.exclude_srlgs:
@@ -68,6 +68,14 @@ def usable(graph: Graph, constraints: Constraints, out: Flags) -> Mask:
         (room >= constraints.demand) & (room[graph.shape.twin] >= constraints.reverse_demand) & (room != CLOSED)
     )
     return fits & (out == 0) if len(out) else fits
+
+
+def holds(graph: Graph, path: Path, constraints: Constraints) -> bool:
+    """True where every link of a path may be used: the sums over it are not looked at (`keeps` does)."""
+    if not path.links:
+        return True
+    arcs = np.array([graph.arc(link, way) for link, way in zip(path.links, path.directions, strict=True)])
+    return bool(usable(graph, constraints, blocked(graph, constraints))[arcs].all())
 
 
 def require_ends(graph: Graph, source: str, target: str, constraints: Constraints) -> tuple[int, int]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
+
+import numpy as np
 
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Ints
@@ -53,13 +56,13 @@ class Constraints:
 
     @property
     def excludes(self) -> bool:
-        """True where whole links are out of the question, whatever their room."""
+        """True where whole links are out of the question, whatever their room and size."""
         return any(getattr(self, name) for name in _EXCLUSIONS)
 
 
 _EXCLUSIONS = (
     *("exclude_nodes", "exclude_links", "exclude_srlgs", "exclude_any"),
-    *("include_any", "include_all", "mtu_bytes"),
+    *("include_any", "include_all"),
 )
 NONE = Constraints()
 
@@ -84,6 +87,12 @@ class Method(StrEnum):
     """Lagrange relaxation of the delay bound (Jüttner et al. 2001): `gap` says how far from optimal it can be."""
     LABELS = "LABELS"
     """Label setting with dominance: exact."""
+    SUURBALLE = "SUURBALLE"
+    """Two disjoint paths of least sum: exact."""
+    CONFLICTS = "CONFLICTS"
+    """Two paths without a common risk group, by branching on what keeps them together: exact where `gap` is 0."""
+    MILP = "MILP"
+    """Two paths as a mixed-integer program (HiGHS): exact where `gap` is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +121,16 @@ def path_of(graph: Graph, source: int, arcs: Ints) -> Path:
 
 def _names(names: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
     return itemgetter(*indices)(names) if len(indices) > 1 else (names[indices[0]],)
+
+
+def follow(graph: Graph, start: str, links: Iterable[str]) -> Path:
+    """The path over `links` from `start`; `Invalid` where they do not hang together."""
+    shape, node, arcs = graph.shape, graph.node(start), []
+    for name in links:
+        one, other = (int(arc) for arc in shape.arc[graph.link(name)])
+        arc = one if shape.tail[one] == node else other
+        if shape.tail[arc] != node:
+            raise Invalid(f"{name} does not start at {shape.nodes[node]}", reason="NO_PATH")
+        arcs.append(arc)
+        node = int(shape.head[arc])
+    return path_of(graph, graph.node(start), np.array(arcs, np.int32))

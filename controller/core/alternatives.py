@@ -1,0 +1,159 @@
+"""What would be accepted instead of a refused corridor: each alternative was planned before it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from controller.core import srv6
+from controller.core.admission import peak
+from controller.core.errors import Infeasible, Refused
+from controller.core.model import Corridor, Isolation, Leg, Objective, PathConstraints
+from controller.core.otn import MAX_FGTS_PER_SLICE, fgts_for, slots_bandwidth_kbps, wire_kbps
+from controller.core.plan import Plan, Snapshot, plan
+
+Trial = Callable[[Corridor], Leg]
+"""Plans a corridor and throws the plan away; raises `Refused`."""
+
+EXCLUSIONS = (
+    *("exclude_nodes", "exclude_links", "exclude_srlgs"),
+    *("include_any_affinities", "include_all_affinities", "exclude_any_affinities"),
+)
+INCLUSIONS = ("include_nodes", "include_links")
+MOST_TRIED = 16
+"""Single constraints whose loss is tried: who excludes more is told of all together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One change of the request that makes it feasible."""
+
+    key: str
+    """Of the refusal's metadata."""
+    value: str
+    text: str
+
+
+def plan_or_explain(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
+    """As `plan`; where there is no way, the refusal names what would be accepted. That costs some dozen plans more."""
+    try:
+        return plan(snapshot, corridor, request)
+    except Infeasible as refusal:
+        raise _explained(refusal, snapshot, corridor) from None
+
+
+def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> Infeasible:
+    def trial(other: Corridor) -> Leg:
+        return plan(snapshot, other).record.corridor.legs[0]
+
+    rooms = sorted({int(room) for room in snapshot.layers.optical.room}, reverse=True)
+    found = [each for each in _alternatives(corridor, rooms, trial) if each is not None]
+    text = "; accepted would be " + ", or ".join(each.text for each in found) if found else ""
+    metadata = {**refusal.metadata, **{each.key: each.value for each in found}}
+    return Infeasible(refusal.message + text, reason=refusal.reason, metadata=metadata)
+
+
+def _alternatives(corridor: Corridor, rooms: list[int], trial: Trial) -> Iterator[Alternative | None]:
+    yield _bandwidth(corridor, rooms, trial)
+    yield _latency(corridor, trial)
+    yield _sums(corridor, trial)
+    yield _without(corridor, EXCLUSIONS, "withoutExclusion", trial)
+    yield _without(corridor, INCLUSIONS, "withoutInclusion", trial)
+
+
+def _accepted(corridor: Corridor, trial: Trial) -> Leg | None:
+    try:
+        return trial(corridor)
+    except Refused:
+        return None
+
+
+def capped(corridor: Corridor, kbps: int) -> Corridor:
+    """With no profile above `kbps` in either direction."""
+    profiles = tuple(
+        replace(
+            profile,
+            bandwidth_kbps=min(profile.bandwidth_kbps, kbps),
+            reverse_bandwidth_kbps=min(profile.reverse_bandwidth_kbps, kbps),
+        )
+        for profile in corridor.profiles
+    )
+    return replace(corridor, profiles=profiles)
+
+
+def _bandwidth(corridor: Corridor, rooms: list[int], trial: Trial) -> Alternative | None:
+    """The most that no profile may exceed, at the latency and the constraints asked for."""
+    rates = peak(corridor)
+    asked = max(rates.bandwidth_kbps, rates.reverse_bandwidth_kbps)
+    steps = _slot_steps if corridor.isolation is Isolation.HARD else _rate_steps
+    best = steps(corridor, rooms, asked, lambda kbps: _accepted(capped(corridor, kbps), trial) is not None)
+    text = f"at most {best} kbit/s at this latency"
+    return Alternative("maxBandwidthKbps", str(best), text) if best else None
+
+
+def _slot_steps(corridor: Corridor, rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
+    """Fewer slots than the next room leaves open gain nothing and clock slower: only rooms are tried, largest first."""
+    packet, overhead = corridor.reference_packet_bytes, srv6.overhead_bytes(1)
+    wanted = fgts_for(wire_kbps(asked, packet, overhead))
+    sizes = {min(room, wanted - 1, MAX_FGTS_PER_SLICE) for room in rooms if room > 0}
+    rates = (slots_bandwidth_kbps(size, packet, overhead) for size in sorted(sizes, reverse=True) if size > 0)
+    return next((kbps for kbps in rates if fits(kbps)), 0)
+
+
+def _rate_steps(_corridor: Corridor, _rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
+    """The less it asks, the more links have room: bisection to the kbit/s."""
+    low, high = 0, asked
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _latency(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """The least one-way latency at this bandwidth under these constraints."""
+    if not corridor.max_latency_us:
+        return None
+    fastest = replace(corridor.path_constraints, objective=Objective.DELAY)
+    leg = _accepted(replace(corridor, max_latency_us=0, path_constraints=fastest), trial)
+    if leg is None or _accepted(replace(corridor, max_latency_us=leg.latency_us), trial) is None:
+        return None
+    return Alternative("minLatencyUs", str(leg.latency_us), f"a latency bound of {leg.latency_us} µs at this bandwidth")
+
+
+def _sums(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """The least hop bound, where that is what binds."""
+    asked = corridor.path_constraints
+    if not asked.max_hops:
+        return None
+    leg = _accepted(_with(corridor, max_hops=0), trial)
+    if leg is None:
+        return None
+    bounds = range(asked.max_hops + 1, len(leg.links) + 1)
+    least = next((hops for hops in bounds if _accepted(_with(corridor, max_hops=hops), trial)), 0)
+    return Alternative("minHops", str(least), f"a bound of {least} hops") if least else None
+
+
+def _with(corridor: Corridor, **fields: object) -> Corridor:
+    return replace(corridor, path_constraints=replace(corridor.path_constraints, **fields))  # type: ignore[arg-type]
+
+
+def _without(corridor: Corridor, fields: tuple[str, ...], key: str, trial: Trial) -> Alternative | None:
+    """The single constraints of which each alone stands in the way; all of them where only that helps."""
+    asked = corridor.path_constraints
+    single = [(field, value) for field in fields for value in getattr(asked, field)]
+    if not single:
+        return None
+    alone = [value for field, value in single[:MOST_TRIED] if _accepted(_less(corridor, field, value), trial)]
+    if alone:
+        names = ",".join(str(value) for value in alone)
+        return Alternative(key, names, f"the same without {' or '.join(str(value) for value in alone)}")
+    nothing = PathConstraints()
+    every = _with(corridor, **{field: getattr(nothing, field) for field in fields})
+    if _accepted(every, trial) is None:
+        return None
+    return Alternative(key, "all", f"the same without {' and '.join(str(value) for _, value in single)}")
+
+
+def _less(corridor: Corridor, field: str, value: object) -> Corridor:
+    left = tuple(each for each in getattr(corridor.path_constraints, field) if each != value)
+    return _with(corridor, **{field: left})
