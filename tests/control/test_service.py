@@ -14,13 +14,25 @@ from simulated_network import SimulatedNetwork
 
 from controller import state
 from controller.core.errors import AlreadyExists, Conflict, Infeasible, Invalid, NotFound, Refused
-from controller.core.model import CorridorEvent, EndPoint, EventType, Isolation, LinkKind, Profile, Reservation, State
+from controller.core.model import (
+    Corridor,
+    CorridorEvent,
+    EndPoint,
+    EventType,
+    Isolation,
+    LinkKind,
+    PathConstraints,
+    Profile,
+    Reservation,
+    State,
+)
 from controller.core.otn import wire_kbps
 from controller.core.plan import advance
 from controller.service import CHANGEABLE
 
 NAME = "tenants/default/corridors/c1"
 PARENT = "tenants/default"
+FT = f"{DOMAIN}/nodes/ft-r"
 Call = Callable[[Controller], Awaitable[object]]
 
 
@@ -49,6 +61,18 @@ REFUSED: dict[str, tuple[Call, type[Refused]]] = {
     "unknown active profile": (creating(active_profile="none"), Invalid),
     "faster than light": (creating(max_latency_us=1), Invalid),
     "tighter than any path": (creating(max_latency_us=120), Infeasible),
+    "an unknown link excluded": (creating(path_constraints=PathConstraints(exclude_links=("F-9",))), Invalid),
+    "an end excluded": (
+        creating(path_constraints=PathConstraints(exclude_nodes=(f"{DOMAIN}/nodes/sg-o",))),
+        Invalid,
+    ),
+    "a node included and excluded": (
+        lambda c: c.service.update_corridor(
+            corridor(name=NAME, path_constraints=PathConstraints(include_nodes=(FT,), exclude_nodes=(FT,))),
+            ("path_constraints",),
+        ),
+        Invalid,
+    ),
     "bad id": (lambda c: c.service.create_corridor(PARENT, "C 2", corridor()), Invalid),
     "bad parent": (lambda c: c.service.create_corridor("nobody", "c2", corridor()), Invalid),
     "a corridor as parent": (
@@ -146,6 +170,21 @@ async def test_what_was_read_can_be_sent_back(controller: Controller) -> None:
     changed = await controller.service.update_corridor(replace(read, priority=5), (*CHANGEABLE, "isolation"))
     assert (changed.priority, changed.isolation) == (5, read.isolation)
     await controller.settled(NAME)
+
+
+async def test_path_constraints_are_changed_as_any_field(controller: Controller) -> None:
+    await stands(controller)
+    current = await controller.service.get_corridor(NAME)
+    asked = PathConstraints(exclude_nodes=(FT,))
+    changed = replace(current, path_constraints=asked, priority=7)
+    answer = await controller.service.update_corridor(changed, ("path_constraints",), etag=current.etag)
+    assert (answer.path_constraints, answer.priority) == (asked, 0)
+    assert answer.generation == current.generation + 1
+    await controller.settled(NAME)
+    unmasked = replace(Corridor(), name=NAME, path_constraints=PathConstraints(max_hops=9))
+    assert (await controller.service.update_corridor(unmasked, ())).path_constraints == PathConstraints(max_hops=9)
+    await controller.settled(NAME)
+    await controller.in_line()
 
 
 async def test_a_new_profile_table_resizes_the_slice(controller: Controller) -> None:
