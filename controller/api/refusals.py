@@ -19,6 +19,11 @@ from controller.core import errors
 ERROR_DOMAIN = "corridor-controller"
 """google.rpc.ErrorInfo.domain of every reason given here."""
 
+MAX_STATUS_BYTES = 4000
+"""A status travels in a header, its message a second time beside it; a gRPC peer may refuse more than 8 KiB in all."""
+MAX_MESSAGE = 1000
+MAX_FIGURE = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -61,18 +66,24 @@ def _refused(error: Exception) -> errors.Refused:
 
 
 def rpc_status(error: Exception) -> status_pb2.Status:
-    """The google.rpc.Status of an error, with its details."""
+    """The google.rpc.Status of an error with its details, cut to what a header can carry."""
     refused = _refused(error)
-    status = status_pb2.Status(code=answer(error).code.value[0], message=refused.message)
-    status.details.add().Pack(
-        error_details_pb2.ErrorInfo(reason=refused.reason, domain=ERROR_DOMAIN, metadata=refused.metadata)
-    )
-    if refused.violations:
-        bad = error_details_pb2.BadRequest()
-        for violation in refused.violations:
-            bad.field_violations.add(field=violation.field, description=violation.description)
+    status = status_pb2.Status(code=answer(error).code.value[0], message=_cut(refused.message, MAX_MESSAGE))
+    figures = {name: _cut(value, MAX_FIGURE) for name, value in refused.metadata.items()}
+    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=refused.reason, domain=ERROR_DOMAIN, metadata=figures))
+    bad, room = error_details_pb2.BadRequest(), MAX_STATUS_BYTES - status.ByteSize()
+    for violation in refused.violations:
+        bad.field_violations.add(field=violation.field, description=_cut(violation.description, MAX_FIGURE))
+        if bad.ByteSize() > room:
+            del bad.field_violations[-1]
+            break
+    if bad.field_violations:
         status.details.add().Pack(bad)
     return status
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def problem(error: Exception) -> dict[str, Any]:

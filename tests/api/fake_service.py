@@ -17,6 +17,7 @@ from controller.core.errors import (
     Invalid,
     NotFound,
     Unavailable,
+    Violation,
 )
 from controller.core.model import (
     AccessPort,
@@ -64,12 +65,14 @@ EXPLAINED = {
     "withoutExclusion": f"{DOMAIN}/nodes/zgc-o,{DOMAIN}/links/F-a-b",
     "neededSlots": "10",
 }
+MANY = tuple(Violation(f"profiles[{n}].name", f"{n:0200} is given twice") for n in range(500))
 FAULTS = {
     "fault-unavailable": Unavailable("not the leader"),
     "fault-infeasible": Infeasible(
         "no path within 900 us", reason="LATENCY_BOUND", metadata={"best_us": "1004", "bound_us": "900"}
     ),
     "fault-explained": Infeasible("no path with 100 Mbit/s each way", reason="NO_BANDWIDTH", metadata=EXPLAINED),
+    "fault-long": Invalid("; ".join(v.description for v in MANY), violations=MANY, metadata={"links": "F-1," * 9999}),
     "fault-precondition": FailedPrecondition("the corridor is being deleted", reason="DELETING"),
     "fault-conflict": Conflict("a change is still under way", reason="CHANGE_UNDER_WAY"),
     "fault-device": DeviceUnreachable(f"{DOMAIN}/nodes/zgc-r", "no answer"),

@@ -202,6 +202,15 @@ async def test_every_family_of_errors(
     assert (code == grpc.StatusCode.INTERNAL) == ("ZeroDivisionError" in caplog.text)
 
 
+async def test_a_refusal_longer_than_a_header_is_cut(corridors: Any) -> None:
+    call = corridors.GetCorridor(corridors_pb2.GetCorridorRequest(name="tenants/acme/corridors/fault-long"))
+    code, info, fields = await refusal(call)
+    assert (code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert info.metadata["links"].startswith("F-1,F-1,")
+    assert 3 < len(fields) < 500
+    assert fields == [f"profiles[{n}].name" for n in range(len(fields))]
+
+
 async def test_a_second_of_the_same_name_and_a_bad_page(corridors: Any) -> None:
     await corridors.CreateCorridor(request())
     assert (await refusal(corridors.CreateCorridor(request())))[0] == grpc.StatusCode.ALREADY_EXISTS
