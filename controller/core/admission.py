@@ -9,7 +9,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from controller.core import names, path_constraints
 from controller.core.errors import FailedPrecondition, Invalid, Violation
 from controller.core.geography import light_floor_us
-from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, Profile, Protection
+from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, PathConstraints, Profile, Protection
+from controller.core.path_constraints import UNCONSTRAINED
 from controller.core.topology import Topology
 
 MAX_BANDWIDTH_KBPS = 400_000_000
@@ -52,9 +53,9 @@ def _subnet(gateway: str) -> str:
     return str(ip_interface(gateway).network)
 
 
-def validate(corridor: Corridor, topology: Topology) -> None:
-    """Raise `Invalid` with every violated field, or return."""
-    violations = tuple(_violations(corridor, topology))
+def validate(corridor: Corridor, topology: Topology, agreed: PathConstraints = UNCONSTRAINED) -> None:
+    """Raise `Invalid` with every violated field, or return. `agreed`: the path constraints that it stands under."""
+    violations = (*_violations(corridor, topology), *path_constraints.violations(corridor, topology, agreed))
     if violations:
         text = "; ".join(f"{v.field}: {v.description}" for v in violations)
         raise Invalid(text, violations=violations)
@@ -72,7 +73,6 @@ def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
     yield from _families(corridor)
     yield from _profiles(corridor)
     yield from _numbers(corridor)
-    yield from path_constraints.violations(corridor, topology)
 
 
 def _end(end: EndPoint, field: str, tenant: str, topology: Topology) -> Iterator[Violation]:

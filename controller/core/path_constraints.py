@@ -37,7 +37,10 @@ LISTS = (
 def search_constraints(
     corridor: Corridor, topology: Topology, *, demand: int, reverse_demand: int, mtu_bytes: int, max_delay_us: int
 ) -> Constraints:
-    """What to search the corridor's layer with; both demands in that layer's unit. The corridor is validated."""
+    """What to search the corridor's layer with; both demands in that layer's unit. The corridor is validated.
+
+    An exclusion of what has left the topology since it was agreed excludes nothing.
+    """
     asked, isolation = corridor.path_constraints, corridor.isolation
     ends = {_place(topology, isolation, end.node) for end in (corridor.a_end, corridor.z_end)}
     return Constraints(
@@ -68,13 +71,14 @@ def _place(topology: Topology, isolation: Isolation, name: str) -> str | None:
 
 
 def _places(topology: Topology, isolation: Isolation, named: Collection[str]) -> frozenset[str]:
+    """Those of them that there are."""
     places = (_place(topology, isolation, name) for name in named)
-    return frozenset(place for place in places if place is not None)
+    return frozenset(place for place in places if place is not None and place in topology.nodes)
 
 
 def _excluded_links(topology: Topology, isolation: Isolation, asked: PathConstraints) -> frozenset[str]:
     """With the adjacencies whose trails use an excluded fibre or pass an excluded OTN node."""
-    direct = frozenset(asked.exclude_links)
+    direct = frozenset(name for name in asked.exclude_links if _kind(topology, "exclude_links", name))
     if isolation is Isolation.HARD or not (direct or asked.exclude_nodes):
         return direct
     below = direct.union(asked.exclude_nodes)
@@ -90,8 +94,11 @@ def _ridden(topology: Topology, adjacency: Link) -> Iterator[str]:
             yield from (topology.links[name].a_node, topology.links[name].z_node)
 
 
-def violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
-    """Every constraint that means nothing in this topology, or contradicts another."""
+def violations(corridor: Corridor, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
+    """Every constraint that means nothing in this topology, or contradicts another.
+
+    What is excluded in `agreed` already may have left the topology since: that keeps a corridor from no other change.
+    """
     asked = corridor.path_constraints
     if asked == UNCONSTRAINED:
         return
@@ -102,9 +109,9 @@ def violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
         yield from _repeated(field, getattr(asked, field))
     if len(asked.include_nodes) + len(asked.include_links) > MOST_INCLUDED:
         yield _wrong("include_nodes", f"at most {MOST_INCLUDED} nodes and links can be included")
-    yield from _names(corridor, topology)
-    yield from _groups(asked, topology)
-    yield from _colours(asked, topology)
+    yield from _names(corridor, topology, agreed)
+    yield from _groups(asked, topology, agreed)
+    yield from _colours(asked, topology, agreed)
     yield from _contradictions(corridor, topology)
 
 
@@ -120,14 +127,15 @@ def _repeated(field: str, values: Sequence[object]) -> Iterator[Violation]:
         seen.add(value)
 
 
-def _names(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
+def _names(corridor: Corridor, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
     for field in LISTS[:4]:
         allowed = MAY_NAME[field, corridor.isolation]
         for index, name in enumerate(getattr(corridor.path_constraints, field)):
             kind = _kind(topology, field, name)
             if kind is None:
                 what = "node" if field.endswith("nodes") else "link"
-                yield _wrong(f"{field}[{index}]", f"no {what} {name!r} in domain {topology.domain}")
+                if not (field.startswith("exclude") and name in getattr(agreed, field)):
+                    yield _wrong(f"{field}[{index}]", f"no {what} {name!r} in domain {topology.domain}")
             elif kind not in allowed:
                 expected = " or ".join(_called(each) for each in allowed)
                 text = f"{name} is {_called(kind)}; a {corridor.isolation.lower()} corridor takes {expected} here"
@@ -144,24 +152,26 @@ def _called(kind: NodeKind | LinkKind) -> str:
     return NODE_KINDS[kind] if isinstance(kind, NodeKind) else LINK_KINDS[kind]
 
 
-def _groups(asked: PathConstraints, topology: Topology) -> Iterator[Violation]:
-    known = {group for link in topology.links.values() for group in link.srlgs} if asked.exclude_srlgs else set()
+def _groups(asked: PathConstraints, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
+    if not asked.exclude_srlgs:
+        return
+    known = {group for link in topology.links.values() for group in link.srlgs}.union(agreed.exclude_srlgs)
     for index, group in enumerate(asked.exclude_srlgs):
         if group not in known:
             yield _wrong(f"exclude_srlgs[{index}]", f"no link is in risk group {group}")
 
 
-def _colours(asked: PathConstraints, topology: Topology) -> Iterator[Violation]:
-    stated = [(field, getattr(asked, field)) for field in LISTS[5:]]
-    known = (
-        {colour for link in topology.links.values() for colour in link.affinities} if any(s for _, s in stated) else ()
-    )
-    for field, colours in stated:
-        for index, colour in enumerate(colours):
-            if colour not in known:
-                yield _wrong(f"{field}[{index}]", f"no link has the affinity {colour!r}" if colour else "is empty")
-            elif field != "exclude_any_affinities" and colour in asked.exclude_any_affinities:
+def _colours(asked: PathConstraints, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
+    if not any(getattr(asked, field) for field in LISTS[5:]):
+        return
+    known = {colour for link in topology.links.values() for colour in link.affinities}
+    for field in LISTS[5:]:
+        includes = field != "exclude_any_affinities"
+        for index, colour in enumerate(getattr(asked, field)):
+            if includes and colour in asked.exclude_any_affinities:
                 yield _wrong(f"{field}[{index}]", f"{colour} is both included and excluded")
+            elif colour not in known and (includes or colour not in agreed.exclude_any_affinities):
+                yield _wrong(f"{field}[{index}]", f"no link has the affinity {colour!r}" if colour else "is empty")
 
 
 def _contradictions(corridor: Corridor, topology: Topology) -> Iterator[Violation]:

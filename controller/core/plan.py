@@ -17,7 +17,7 @@ from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
 from controller.core.layers import Layers
-from controller.core.model import Corridor, Isolation, Leg, Stage
+from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
@@ -64,9 +64,9 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
     `request` is kept in the record of a new corridor.
     """
     corridor = completed(corridor, snapshot.topology)
-    validate(corridor, snapshot.topology)
-    require_distinct(corridor, snapshot.records.values())
     before = snapshot.records.get(corridor.name)
+    validate(corridor, snapshot.topology, before.corridor.path_constraints if before else PathConstraints())
+    require_distinct(corridor, snapshot.records.values())
     _require_settled(before)
     draft = Draft(snapshot.topology, snapshot.ledger, snapshot.layers, snapshot.ids, snapshot.now, before)
     target = _place(draft, corridor)

@@ -307,3 +307,45 @@ def test_what_is_down_can_still_be_named() -> None:
     topology = Network.of(square(), up=False).topology
     assert all(link.status is Status.MISSING for link in topology.links.values())
     validate(asking(SOFT, exclude_links=links("F-12"), include_nodes=nodes("r4")), topology)
+
+
+STALE = {
+    "exclude_nodes": nodes("r8"),
+    "exclude_links": links("F-88"),
+    "exclude_srlgs": (88,),
+    "exclude_any_affinities": ("blue",),
+}
+
+
+@pytest.mark.parametrize("field", STALE)
+@pytest.mark.parametrize("isolation", Isolation)
+def test_an_exclusion_outlives_what_it_excludes(isolation: Isolation, field: str) -> None:
+    """What was taken out of service must not keep those from moving who avoided it."""
+    asked = asking(isolation, **{field: STALE[field]})
+    with pytest.raises(Invalid):
+        validate(asked, NET)
+    validate(asked, NET, agreed=asked.path_constraints)
+    told = searched(asked)
+    assert told.exclude_nodes | told.exclude_links == set()
+    blocked(layer(NET, isolation), told)  # knows every name in it
+    more = {"exclude_srlgs": (89,), "exclude_any_affinities": ("grey",)}.get(field, nodes("r7"))
+    wider = replace(asked.path_constraints, **{field: STALE[field] + more})  # type: ignore[arg-type,operator]
+    with pytest.raises(Invalid) as refusal:
+        validate(replace(asked, path_constraints=wider), NET, agreed=asked.path_constraints)
+    assert [v.field for v in refusal.value.violations] == [f"path_constraints.{field}[1]"]
+
+
+@pytest.mark.parametrize("field", ["include_nodes", "include_links", "include_any_affinities"])
+def test_an_inclusion_does_not(field: str) -> None:
+    asked = asking(SOFT, **{field: ("domains/lab/nodes/r8",)})
+    with pytest.raises(Invalid, match=field):
+        validate(asked, NET, agreed=asked.path_constraints)
+
+
+def test_a_change_of_a_corridor_heeds_what_was_agreed() -> None:
+    net = Network.of(square())
+    record = net.stand(asking(SOFT, exclude_links=links("F-34", "A-14")))
+    left = {name: link for name, link in net.topology.links.items() if name not in links("A-34", "A-14", "F-34")}
+    net.topology, net.kept = replace(net.topology, links=left), None
+    moved = net.ask(replace(record.corridor, priority=5))
+    assert moved.corridor.legs[0].links == links("A-12", "A-32")
