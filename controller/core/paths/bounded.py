@@ -12,9 +12,9 @@ import numpy as np
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Ints, Longs, Objective
 from controller.core.paths.admissible import metric_of
-from controller.core.paths.ground import NOTHING_AHEAD, Bits, Ground, Terms
+from controller.core.paths.ground import Ground, Kind, Terms
 from controller.core.paths.labels import FAR
-from controller.core.paths.larac import Relaxed, larac
+from controller.core.paths.larac import larac, multipliers
 from controller.core.paths.path import Constraints, Method, Route, path_of
 from controller.core.paths.places import Places, places
 from controller.core.paths.sums import cost_of
@@ -41,11 +41,11 @@ def bounded(
     where = places(ground, constraints)
     if where is None:
         return None
-    uses = _bounded_sums(ground, constraints)
+    bounds = [(where.kind(ground, use), bound) for use, bound in _bounds(ground, constraints)]
     if objective is not Objective.DELAY and not where.every and _only_delay(constraints):
-        answer = _relaxed_first(ground, cost, *uses[0])
+        answer = _relaxed_first(ground, where, where.kind(ground, cost), *bounds[0])
     else:
-        answer = _labelled(ground, where, cost, uses)
+        answer = _labelled(ground, where, cost, bounds)
     if answer is None:
         return None
     arcs, method, gap = answer
@@ -59,7 +59,7 @@ def _stay(graph: Graph, node: int, constraints: Constraints) -> Route | None:
     return None if elsewhere or links else Route(path_of(graph, node, np.empty(0, np.int32)), 0)
 
 
-def _bounded_sums(ground: Ground, constraints: Constraints) -> list[tuple[Longs, int]]:
+def _bounds(ground: Ground, constraints: Constraints) -> list[tuple[Longs, int]]:
     """(per arc, bound) of each sum that has a bound: delay, hops, jitter."""
     shape = ground.graph.shape
     sums = (
@@ -76,34 +76,30 @@ def _only_delay(constraints: Constraints) -> bool:
 
 
 Answer = tuple[Ints, Method, float]
+Bound = tuple[Kind, int]
 
 
-def _relaxed_first(ground: Ground, cost: Longs, delay: Longs, bound: int) -> Answer | None:
+def _relaxed_first(ground: Ground, where: Places, cost: Kind, delay: Kind, bound: int) -> Answer | None:
     """LARAC, and labels that look for something cheaper where it leaves a gap."""
-    relaxed = larac(ground, cost, delay, bound)
+    relaxed = larac(ground, where, cost, delay, bound)
     if relaxed is None:
         return None
     if not relaxed.gap:
         return relaxed.arcs, Method.LARAC, 0.0
-    arcs, made = ground.search(_cheaper(relaxed, cost, delay, bound), MAX_LABELS)
+    terms = _priced(ground, where, cost, [(delay, bound)], (relaxed.scale, [relaxed.price]), relaxed.cost - 1)
+    arcs, made = ground.search(terms, where.bits, MAX_LABELS)
     if len(arcs):
         return arcs, Method.LABELS, 0.0
     return relaxed.arcs, *((Method.LABELS, 0.0) if made < MAX_LABELS else (Method.LARAC, relaxed.gap))
 
 
-def _cheaper(relaxed: Relaxed, cost: Longs, delay: Longs, bound: int) -> Terms:
-    use, to = np.stack([cost, delay]), np.stack([relaxed.to_cost, relaxed.to_delay])[:, None, :]
-    limits = np.array([relaxed.cost - 1, bound], np.int64)
-    return Terms(use, np.ascontiguousarray(to), NOTHING_AHEAD.repeat(2, axis=0), limits)
-
-
-def _labelled(ground: Ground, where: Places, cost: Longs, uses: list[tuple[Longs, int]]) -> Answer | None:
+def _labelled(ground: Ground, where: Places, cost: Longs, bounds: list[Bound]) -> Answer | None:
     """Labels, again with more critical nodes as long as the best walk sees a node twice."""
-    terms = _terms(ground, where, cost, uses)
-    bits = Bits(where.at_node, where.on_arc, np.zeros(len(where.at_node), np.int64))
-    left, critical = MAX_LABELS, 0
+    kind = where.kind(ground, (cost << _hop_bits(cost, len(ground.graph.shape.nodes))) + 1)
+    terms = _priced(ground, where, kind, bounds, multipliers(ground, where, kind, bounds))
+    bits, left, critical = where.bits, MAX_LABELS, 0
     while True:
-        arcs, made = ground.search(terms, left, bits)
+        arcs, made = ground.search(terms, bits, left)
         left -= made
         if left <= 0:
             raise _exhausted("labels")
@@ -118,6 +114,25 @@ def _labelled(ground: Ground, where: Places, cost: Longs, uses: list[tuple[Longs
         critical += len(twice)
 
 
+def _priced(
+    ground: Ground,
+    where: Places,
+    cost: Kind,
+    bounds: list[Bound],
+    multiplier: tuple[int, list[int]],
+    most: int = FAR - 1,
+) -> Terms:
+    """Cost of at most `most` and what is bounded, with the weight that a multiplier makes of them."""
+    scale, prices = multiplier
+    kinds, limits = (cost, *(kind for kind, _ in bounds)), (most, *(bound for _, bound in bounds))
+    if not any(prices):
+        return Terms(kinds, limits)
+    weight = scale * cost.use + sum(price * kind.use for price, (kind, _) in zip(prices, bounds, strict=True))
+    discount = sum(price * bound for price, (_, bound) in zip(prices, bounds, strict=True))
+    heaviest = min(scale * most + discount, FAR - 1)
+    return Terms((*kinds, where.kind(ground, weight)), (*limits, heaviest), scale, discount)
+
+
 def _seen_twice(ground: Ground, arcs: Ints) -> Ints:
     nodes, times = np.unique(ground.graph.shape.head[arcs], return_counts=True)
     twice: Ints = nodes[times > 1]
@@ -128,20 +143,7 @@ def _exhausted(what: str) -> Infeasible:
     return Infeasible(f"the search ran out of {what}: there may be a path or not", reason="SEARCH_EXHAUSTED")
 
 
-def _terms(ground: Ground, where: Places, cost: Longs, uses: list[tuple[Longs, int]]) -> Terms:
-    """Cost with hops as its last bits, so that fewer hops win a tie; then what is bounded."""
-    bits = _hop_bits(cost, len(where.at_node))
-    kinds = [((cost << bits) + 1, FAR - 1), *uses]
-    gates = [where.gates(ground, metric) for metric, _ in kinds]
-    return Terms(
-        np.stack([metric for metric, _ in kinds]),
-        np.stack([to for to, _ in gates]),
-        np.stack([ahead for _, ahead in gates]),
-        np.array([limit for _, limit in kinds], np.int64),
-    )
-
-
 def _hop_bits(cost: Longs, nodes: int) -> int:
-    """As many as the hops of any path, none where costs leave no room for them."""
+    """Of a cost, so that fewer hops win a tie: enough for any path, none where costs leave no room for them."""
     bits, dearest = nodes.bit_length(), int(cost.max(initial=0)) + 1
     return bits if (dearest * nodes) << bits < FAR else 0

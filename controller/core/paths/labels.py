@@ -1,8 +1,9 @@
 """Label setting with dominance: the least-cost path under bounds on further sums that passes every place asked for.
 
 A label is one way to reach a node: its sums, which places it passed, which critical nodes it saw. Labels are settled in
-the order of (cost so far + least cost to go), so that the first one settled at the target is the best. A label is
-dropped where one settled at the same node is no worse in any sum, passed the same places or more, and saw the same
+the order of the least cost that a path over them can have, so that the first one settled at the target is the best:
+cost so far and least to go, or what a Lagrange multiplier says if that is more (Carlyle, Royset and Wood 2008). A label
+is dropped where one settled at the same node is no worse in any sum, passed the same places or more, and saw the same
 critical nodes or fewer (Desrochers and Soumis 1988; Feillet et al. 2004), or where what is left to go breaks a bound.
 """
 
@@ -33,6 +34,8 @@ def search(
     at_node: Longs,
     on_arc: Longs,
     critical: Longs,
+    scale: int,
+    discount: int,
     source: int,
     target: int,
     most: int,
@@ -41,7 +44,8 @@ def search(
 
     K kinds of sums, J gates (0: the target), M sets of places: `use` K x A, what an arc adds; `to` K x J x N, least
     from a node to a gate; `ahead` K x M x J, least from before a gate to the end; `limits` K, the greatest allowed.
-    `at_node` N, `on_arc` A: bits of places; `critical` N: bit of a node that no path sees twice, else 0.
+    `at_node` N, `on_arc` A: bits of places; `critical` N: bit of a node that no path sees twice, else 0. Where `scale`
+    is not 0, the last kind is scale x cost + prices x other kinds, and `discount` prices x their limits.
     """
     labels, heap = np.zeros((1024, SUM + len(limits)), np.int64), np.empty((1024, 2), np.int64)
     settled = np.full(len(first) - 1, -1, np.int64)
@@ -64,7 +68,7 @@ def search(
             trial[NODE], trial[VIA], trial[PARENT] = head[a], a, i
             trial[PASSED] = labels[i, PASSED] | at_node[head[a]] | on_arc[a]
             trial[SEEN] = labels[i, SEEN] | critical[head[a]]
-            key = extended(labels[i], trial, use, to, ahead, limits)
+            key = extended(labels[i], trial, use, to, ahead, limits, scale, discount)
             if key == FAR or dominated(labels, settled[head[a]], trial):
                 continue
             if count == most:
@@ -78,9 +82,11 @@ def search(
 
 
 @compiled
-def extended(label: Longs, trial: Longs, use: Longs, to: Longs, ahead: Longs, limits: Longs) -> int:
+def extended(
+    label: Longs, trial: Longs, use: Longs, to: Longs, ahead: Longs, limits: Longs, scale: int, discount: int
+) -> int:
     """Sum `label` and an arc up in `trial`; its cost with what is left to go at least, FAR where a limit breaks."""
-    key = FAR
+    key, reach = FAR, 0
     for kind in range(len(limits)):
         trial[SUM + kind] = label[SUM + kind] + use[kind, trial[VIA]]
         left = FAR
@@ -91,7 +97,7 @@ def extended(label: Longs, trial: Longs, use: Longs, to: Longs, ahead: Longs, li
             return FAR
         if kind == 0:
             key = reach
-    return key
+    return max(key, -((discount - reach) // scale)) if scale else key
 
 
 @compiled

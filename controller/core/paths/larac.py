@@ -1,22 +1,28 @@
-"""Least cost under one bound by Lagrange relaxation (LARAC, Jüttner et al. 2001), with a proven lower bound.
+"""Least cost under a bound by Lagrange relaxation (LARAC, Jüttner et al. 2001), with a proven lower bound.
 
-A multiplier is a fraction of integers: arcs weigh scale x cost + price x delay, so that all is exact. Where both would
-overflow they are halved together, which leaves every bound true and only makes it a little less tight.
+A multiplier is a fraction of integers, price / scale: arcs weigh scale x cost + price x delay, so that all is exact.
+Where that would overflow both are halved, which leaves every bound true and only makes it a little less tight. Several
+bounds are relaxed one after the other (coordinate ascent). With places to pass, walks are as good as paths.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import gcd
 
-import numpy as np
-
-from controller.core.graph import Ints, Longs
-from controller.core.paths.ground import NOTHING_AHEAD, Ground, Terms
+from controller.core.graph import Ints
+from controller.core.paths.ground import Ground, Kind, Terms, mixed
 from controller.core.paths.labels import FAR
+from controller.core.paths.places import Places
 
 ROUNDS = 64
 """More than ever needed: each multiplier is a steeper face of a hull with few corners."""
+MAX_LABELS = 200_000
+"""Of one relaxed search."""
+_COARSE = 1 << 40
+"""Room that several bounds' weights leave for the next one's multiplier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,41 +32,13 @@ class Relaxed:
     arcs: Ints
     cost: int
     least: int
-    to_cost: Longs
-    """N: least cost to the target."""
-    to_delay: Longs
+    scale: int
+    price: int
+    """The multiplier that says so: price / scale."""
 
     @property
     def gap(self) -> float:
         return (self.cost - self.least) / self.cost if self.cost else 0.0
-
-
-def larac(ground: Ground, cost: Longs, delay: Longs, bound: int) -> Relaxed | None:
-    """Of least `cost` with `delay` within `bound`, both per arc. None where no path keeps to the bound."""
-    to_cost, by_cost = ground.toward(ground.target, cost)
-    to_delay, by_delay = ground.toward(ground.target, delay)
-    if to_delay[ground.source] > bound:
-        return None
-    cheap, good = _sums(ground.follow(by_cost), cost, delay), _sums(ground.follow(by_delay), cost, delay)
-    if cheap.delay <= bound:
-        return Relaxed(cheap.arcs, cheap.cost, cheap.cost, to_cost, to_delay)
-    best, least = good, cheap.cost
-    for _ in range(ROUNDS):
-        scale, price = _multiplier(good, cheap, _span(cost, to_cost), _span(delay, to_delay))
-        weight, to_go = scale * cost + price * delay, _weighted(scale, to_cost, price, to_delay)
-        known = min(scale * each.cost + price * each.delay for each in (good, cheap))
-        arcs = _below(ground, weight, to_go, known)
-        found = _sums(arcs, cost, delay) if len(arcs) else None
-        lightest = scale * found.cost + price * found.delay if found else known
-        least = max(least, -((price * bound - lightest) // scale))
-        if found is None:
-            break
-        if found.delay <= bound:
-            good = found
-            best = min(best, good, key=lambda each: each.cost)
-        else:
-            cheap = found
-    return Relaxed(best.arcs, best.cost, least, to_cost, to_delay)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +47,41 @@ class _Sums:
     cost: int
     delay: int
 
+    def weight(self, scale: int, price: int) -> int:
+        return scale * self.cost + price * self.delay
 
-def _sums(arcs: Ints, cost: Longs, delay: Longs) -> _Sums:
-    return _Sums(arcs, int(cost[arcs].sum()), int(delay[arcs].sum()))
+
+def larac(ground: Ground, where: Places, cost: Kind, delay: Kind, bound: int) -> Relaxed | None:
+    """Of least `cost` with `delay` within `bound`. None where no path keeps to the bound, or none was found."""
+
+    def lightest(kind: Kind, below: int = FAR) -> tuple[_Sums | None, bool]:
+        """The path of least sum, if less than `below`; False where labels ran out."""
+        arcs, made = ground.search(Terms((kind,), (below - 1,)), where.bits, most)
+        found = _Sums(arcs, int(cost.use[arcs].sum()), int(delay.use[arcs].sum())) if len(arcs) else None
+        return found, made < most
+
+    most = MAX_LABELS + len(cost.use)  # without places a node is left once: they never run out
+    (cheap, _), (good, _) = lightest(cost), lightest(delay)
+    if cheap is None or good is None or good.delay > bound:
+        return None
+    if cheap.delay <= bound:
+        return Relaxed(cheap.arcs, cheap.cost, cheap.cost, 1, 0)
+    best, proof, spans = good, (cheap.cost, 1, 0), (cost.span, delay.span)
+    for _ in range(ROUNDS):
+        scale, price = _multiplier(good, cheap, *spans)
+        known = min(good.weight(scale, price), cheap.weight(scale, price))
+        found, sure = lightest(mixed(((scale, cost), (price, delay))), known)
+        if sure:
+            least = found.weight(scale, price) if found else known
+            proof = max(proof, (-((price * bound - least) // scale), scale, price))
+        if found is None:
+            break
+        if found.delay <= bound:
+            good = found
+            best = min(best, good, key=lambda each: each.cost)
+        else:
+            cheap = found
+    return Relaxed(best.arcs, best.cost, *proof)
 
 
 def _multiplier(good: _Sums, cheap: _Sums, cost_span: int, delay_span: int) -> tuple[int, int]:
@@ -84,21 +94,20 @@ def _multiplier(good: _Sums, cheap: _Sums, cost_span: int, delay_span: int) -> t
     return scale, price
 
 
-def _span(metric: Longs, to: Longs) -> int:
-    """More than a label on a way to the target adds up to, with what is left to go and one arc too many."""
-    reached = to[to < FAR]
-    return 2 * int(reached.max()) + int(metric.max())
+def multipliers(ground: Ground, where: Places, cost: Kind, bounds: Sequence[tuple[Kind, int]]) -> tuple[int, list[int]]:
+    """(scale, price of each bound): some that make the lower bound on cost high; (1, 0 …) where nothing was learnt."""
+    found = [Fraction(0)] * len(bounds)
+    for i, (kind, bound) in enumerate(bounds):
+        scale, prices = _whole(found, cost, bounds, _COARSE)
+        weighed = mixed([(scale, cost), *((price, each) for price, (each, _) in zip(prices, bounds, strict=True))])
+        relaxed = larac(ground, where, weighed, kind, bound)
+        if relaxed:
+            found[i] = Fraction(relaxed.price, relaxed.scale * scale)
+    return _whole(found, cost, bounds, FAR)
 
 
-def _weighted(scale: int, to_cost: Longs, price: int, to_delay: Longs) -> Longs:
-    out_of_reach = (to_cost >= FAR) | (to_delay >= FAR)
-    near = scale * np.where(out_of_reach, 0, to_cost) + price * np.where(out_of_reach, 0, to_delay)
-    weighted: Longs = np.where(out_of_reach, FAR, near)
-    return weighted
-
-
-def _below(ground: Ground, weight: Longs, to_go: Longs, known: int) -> Ints:
-    """The lightest path, if it is lighter than `known`; `to_go` is a consistent bound, so that a node is left once."""
-    limits = np.array([known - 1], np.int64)
-    arcs, _ = ground.search(Terms(weight[None, :], to_go[None, None, :], NOTHING_AHEAD, limits), len(weight) + 2)
-    return arcs
+def _whole(found: list[Fraction], cost: Kind, bounds: Sequence[tuple[Kind, int]], room: int) -> tuple[int, list[int]]:
+    """Multipliers as integers over one scale, sums of which stay below `room` (scale 1 apart)."""
+    span = cost.span + sum(price * kind.span for price, (kind, _) in zip(found, bounds, strict=True))
+    scale = 1 << max(0, int(room / span).bit_length() - 2)
+    return scale, [int(price * scale) for price in found]

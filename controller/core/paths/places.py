@@ -13,7 +13,7 @@ import numpy as np
 from controller.core.compiled import compiled
 from controller.core.errors import Invalid
 from controller.core.graph import Ints, Longs
-from controller.core.paths.ground import Ground
+from controller.core.paths.ground import Bits, Ground, Kind
 from controller.core.paths.labels import FAR
 from controller.core.paths.path import Constraints
 
@@ -34,17 +34,14 @@ class Places:
     """J: the place that it passes, 0 for the target."""
     every: int
     """All bits."""
-    at_node: Longs
-    """N: bit of the place."""
-    on_arc: Longs
-    """A: bit of the place."""
+    bits: Bits
 
-    def gates(self, ground: Ground, metric: Longs) -> tuple[Longs, Longs]:
-        """J x N, least metric from a node to a gate; 2^places x J, least from before a gate to the end."""
-        to = np.stack([ground.toward(int(node), metric)[0] for node in self.entry])
+    def kind(self, ground: Ground, metric: Longs) -> Kind:
+        """A metric as a kind of sum on the way through these places."""
+        to = np.stack([ground.toward(int(node), metric) for node in self.entry])
         through = np.array([metric[arc] if arc >= 0 else 0 for arc in self.arc], np.int64)
         between = np.ascontiguousarray(to[:, self.exit].T)
-        return to, _ahead(between, through, self.bit, self.every)
+        return Kind(metric, to, _ahead(between, through, self.bit, self.every))
 
 
 def places(ground: Ground, constraints: Constraints) -> Places | None:
@@ -68,7 +65,9 @@ def places(ground: Ground, constraints: Constraints) -> Places | None:
             return None
     columns = np.array(gates, np.int64).T
     entry, exit_, arc = (np.ascontiguousarray(column, np.int32) for column in columns[:3])
-    return Places(entry, exit_, arc, np.ascontiguousarray(columns[3]), bit - 1, at_node, on_arc)
+    return Places(
+        entry, exit_, arc, np.ascontiguousarray(columns[3]), bit - 1, Bits(at_node, on_arc, np.zeros_like(at_node))
+    )
 
 
 @compiled
