@@ -15,6 +15,7 @@ from controller.core.errors import Invalid
 from controller.core.graph import Graph, build
 from controller.core.model import Corridor, Isolation, Link, LinkKind, NodeKind, Objective, PathConstraints, Status
 from controller.core.path_constraints import search_constraints
+from controller.core.paths import find
 from controller.core.paths.admissible import blocked, require_ends
 from controller.core.paths.path import Constraints
 from controller.core.topology import LinkUnplanned, Topology
@@ -349,3 +350,52 @@ def test_a_change_of_a_corridor_heeds_what_was_agreed() -> None:
     net.topology, net.kept = replace(net.topology, links=left), None
     moved = net.ask(replace(record.corridor, priority=5))
     assert moved.corridor.legs[0].links == links("A-12", "A-32")
+
+
+NAMES = [*NET.nodes, *NET.links, "domains/lab/nodes/r9", "r2", ""]
+ANY_NAMES = st.lists(st.sampled_from(NAMES), max_size=3).map(tuple)
+ANY_COLOURS = st.lists(st.sampled_from(["gold", "green", "blue", ""]), max_size=2).map(tuple)
+ANYTHING = st.builds(
+    PathConstraints,
+    objective=st.sampled_from(Objective),
+    max_hops=st.integers(-1, 4),
+    max_jitter_us=st.integers(-1, 2),
+    include_nodes=ANY_NAMES,
+    include_links=ANY_NAMES,
+    exclude_nodes=ANY_NAMES,
+    exclude_links=ANY_NAMES,
+    exclude_srlgs=st.lists(st.sampled_from([0, 7, 9]), max_size=2).map(tuple),
+    include_any_affinities=ANY_COLOURS,
+    include_all_affinities=ANY_COLOURS,
+    exclude_any_affinities=ANY_COLOURS,
+)
+SENSIBLE = st.builds(
+    PathConstraints,
+    objective=st.sampled_from(Objective),
+    max_hops=st.integers(0, 4),
+    include_nodes=st.lists(st.sampled_from(nodes("r1", "r2", "r4")), max_size=2).map(tuple),
+    include_links=st.lists(st.sampled_from(links("A-12", "A-34", "F-12", "F-41")), max_size=1).map(tuple),
+    exclude_nodes=st.lists(st.sampled_from(nodes("r2", "o2", "r4", "o4")), max_size=1).map(tuple),
+    exclude_links=st.lists(st.sampled_from(links("F-12", "F-13", "A-13")), max_size=2).map(tuple),
+    exclude_srlgs=st.lists(st.sampled_from([7, 9]), max_size=1).map(tuple),
+    exclude_any_affinities=st.lists(st.sampled_from(["gold", "green"]), max_size=1).map(tuple),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.sampled_from(Isolation), st.one_of(ANYTHING, SENSIBLE))
+def test_what_admission_lets_in_a_search_can_answer(isolation: Isolation, asked: PathConstraints) -> None:
+    wanted = corridor(isolation=isolation, path_constraints=asked)
+    try:
+        validate(wanted, NET)
+    except Invalid:
+        return
+    a, z = nodes("r1", "r3") if isolation is SOFT else nodes("o1", "o3")
+    told = search_constraints(wanted, NET, demand=0, reverse_demand=0, mtu_bytes=0, max_delay_us=0)
+    route = find(layer(NET, isolation), a, z, told, asked.objective)
+    if route is not None:
+        passed = {*route.path.nodes, *route.path.links}
+        assert passed.isdisjoint({*asked.exclude_nodes, *asked.exclude_links})
+        assert passed.issuperset(asked.include_links)
+        for name in asked.include_nodes:
+            assert not passed.isdisjoint(sites(name, NET))
