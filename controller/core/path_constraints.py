@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from controller.core.errors import Violation
 from controller.core.model import Corridor, Isolation, Link, LinkKind, NodeKind, PathConstraints, Status
 from controller.core.paths.path import Constraints
+from controller.core.paths.places import MAX_PLACES
 from controller.core.topology import Topology, other_end
 
-MOST_INCLUDED = 16
-"""Places that a path can be made to visit: what a search costs grows with each."""
 UNCONSTRAINED = PathConstraints()
 NODE_KINDS = {NodeKind.ROUTER: "a router", NodeKind.OTN: "an OTN node"}
 LINK_KINDS = {LinkKind.FIBRE: "a fibre", LinkKind.CLIENT: "a client link", LinkKind.ADJACENCY: "an adjacency"}
@@ -107,8 +106,8 @@ def violations(corridor: Corridor, topology: Topology, agreed: PathConstraints) 
             yield _wrong(field, f"{getattr(asked, field)} is negative; 0 is no bound")
     for field in LISTS:
         yield from _repeated(field, getattr(asked, field))
-    if len(asked.include_nodes) + len(asked.include_links) > MOST_INCLUDED:
-        yield _wrong("include_nodes", f"at most {MOST_INCLUDED} nodes and links can be included")
+    if len(asked.include_nodes) + len(asked.include_links) > MAX_PLACES:
+        yield _wrong("include_nodes", f"at most {MAX_PLACES} nodes and links can be included")
     yield from _names(corridor, topology, agreed)
     yield from _groups(asked, topology, agreed)
     yield from _colours(asked, topology, agreed)
