@@ -34,11 +34,12 @@ demo: setup
 proto: setup
 	deploy/proto.sh
 
+# BENCH="--instances DIR --json FILE" gives a benchmark what the repository does not hold, or keeps what it found.
 bench: setup
-	@for b in bench/*.py; do $(PY) $$b || exit 1; done
+	@for b in bench/*.py; do $(PY) $$b $(BENCH) || exit 1; done
 
 bench-%: setup
-	$(PY) bench/$*.py
+	$(PY) bench/$*.py $(BENCH)
 
 lock:
 	$(VENV)/bin/python -m pip install -q uv

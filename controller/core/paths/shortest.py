@@ -7,16 +7,15 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controller.core.compiled import compiled
 from controller.core.graph import HOP_BITS, Flags, Graph, Ints, Longs, Objective, Reals, Shape
 from controller.core.paths.admissible import blocked, metric_of
-from controller.core.paths.heap import pop, push
-from controller.core.paths.landmarks import COUNT, UNKNOWN, known_distances
+from controller.core.paths.heap import pop, push, replace
+from controller.core.paths.landmarks import known_distances
 from controller.core.paths.path import NONE, Constraints
 
-ACTIVE = 4
+ACTIVE = 6
 """Landmarks that a search asks: those that say most of its own two ends."""
 MARK, FAR, BOUND, VIA = 0, 1, 2, 3
 """Columns of a node's state: the search that last saw it, weight from the source, least to the target, arc there."""
@@ -44,7 +43,6 @@ def shortest_arcs(
     pool, scratch = _scratch(shape)
     arcs = _a_star(
         shape.first,
-        shape.tail,
         shape.head,
         shape.twin,
         metric_of(graph, objective, constraints.demand),
@@ -78,7 +76,6 @@ def _scratch(shape: Shape) -> tuple[deque[Scratch], Scratch]:
 @compiled
 def _a_star(
     first: Ints,
-    tail: Ints,
     head: Ints,
     twin: Ints,
     metric: Longs,
@@ -98,66 +95,74 @@ def _a_star(
     state[-1, MARK] += 1
     turn = state[-1, MARK]
     state[source, MARK], state[source, FAR], state[source, BOUND], state[source, VIA] = turn, 0, 0, -1
-    asked = _active(known, source, target)
+    straight = _straight(place, pace, source, target)
+    asked = _active(known, source, target, straight)
     size = push(heap, 0, 0, source)
     while size:
         key, u = heap[0, 0], heap[0, 1]
-        size = pop(heap, size)
         if u == target:
-            return _walk_back(tail, state, target)
-        if key != state[u, FAR] + state[u, BOUND]:
-            continue  # it was reached on a shorter way meanwhile
-        for a in range(first[u], first[u + 1]):
-            if room[a] < need or (back and room[twin[a]] < back) or (len(out) and out[a]):
-                continue
-            v, reached = head[a], state[u, FAR] + (metric[a] << HOP_BITS) + 1
-            if state[v, MARK] != turn:
-                state[v, MARK] = turn
-                state[v, BOUND] = _bound(place, pace, known, asked, v, target) << HOP_BITS
-            elif reached >= state[v, FAR]:
-                continue
-            state[v, FAR], state[v, VIA] = reached, a
-            size = push(heap, size, reached + state[v, BOUND], v)
+            return _walk_back(head, twin, state, target)
+        vacant = True  # row 0 is done with, and most often the first arc on has something to put there
+        if key == state[u, FAR] + state[u, BOUND]:  # else it was reached on a shorter way meanwhile
+            for a in range(first[u], first[u + 1]):
+                if room[a] < need or (back and room[twin[a]] < back) or (len(out) and out[a]):
+                    continue
+                v, reached = head[a], state[u, FAR] + (metric[a] << HOP_BITS) + 1
+                if state[v, MARK] != turn:
+                    state[v, MARK] = turn
+                    least = _word(known, asked, v, target) if len(asked) else _straight(place, pace, v, target)
+                    state[v, BOUND] = least << HOP_BITS
+                elif reached >= state[v, FAR]:
+                    continue
+                state[v, FAR], state[v, VIA] = reached, a
+                if vacant:
+                    replace(heap, size, reached + state[v, BOUND], v)
+                    vacant = False
+                else:
+                    size = push(heap, size, reached + state[v, BOUND], v)
+        if vacant:
+            size = pop(heap, size)
     return np.empty(0, np.int32)
 
 
 @compiled
-def _bound(place: Reals, pace: float, known: Ints, asked: Ints, v: int, target: int) -> int:
-    """No way from v to the target has a smaller metric: neither straight through the earth nor by a landmark's word."""
+def _straight(place: Reals, pace: float, v: int, target: int) -> int:
+    """No way from v to the target has a smaller metric: not even straight through the earth."""
     x, y, z = place[v, 0] - place[target, 0], place[v, 1] - place[target, 1], place[v, 2] - place[target, 2]
-    least = int(pace * np.sqrt(x * x + y * y + z * z))
-    for column in asked:
-        least = max(least, _word(known, column, v, target))
+    return int(pace * np.sqrt(x * x + y * y + z * z))
+
+
+@compiled
+def _word(known: Ints, asked: Longs, v: int, target: int) -> int:
+    """Nor than what the landmarks asked say."""
+    least = 0
+    for row in asked:
+        least = max(least, known[row, v] - known[row, target])
     return least
 
 
 @compiled
-def _word(known: Ints, column: int, v: int, target: int) -> int:
-    """What one landmark says of the way from v to the target; 0 where it knows nothing of one of them."""
-    here, there = int(known[v, column]), int(known[target, column])
-    if here == UNKNOWN or there == UNKNOWN:
-        return 0
-    return here - there if column < COUNT else there - here
+def _active(known: Ints, source: int, target: int, straight: int) -> Longs:
+    """Rows of the landmarks that say most of this pair; none where the straight line says more than any."""
+    words = np.empty(len(known), np.int64)
+    for row in range(len(known)):
+        words[row] = known[row, source] - known[row, target]
+    if not len(known) or words.max() <= straight:
+        return np.empty(0, np.int64)
+    rows = np.empty(ACTIVE, np.int64)
+    for i in range(ACTIVE):
+        rows[i] = np.argmax(words)
+        words[rows[i]] = -1
+    return rows
 
 
 @compiled
-def _active(known: Ints, source: int, target: int) -> NDArray[np.int32]:
-    """Columns of the landmarks that say most of this pair."""
-    if not len(known):
-        return np.empty(0, np.int32)
-    words = np.empty(2 * COUNT, np.int64)
-    for column in range(2 * COUNT):
-        words[column] = -_word(known, column, source, target)
-    return np.argsort(words)[:ACTIVE].astype(np.int32)
-
-
-@compiled
-def _walk_back(tail: Ints, state: Longs, target: int) -> Ints:
+def _walk_back(head: Ints, twin: Ints, state: Longs, target: int) -> Ints:
     hops, u = 0, target
     while state[u, VIA] >= 0:
-        hops, u = hops + 1, tail[state[u, VIA]]
+        hops, u = hops + 1, head[twin[state[u, VIA]]]
     arcs, u = np.empty(hops, np.int32), target
     for i in range(hops - 1, -1, -1):
         arcs[i] = state[u, VIA]
-        u = tail[arcs[i]]
+        u = head[twin[arcs[i]]]
     return arcs

@@ -1,0 +1,87 @@
+"""Single searches: CSPF, ranked, bounded and disjoint paths, segment lists."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from shared.graphs import DEMAND_KBPS, Layer, country, zoo
+from shared.peers import Pruned, ours, pruning
+from shared.rows import Row, fastest, race, row
+
+FULL, SMALL = 10_000, 300
+
+
+@cache
+def nation(nodes: int, seed: int) -> Layer:
+    return country(nodes, seed)
+
+
+def stage(options: Namespace) -> Layer:
+    """The 10 000 nodes with 40 000 links."""
+    return nation(SMALL if options.small else FULL, options.seed)
+
+
+def constrained(options: Namespace) -> Iterator[Row]:
+    """CSPF by delay: pruned beforehand for the peers, and then by all as part of the search."""
+    layer = stage(options)
+    share = (layer.room < DEMAND_KBPS).mean()
+    print(
+        f"{layer.name}: {len(layer.tail) // 2} links to near nodes, over the latitudes and longitudes of China;\n"
+        f"demand {DEMAND_KBPS // 1_000_000} Gbit/s, residuals uniform in 0..100: {share:.1%} of the arcs lack room.\n"
+        "Peers have those arcs deleted beforehand or, where it says so, prune within the call; find() always does.\n"
+    )
+    questions = layer.pairs(options.rounds, options.seed)
+    goals = {"scipy": 0.25, "rustworkx": 0.05}
+    yield from against(f"CSPF, {layer.name}", layer, questions, goals)
+    own = ours(layer, DEMAND_KBPS)
+    peers = {name: make() for name, make in pruning(layer, DEMAND_KBPS).items()}
+    medians = race([own, *peers.values()], questions[: options.rounds // 4])
+    for peer in peers.values():
+        yield row(f"CSPF, {layer.name}, all prune", medians["ours"], "µs", (peer.name, medians[peer.name]))
+
+
+def of_the_zoo(options: Namespace) -> Iterator[Row]:
+    """CSPF on real graphs: so small that what surrounds a search counts as much as the search."""
+    for name, goal in (("Cogentco", 0.6), ("Kdl", 0.6), ("TataNld", None), ("backbone/europe", None)):
+        layer = zoo(name, options.instances, options.seed)
+        if layer is None:
+            print(f"skipped: {name} is neither in topohub nor in --instances DIR/topozoo or DIR/repetita")
+            continue
+        questions = layer.pairs(options.rounds, options.seed)
+        yield from against(f"CSPF, {layer.name} ({len(layer.names)} nodes)", layer, questions, {"rustworkx": goal})
+
+
+def against(
+    name: str, layer: Layer, questions: Sequence[tuple[int, int]], goals: dict[str, float | None]
+) -> Iterator[Row]:
+    """One row per library, each by the fastest of its calls that return a path."""
+    own, pruned = ours(layer, DEMAND_KBPS), Pruned(layer, DEMAND_KBPS)
+    few = questions[:5]
+    race([own], few)  # compiles, and measures the landmarks
+    chosen = {peer: fastest(getattr(pruned, peer), few) for peer in ("rustworkx", "scipy", "igraph", "networkx")}
+    slow = chosen.pop("networkx")
+    medians = race([own, *chosen.values(), pruned.rustworkx_length], questions)
+    limit = "the calls around the kernel" if len(layer.names) < 1000 else "memory: every node is a cache miss"
+    for peer, contender in (*chosen.items(), ("", pruned.rustworkx_length)):
+        beside, goal = (contender.name, medians[contender.name]), goals.get(peer)
+        yield row(name if peer else f"{name}, length only", medians["ours"], "µs", beside, goal=goal, limit=limit)
+    medians = race([own, slow], questions[:20])
+    yield row(name, medians["ours"], "µs", (slow.name, medians[slow.name]))
+
+
+def ranked_paths(options: Namespace) -> Iterator[Row]:
+    yield from ()
+
+
+def bounded_cost(options: Namespace) -> Iterator[Row]:
+    yield from ()
+
+
+def disjoint_pairs(options: Namespace) -> Iterator[Row]:
+    yield from ()
+
+
+def segment_lists(options: Namespace) -> Iterator[Row]:
+    yield from ()
