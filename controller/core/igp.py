@@ -7,7 +7,8 @@ it is: no IGP heeds reservations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Igp:
         """Per arc, at least 1, as IS-IS and OSPF have it."""
         self.closed: Longs = np.where(both, 0, CLOSED)
         """Per arc, `CLOSED` where it takes no part: an adjacency is up both ways or not at all."""
+        self._asked: set[int] = set()
         self._to: dict[int, Longs] = {}
         self._from: dict[int, Longs] = {}
 
@@ -61,12 +63,21 @@ class Igp:
 
     def only_path(self, source: int, target: int) -> Ints | None:
         """The arcs of the shortest path where there is exactly one, parallel links counted as different; else None."""
-        far = self.distance_to(target)
-        if far[source] == UNREACHED:
-            return None
         shape = self.graph.shape
-        arcs = _only_path(shape.first, shape.head, self.metric, self.closed, far, source)
+        if target not in self._to and target not in self._asked:  # worth a tree once it is asked for again
+            self._asked.add(target)
+            arcs = _nearby(shape.first, shape.tail, shape.head, self.metric, self.closed, source, target)
+        else:
+            far = self.distance_to(target)
+            arcs = _only_path(shape.first, shape.head, self.metric, self.closed, far, source)
         return arcs if len(arcs) or source == target else None
+
+    def branching(self, source: int, target: int) -> int | None:
+        """The first node on the way that has several next arcs; None where none has, or there is no way."""
+        node = source
+        while len(arcs := self.next_arcs(node, target)) == 1:
+            node = int(self.graph.shape.head[arcs[0]])
+        return node if len(arcs) else None
 
     def reach(self, arcs: Ints, start: int = 0) -> int:
         """The largest `end` for which `arcs[start:end]` is the only shortest path between its ends; from `start`.
@@ -94,6 +105,18 @@ class Igp:
         return far
 
 
+@dataclass(frozen=True, eq=False)
+class Underlay:
+    """How the routers of a layer forward: one graph, and the algorithms that every one of them takes part in."""
+
+    graph: Graph
+    igps: Mapping[Objective, Igp]
+
+    @classmethod
+    def of(cls, graph: Graph, algorithms: Iterable[Objective] = (Objective.IGP,)) -> Underlay:
+        return cls(graph, {each: Igp(graph, each) for each in algorithms})
+
+
 @compiled
 def _next_arcs(first: Ints, head: Ints, metric: Longs, closed: Longs, far: Longs, u: int) -> Ints:
     found = np.empty(first[u + 1] - first[u], np.int32)
@@ -110,7 +133,7 @@ def _only_path(first: Ints, head: Ints, metric: Longs, closed: Longs, far: Longs
     """None (no arcs) where a node on the way has more than one next arc. Every metric is above 0, so that it ends."""
     arcs = np.empty(len(first), np.int32)
     hops, u = 0, source
-    while far[u]:
+    while far[u] and far[u] != UNREACHED:
         following = _next_arcs(first, head, metric, closed, far, u)
         if len(following) != 1:
             return np.empty(0, np.int32)
@@ -118,6 +141,38 @@ def _only_path(first: Ints, head: Ints, metric: Longs, closed: Longs, far: Longs
         u = head[following[0]]
         hops += 1
     return arcs[:hops].copy()
+
+
+@compiled
+def _nearby(first: Ints, tail: Ints, head: Ints, metric: Longs, closed: Longs, source: int, target: int) -> Ints:
+    """The same for once, looking no farther than the target is away: Dijkstra that counts ways."""
+    n = len(first) - 1
+    far, via, ways = np.full(n, UNREACHED, np.int64), np.full(n, -1, np.int32), np.zeros(n, np.uint8)
+    heap = np.empty((len(head) + 1, 2), np.int64)
+    far[source], ways[source] = 0, 1
+    size = push(heap, 0, 0, source)
+    while size and heap[0, 1] != target:
+        key, u = heap[0, 0], heap[0, 1]
+        size = pop(heap, size)
+        if key != far[u]:
+            continue
+        for a in range(first[u], first[u + 1]):
+            v, reached = head[a], key + metric[a]
+            if closed[a] != 0 or reached > far[target]:
+                continue
+            if reached < far[v]:
+                far[v], via[v], ways[v] = reached, a, ways[u]
+                size = push(heap, size, reached, v)
+            elif reached == far[v]:
+                ways[v] = 2
+    if size == 0 or ways[target] != 1:
+        return np.empty(0, np.int32)
+    arcs, hops, u = np.empty(n, np.int32), n, target
+    while u != source:
+        hops -= 1
+        arcs[hops] = via[u]
+        u = tail[via[u]]
+    return arcs[hops:].copy()
 
 
 @compiled
