@@ -5,8 +5,8 @@ from __future__ import annotations
 from controller.core.graph import Graph, Objective
 from controller.core.paths.admissible import require_ends
 from controller.core.paths.bounded import bounded
-from controller.core.paths.path import NONE, Constraints, Route, path_of
-from controller.core.paths.shortest import shortest_arcs
+from controller.core.paths.path import NONE, Constraints, Route
+from controller.core.paths.shortest import shortest
 from controller.core.paths.sums import cost_of, keeps
 
 __all__ = ["cost_of", "find", "keeps"]
@@ -26,13 +26,10 @@ def find(
     """
     a, z = require_ends(graph, source, target, constraints)
     require_places(graph, constraints)
-    arcs = shortest_arcs(graph, a, z, constraints, objective)
-    if arcs is None:
-        return None
-    path = path_of(graph, a, arcs)
-    if constraints.bounded and not keeps(graph, path, constraints):
+    route = shortest(graph, a, z, constraints, objective)
+    if route and constraints.bounded and not keeps(graph, route.path, constraints):
         return bounded(graph, a, z, constraints, objective)
-    return Route(path, cost_of(graph, arcs, objective, constraints.demand))
+    return route
 
 
 def require_places(graph: Graph, constraints: Constraints) -> None:

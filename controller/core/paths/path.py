@@ -10,7 +10,7 @@ from operator import itemgetter
 import numpy as np
 
 from controller.core.errors import Invalid
-from controller.core.graph import Graph, Ints
+from controller.core.graph import Graph, Ints, Shape
 
 _AT_LEAST_ZERO = ("demand", "reverse_demand", "max_delay_us", "max_hops", "max_jitter_us", "mtu_bytes")
 
@@ -57,13 +57,10 @@ class Constraints:
     @property
     def excludes(self) -> bool:
         """True where whole links are out of the question, whatever their room and size."""
-        return any(getattr(self, name) for name in _EXCLUSIONS)
+        out = self.exclude_nodes or self.exclude_links or self.exclude_srlgs or self.exclude_any
+        return bool(out or self.include_any or self.include_all)
 
 
-_EXCLUSIONS = (
-    *("exclude_nodes", "exclude_links", "exclude_srlgs", "exclude_any"),
-    *("include_any", "include_all"),
-)
 NONE = Constraints()
 
 
@@ -114,13 +111,17 @@ def path_of(graph: Graph, source: int, arcs: Ints) -> Path:
         return Path((shape.nodes[source],), (), (), 0)
     heads = shape.head[arcs]
     delay = int(graph.delay[arcs].sum()) - int(shape.processing[heads[-1]])
-    nodes = (shape.nodes[source], *_names(shape.nodes, heads.tolist()))
-    links = _names(shape.links, shape.link[arcs].tolist())
-    return Path(nodes, links, tuple(shape.way[arcs].tolist()), delay)
+    return named(shape, source, heads.tolist(), shape.link[arcs].tolist(), shape.way[arcs].tolist(), delay)
+
+
+def named(shape: Shape, source: int, heads: list[int], links: list[int], ways: list[int], delay_us: int) -> Path:
+    """The path over these links to these nodes, one after the other."""
+    nodes = (shape.nodes[source], *_names(shape.nodes, heads))
+    return Path(nodes, _names(shape.links, links), tuple(ways), delay_us)
 
 
 def _names(names: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
-    return itemgetter(*indices)(names) if len(indices) > 1 else (names[indices[0]],)
+    return itemgetter(*indices)(names) if len(indices) > 1 else tuple(names[i] for i in indices)
 
 
 def follow(graph: Graph, start: str, links: Iterable[str]) -> Path:

@@ -13,7 +13,7 @@ from controller.core.graph import HOP_BITS, Flags, Graph, Ints, Longs, Objective
 from controller.core.paths.admissible import blocked, metric_of
 from controller.core.paths.heap import pop, push, replace
 from controller.core.paths.landmarks import known_distances
-from controller.core.paths.path import NONE, Constraints
+from controller.core.paths.path import NONE, Constraints, Route, named
 
 ACTIVE = 6
 """Landmarks that a search asks: those that say most of its own two ends."""
@@ -27,24 +27,62 @@ class Scratch(NamedTuple):
     state: Longs
     """N + 1 rows; the last one's mark counts the searches."""
     heap: Longs
+    answer: Longs
+    """Weight of the path found; its arcs; the nodes they lead to; their links; their ways."""
 
 
 _pools: WeakKeyDictionary[Shape, deque[Scratch]] = WeakKeyDictionary()
 
 
-def shortest_arcs(
+def shortest(
     graph: Graph, source: int, target: int, constraints: Constraints = NONE, objective: Objective = Objective.DELAY
-) -> Ints | None:
-    """Arcs of the least-metric path between node indices; ties go to fewer hops. None where there is none.
+) -> Route | None:
+    """The path of least metric between node indices; ties go to fewer hops. None where there is none.
 
     Bounds on sums and places to pass are not heeded here (`find` does).
     """
     shape = graph.shape
     pool, scratch = _scratch(shape)
-    arcs = _a_star(
+    hops = _search(graph, source, target, constraints, objective, scratch)
+    rows = scratch.answer[: 4 * hops + 1].tolist() if hops >= 0 else []
+    pool.append(scratch)
+    return _route(graph, source, hops, rows, objective) if rows else None
+
+
+def _route(graph: Graph, source: int, hops: int, rows: list[int], objective: Objective) -> Route:
+    """What `rows`, as in `Scratch.answer`, say."""
+    cost, arcs = rows[0] >> HOP_BITS, rows[1 : hops + 1]
+    heads, links, ways = (rows[i * hops + 1 : (i + 1) * hops + 1] for i in (1, 2, 3))
+    last = int(graph.shape.processing[heads[-1]]) if hops else 0
+    if objective is Objective.DELAY:
+        cost = delay = cost - last
+    else:
+        delay = int(graph.delay[arcs].sum()) - last if hops else 0
+    return Route(named(graph.shape, source, heads, links, ways, delay), cost)
+
+
+def shortest_arcs(
+    graph: Graph, source: int, target: int, constraints: Constraints = NONE, objective: Objective = Objective.DELAY
+) -> Ints | None:
+    """The arcs of what `shortest` finds."""
+    pool, scratch = _scratch(graph.shape)
+    hops = _search(graph, source, target, constraints, objective, scratch)
+    arcs = scratch.answer[1 : hops + 1].astype(np.int32) if hops >= 0 else None
+    pool.append(scratch)
+    return arcs
+
+
+def _search(
+    graph: Graph, source: int, target: int, constraints: Constraints, objective: Objective, scratch: Scratch
+) -> int:
+    """Hops of the path that the scratch then holds, -1 where there is none."""
+    shape = graph.shape
+    return _a_star(
         shape.first,
         shape.head,
         shape.twin,
+        shape.link,
+        shape.way,
         metric_of(graph, objective, constraints.demand),
         graph.room,
         blocked(graph, constraints),
@@ -57,8 +95,6 @@ def shortest_arcs(
         constraints.reverse_demand,
         *scratch,
     )
-    pool.append(scratch)
-    return arcs if len(arcs) or source == target else None
 
 
 def _scratch(shape: Shape) -> tuple[deque[Scratch], Scratch]:
@@ -69,8 +105,9 @@ def _scratch(shape: Shape) -> tuple[deque[Scratch], Scratch]:
     try:
         return pool, pool.pop()
     except IndexError:
-        state = np.zeros((len(shape.nodes) + 1, 4), np.int64)
-        return pool, Scratch(state, np.empty((len(shape.head) + 1, 2), np.int64))
+        nodes, arcs = len(shape.nodes), len(shape.head)
+        state, heap = np.zeros((nodes + 1, 4), np.int64), np.empty((arcs + 1, 2), np.int64)
+        return pool, Scratch(state, heap, np.empty(4 * nodes + 1, np.int64))
 
 
 @compiled
@@ -78,6 +115,8 @@ def _a_star(
     first: Ints,
     head: Ints,
     twin: Ints,
+    link: Ints,
+    way: Flags,
     metric: Longs,
     room: Longs,
     out: Flags,
@@ -90,8 +129,9 @@ def _a_star(
     back: int,
     state: Longs,
     heap: Longs,
-) -> Ints:
-    """Arcs from source to target, none where there is no way. The bounds are consistent: no node is settled twice."""
+    answer: Longs,
+) -> int:
+    """Hops from source to target, -1 where there is no way. The bounds are consistent: no node is settled twice."""
     state[-1, MARK] += 1
     turn = state[-1, MARK]
     state[source, MARK], state[source, FAR], state[source, BOUND], state[source, VIA] = turn, 0, 0, -1
@@ -101,7 +141,7 @@ def _a_star(
     while size:
         key, u = heap[0, 0], heap[0, 1]
         if u == target:
-            return _walk_back(head, twin, state, target)
+            return _walk_back(head, twin, link, way, state, target, answer)
         vacant = True  # row 0 is done with, and most often the first arc on has something to put there
         if key == state[u, FAR] + state[u, BOUND]:  # else it was reached on a shorter way meanwhile
             for a in range(first[u], first[u + 1]):
@@ -122,7 +162,7 @@ def _a_star(
                     size = push(heap, size, reached + state[v, BOUND], v)
         if vacant:
             size = pop(heap, size)
-    return np.empty(0, np.int32)
+    return -1
 
 
 @compiled
@@ -157,12 +197,13 @@ def _active(known: Ints, source: int, target: int, straight: int) -> Longs:
 
 
 @compiled
-def _walk_back(head: Ints, twin: Ints, state: Longs, target: int) -> Ints:
+def _walk_back(head: Ints, twin: Ints, link: Ints, way: Flags, state: Longs, target: int, answer: Longs) -> int:
     hops, u = 0, target
     while state[u, VIA] >= 0:
         hops, u = hops + 1, head[twin[state[u, VIA]]]
-    arcs, u = np.empty(hops, np.int32), target
-    for i in range(hops - 1, -1, -1):
-        arcs[i] = state[u, VIA]
-        u = head[twin[arcs[i]]]
-    return arcs
+    answer[0], u = state[target, FAR], target
+    for i in range(hops, 0, -1):
+        arc = state[u, VIA]
+        answer[i], answer[hops + i], answer[2 * hops + i], answer[3 * hops + i] = arc, u, link[arc], way[arc]
+        u = head[twin[arc]]
+    return hops
