@@ -22,7 +22,7 @@ from controller.core.model import Corridor, EndPoint, Isolation, LinkKind, Profi
 from controller.core.plan import Snapshot, plan
 from controller.core.render import render_record
 from controller.core.topology import LinkChanged, NodeChanged, Topology
-from controller.core.trails import initial_ledger, with_trail_ids
+from controller.core.trails import initial_ledger, with_ids
 from controller.topology_file import load
 
 TOPOLOGIES = Path(__file__).parents[1] / "topologies"
@@ -33,7 +33,7 @@ def live(name: str) -> Snapshot:
     file = load(TOPOLOGIES / f"{name}.yaml")
     topology = Topology.planned(file.domain, file.srv6_block, file.nodes, file.links)
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    topology, ids = with_trail_ids(topology, Ids(), now)
+    topology, ids = with_ids(topology, Ids(), now)
     for node in topology.nodes:
         topology = topology.apply(NodeChanged(node, Status.UP))
     for link in tuple(topology.links.values()):

@@ -35,7 +35,10 @@ class Restoration:
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[str] = set()
         """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
+        self._renewing: set[str] = set()
+        """Corridors whose lists are being encoded anew."""
         state.when_released = self._room
+        state.when_lists_leave = self._renew_lists
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
@@ -99,6 +102,34 @@ class Restoration:
             self._in_hand |= {record.name for record in concerned}
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
         await asyncio.gather(*(self._restore(record.name) for record in concerned))
+
+    def _renew_lists(self) -> None:
+        """Routes wait for these: their lists would leave the path. Who is looked after moves, and with it its lists."""
+        for name in sorted(self._state.leaving - self._renewing - self._in_hand):
+            self._renewing.add(name)
+            task = background(self._renew(name), "renewal of segment lists")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self, name: str) -> None:
+        """The same path by lists that keep to it under the old routes and the new."""
+        try:
+            async with self._progress.undisturbed(name):
+                record = self._state.records.get(name)
+                if record is None or record.target is None or name not in self._state.leaving or self._cut(record):
+                    return
+                await self._progress.begin(plan(self._state.snapshot(), record.corridor), EventType.UPDATED)
+            await self._progress.finished(name)
+        except (Conflict, Refused) as refusal:
+            log.warning("%s: routes wait for its segment lists: %s", name, refusal)
+        finally:
+            self._renewing.discard(name)
+
+    def _cut(self, record: Record) -> bool:
+        """Its path is down: it is moved, or stays where it is until there is room."""
+        assert record.target is not None
+        links = self._state.topology.links
+        return any(links[name].status is Status.DOWN for name in self._path(record.target))
 
     async def _restore(self, name: str) -> None:
         """One task per corridor: it looks again after each change, so that no news between is lost on it."""

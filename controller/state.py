@@ -9,14 +9,17 @@ from datetime import datetime
 
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
+from controller.core.igp import Underlay
+from controller.core.locators import ALGORITHMS, routed
 from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
 from controller.core.otn import Ledger, resumed
 from controller.core.plan import Plan, Snapshot
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.topology import Event, LinkChanged, Topology
-from controller.core.trails import initial_ledger, with_trail_ids
+from controller.core.trails import initial_ledger, with_ids
 from controller.reconcile import Reconciler
+from controller.routing import Routing
 from controller.store import Store, Wiring
 
 Clock = Callable[[], datetime]
@@ -36,6 +39,7 @@ class NetworkState:
         self._ledger = snapshot.ledger
         self._ids = snapshot.ids
         self._layers = snapshot.layers
+        self._routing = Routing(snapshot.underlays[0])
         self._records = dict(snapshot.records)
         self._down: set[str] = set()
         """Links that are down, or were when the controller last ran and are not judged yet."""
@@ -45,6 +49,8 @@ class NetworkState:
         self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
         self.when_released: Callable[[], None] = lambda: None
         """Called after a commit that gave slots or bandwidth back."""
+        self.when_lists_leave: Callable[[], None] = lambda: None
+        """Called while lists stand that keep routes from following the topology."""
         self.writer = asyncio.Lock()
         """Held from the snapshot a plan is made on until it is committed."""
         self.reconciler = Reconciler(self.desired)
@@ -55,7 +61,7 @@ class NetworkState:
     async def restore(cls, store: Store, planned: Topology, clock: Clock) -> NetworkState:
         """What stood when the controller last ran, over the topology that the file plans."""
         stored = await store.load()
-        topology, ids = with_trail_ids(planned, stored.ids, clock())
+        topology, ids = with_ids(planned, stored.ids, clock())
         await store.put_ids(stored.ids, ids)
         wiring = {name: seen for name, seen in stored.wiring.items() if name in topology.links}
         for link, seen in wiring.items():
@@ -69,6 +75,11 @@ class NetworkState:
         newest = await store.newest_sequence()
         state.sequence = newest
         state._down = {name for name, seen in wiring.items() if seen.down}
+        if stored.routed:  # what the lists that stand were encoded for
+            graph = state._layers.packet
+            usable = {name: name in stored.routed for name in graph.shape.links}
+            state._routing = Routing(Underlay.of(graph.opened(usable), ALGORITHMS))
+        await state._reroute()
         state._render_infrastructure()
         for record in stored.records.values():
             state._render(record)
@@ -86,7 +97,15 @@ class NetworkState:
         return self._clock()
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self._topology, self._ledger, self._ids, self._records, self._clock(), self._layers)
+        return Snapshot(
+            self._topology,
+            self._ledger,
+            self._ids,
+            self._records,
+            self._clock(),
+            self._layers,
+            self._routing.underlays,
+        )
 
     async def commit(self, plan: Plan, kind: EventType) -> Touched:
         """Store a plan made under `writer`, take it over, wake the devices; returns what it changes in them."""
@@ -107,6 +126,9 @@ class NetworkState:
         self.reconciler.mark(frozenset(touched))
         if released:
             self.when_released()
+        if self._routing.changed(plan.record, self._topology, self._ids):
+            await self._reroute()
+            self._render_infrastructure()
         return touched
 
     async def observe(self, *events: Event) -> None:
@@ -121,11 +143,31 @@ class NetworkState:
         planned = [(old, links[name]) for name, old in before.links.items() if name in links]
         rewired = [new for old, new in planned if (old.a_port, old.z_port) != (new.a_port, new.z_port)]
         judged = [new for _, new in planned if self._judge(new)]
+        await self._reroute()
         self._render_infrastructure()
         if rewired:
             self._rewired()
         for link in {link.name: link for link in (*rewired, *judged)}.values():
             await self._store.put_wiring(link.name, Wiring(link.a_port, link.z_port, link.name in self._down))
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Corridors with a list that would leave its path, were routes to follow the topology now."""
+        return self._routing.waiting
+
+    async def _reroute(self) -> None:
+        """Routes follow the topology: at once, or when the lists that mind are gone. Stored before a device hears."""
+        wanted = routed(self._known(), self._layers.packet)
+        if self._routing.follow(wanted, self._topology, self._ids, self._records.values()):
+            await self._store.put_routed(self._routing.links)
+        if self._routing.waiting:
+            self.when_lists_leave()
+
+    def _known(self) -> Topology:
+        known = self._topology
+        for name in self._down:
+            known = known.apply(LinkChanged(name, Status.DOWN))
+        return known
 
     def _judge(self, link: Link) -> bool:
         """Whether a link was found down, or up again."""
@@ -179,10 +221,7 @@ class NetworkState:
 
     def _render_infrastructure(self) -> None:
         before = self._infrastructure
-        known = self._topology
-        for name in self._down:
-            known = known.apply(LinkChanged(name, Status.DOWN))
-        self._infrastructure = render_infrastructure(known, self._ids)
+        self._infrastructure = render_infrastructure(self._topology, self._ids, self._routing.underlays[0])
         self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
 
 

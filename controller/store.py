@@ -1,4 +1,4 @@
-"""The store: records, ledger rows, ids, wiring and events; one transaction per change.
+"""The store: records, ledger rows, ids, wiring, routed links and events; one transaction per change.
 
 SQLite in WAL mode. A ledger row is updated only at the version that planning saw (compare-and-set), and an id is
 unique in its scope, so that not even two processes can hand a slot or an id out twice.
@@ -79,6 +79,7 @@ _wiring = Table(
     Column("z_port", Integer, nullable=False),
     Column("down", Boolean, nullable=False),
 )
+_routed = Table("routed", _schema, Column("link", String, primary_key=True))
 _events = Table(
     "events",
     _schema,
@@ -109,6 +110,8 @@ class Stored:
     ids: Ids
     ledger_versions: Mapping[RowKey, int]
     wiring: Mapping[str, Wiring]
+    routed: frozenset[str] = frozenset()
+    """The adjacencies that carry the routes which standing segment lists were encoded for."""
 
 
 class Store:
@@ -151,7 +154,8 @@ class Store:
                 RowKey(r.link, r.server, r.direction): r.version for r in await connection.execute(select(_ledger))
             }
             wiring = {r.link: Wiring(r.a_port, r.z_port, r.down) for r in await connection.execute(select(_wiring))}
-        return Stored({r.name: r for r in records}, Ids(ids, resting), versions, wiring)
+            routed = frozenset((await connection.execute(select(_routed.c.link))).scalars())
+        return Stored({r.name: r for r in records}, Ids(ids, resting), versions, wiring, routed)
 
     async def open_ledger(self, ledger: Ledger) -> None:
         """Write every row as the records and the topology file say it is; for the start, before any plan."""
@@ -181,6 +185,13 @@ class Store:
         statement = upsert(_wiring).values(link=link, **values)
         async with self._engine.begin() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["link"], set_=values))
+
+    async def put_routed(self, links: frozenset[str]) -> None:
+        """The adjacencies that routes run over from now on."""
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(_routed))
+            if links:
+                await connection.execute(insert(_routed), [{"link": link} for link in sorted(links)])
 
     async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
         """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controller.core import names, srv6
+from controller.core import names
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.ids import IdKey, Ids
+from controller.core.igp import Underlay
 from controller.core.latency import budget
 from controller.core.layers import Layers
 from controller.core.model import Corridor, Leg, SegmentList, Slice
@@ -22,9 +23,11 @@ from controller.core.records import (
     headend_ids,
     vrf_key,
 )
+from controller.core.sids import Tail
 from controller.core.topology import Topology
 
-Steering = tuple[srv6.Segment, ...]
+Lists = tuple[SegmentList, SegmentList]
+"""For IPv6 and for IPv4 customers."""
 
 
 class Draft:
@@ -35,6 +38,7 @@ class Draft:
         topology: Topology,
         ledger: Ledger,
         layers: Layers,
+        underlays: tuple[Underlay, ...],
         ids: Ids,
         now: datetime,
         before: Record | None,
@@ -42,6 +46,7 @@ class Draft:
         self.topology = topology
         self.ledger = ledger
         self.layers = layers
+        self.underlays = underlays
         self.ids = ids
         self.now = now
         self.standing: Placement | None = before.target if before else None
@@ -71,30 +76,24 @@ class Draft:
                 self.assign(key)
         return vrf
 
-    def lists(self, headend: str, tail: str, steering: Steering, vrf: int) -> tuple[SegmentList, SegmentList]:
-        """(IPv6, IPv4 customers) segment lists from `headend` over `steering` to the VRF at `tail`."""
-        node = self.topology.nodes[tail]
-        limit = self.topology.nodes[headend].capabilities.max_carriers
-        made = []
-        for key, family in zip(decapsulation_ids(tail, vrf), ("uDT6", "uDT4"), strict=True):
-            last = srv6.decapsulate(node.node_id, self.ids[key], f"{family}({names.short(tail)}, vrf {vrf})")
-            made.append(srv6.segment_list(self.topology.srv6_block, (*steering, last), limit))
-        return made[0], made[1]
+    def tails(self, router: str, vrf: int) -> tuple[Tail, ...]:
+        """Where lists end that lead to a VRF: for IPv6 and for IPv4 customers."""
+        return tuple(
+            Tail(router, self.ids[key], f"{family}({names.short(router)}, vrf {vrf})")
+            for key, family in zip(decapsulation_ids(router, vrf), ("uDT6", "uDT4"), strict=True)
+        )
 
     def leg(
         self,
         corridor: Corridor,
-        vrf: int,
         routers: tuple[str, ...],
         path: Path,
-        steering: tuple[Steering, Steering],
+        lists: tuple[Lists, Lists],
         part: Slice | None,
         thinnest: int | None,
     ) -> Leg:
-        """The leg of this domain, with its latency budget; `thinnest`: slots of the smallest profile, None if soft."""
-        a, z = routers[0], routers[-1]
-        forward, forward_ipv4 = self.lists(a, z, steering[0], vrf)
-        reverse, reverse_ipv4 = self.lists(z, a, steering[1], vrf)
+        """The leg of this domain, with its latency budget. `lists`: there and back; `thinnest`: slots, None if soft."""
+        (forward, forward_ipv4), (reverse, reverse_ipv4) = lists
         size = corridor.mtu_bytes + max(forward.overhead_bytes, reverse.overhead_bytes)
         self._require_mtu(path, size)
         terms = budget(self.topology, routers, path, size, thinnest)

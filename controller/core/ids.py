@@ -1,7 +1,7 @@
 """Identifiers that devices see: stored, never renumbered; a freed one rests before it is used again.
 
-Scopes: `slice` (network), `vrf` (network), and per router `function` (uA and uDT ids), `next-hop`, `policy`,
-`corridor` (index of shaper and counter).
+Scopes in the network: `slice`, `vrf`, `locator` (node ids of further algorithms); per router: `function` (uA and uDT
+ids), `next-hop`, `policy`, `corridor` (index of shaper and counter).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Range:
 RANGES: Mapping[str, Range] = {
     "slice": Range(1, 0x7FFF),
     "vrf": Range(1, 0xFFFE),
+    "locator": Range(0xC000, 0xDFFF),
     "function": Range(0xE000, 0xFDFF),
     "next-hop": Range(1, 0xFFFE),
     "policy": Range(1, 0x7FFE),

@@ -349,6 +349,8 @@ class Node:
     longitude: float = 0.0
     node_id: int = 0
     """Router: SRv6 node id in the domain's block, 0x0001..0xDFFF. OTN node: its OpenFlow datapath id."""
+    delay_node_id: int = 0
+    """Router: its node id in algorithm 128, which routes by delay (RFC 9350); assigned, never renumbered."""
     processing_us: int = 0
     """Configured one-way latency through the node."""
     access_ports: tuple[AccessPort, ...] = ()

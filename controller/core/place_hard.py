@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.core import srv6
-from controller.core.draft import Draft
+from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
+from controller.core.graph import Objective
 from controller.core.latency import delay_left
+from controller.core.locators import sids_of
 from controller.core.model import Corridor, Leg, Link, Reservation, Slice, SliceHop
 from controller.core.otn import (
     container_for,
@@ -38,7 +40,8 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
             for key in adjacency_ids(router, slice_id):
                 draft.assign(key)
         part = Slice(slice_id, container, claimed, active, hops)
-        return draft.leg(corridor, vrf, routers, path, ((), ()), part, min(sizes.values()))
+        lists = _list(draft, routers[1], vrf), _list(draft, routers[0], vrf)
+        return draft.leg(corridor, routers, path, lists, part, min(sizes.values()))
 
     fixed = _fixed_us(draft, corridor, min(sizes.values()))
     constraints = _constraints(draft, corridor, claimed, fixed)
@@ -47,6 +50,14 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
         return leg_over(path, _standing_id(draft)), path.directions
     path = _new_path(draft, corridor, constraints, fixed)
     return leg_over(path, _new_slice_id(draft, corridor)), path.directions
+
+
+def _list(draft: Draft, tail: str, vrf: int) -> Lists:
+    """The slice leads to the tail itself: there is only to decapsulate."""
+    sids = sids_of(draft.topology, draft.ids)
+    ends = [sids.end(Objective.IGP, each) for each in draft.tails(tail, vrf)]
+    six, four = (srv6.segment_list(sids.block, [end], 1) for end in ends if end)
+    return six, four
 
 
 def _slots(corridor: Corridor, kbps: int) -> int:

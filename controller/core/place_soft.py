@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from controller.core import names, srv6
+from controller.core import srv6
 from controller.core.admission import active, peak, reverse_of
-from controller.core.draft import Draft, Steering
+from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.latency import delay_left
-from controller.core.model import Corridor, Leg, LinkKind, Reservation
+from controller.core.locators import sids_of
+from controller.core.model import Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
-from controller.core.records import adjacency_ids
+from controller.core.steering import encode
 
 
 def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:
@@ -22,9 +21,8 @@ def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     for carriers in range(1, draft.topology.nodes[corridor.a_end.node].capabilities.max_carriers + 1):
         overhead = srv6.overhead_bytes(carriers)
         path = _route(draft, corridor, overhead)
-        leg = draft.leg(corridor, vrf, path.nodes, path, steering(draft, path), None, None)
+        leg = draft.leg(corridor, path.nodes, path, _lists(draft, path, vrf), None, None)
         if max(leg.forward.overhead_bytes, leg.reverse.overhead_bytes) <= overhead:
-            _require_one_path(draft, leg)
             return leg, path.directions
     raise Infeasible("no path whose list the headend can impose", reason="SEGMENT_LIST_TOO_LONG")
 
@@ -65,37 +63,13 @@ def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints:
     return path if holds(graph, path, constraints) and keeps(graph, path, constraints) else None
 
 
-def steering(draft: Draft, path: Path) -> tuple[Steering, Steering]:
-    """uA of each hop but the first, there and back: the first hop is the policy's next hop."""
-    hops = list(zip(pairwise(path.nodes), path.links, strict=True))
-    forward = tuple(_ua(draft, u, link, v) for (u, v), link in hops[1:])
-    reverse = tuple(_ua(draft, v, link, u) for (u, v), link in reversed(hops[:-1]))
-    return forward, reverse
-
-
-def _ua(draft: Draft, router: str, link: str, towards: str) -> srv6.Segment:
-    function = draft.ids[adjacency_ids(router, draft.topology.links[link].slice_id)[1]]
-    text = f"{names.short(router)}→{names.short(towards)}"
-    return srv6.adjacency(draft.topology.nodes[router].node_id, function, text)
-
-
-def _require_one_path(draft: Draft, leg: Leg) -> None:
-    """Walk both lists over what the adjacencies really are: exactly the planned path, or not admitted."""
-    block, ids = draft.topology.srv6_block, [draft.topology.nodes[name].node_id for name in leg.nodes]
-    wired = adjacency_map(draft)
-    for lists, expected in (((leg.forward, leg.forward_ipv4), ids), ((leg.reverse, leg.reverse_ipv4), ids[::-1])):
-        for each in lists:
-            visited, _ = srv6.expand(block, each.carriers, expected[1], wired)
-            if list(visited) != expected[1:]:
-                raise Infeasible("the segment list leaves its path", reason="LIST_LEAVES_PATH")
-
-
-def adjacency_map(draft: Draft) -> dict[tuple[int, int], int]:
-    """(node id, uA id) to the neighbour's node id, for every adjacency of the domain."""
-    wired: dict[tuple[int, int], int] = {}
-    for link in draft.topology.of_kind(LinkKind.ADJACENCY):
-        for here, there in ((link.a_node, link.z_node), (link.z_node, link.a_node)):
-            key = adjacency_ids(here, link.slice_id)[1]
-            if key in draft.ids.assigned:
-                wired[draft.topology.nodes[here].node_id, draft.ids[key]] = draft.topology.nodes[there].node_id
-    return wired
+def _lists(draft: Draft, path: Path, vrf: int) -> tuple[Lists, Lists]:
+    """There and back, each proved to keep to the path whatever equal ways the routes offer."""
+    sids = sids_of(draft.topology, draft.ids)
+    graph, z = draft.layers.packet, path.nodes[-1]
+    ways = (path, follow(graph, z, path.links[::-1]))
+    there, back = (
+        tuple(encode(way, tail, sids, draft.underlays).segments for tail in draft.tails(way.nodes[-1], vrf))
+        for way in ways
+    )
+    return (there[0], there[1]), (back[0], back[1])

@@ -16,7 +16,9 @@ from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
+from controller.core.igp import Underlay
 from controller.core.layers import Layers
+from controller.core.locators import underlay_of
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.place_hard import place_hard
@@ -36,10 +38,16 @@ class Snapshot:
     now: datetime
     kept: Layers | None = None
     """The layers in step with topology and ledger, where somebody keeps them so."""
+    routes: tuple[Underlay, ...] = ()
+    """The underlay in force, and the one to follow, where somebody keeps them: lists keep their path in each."""
 
     @cached_property
     def layers(self) -> Layers:
         return self.kept or Layers.of(self.topology, self.ledger)
+
+    @cached_property
+    def underlays(self) -> tuple[Underlay, ...]:
+        return self.routes or (underlay_of(self.topology, self.layers.packet),)
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,9 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
     validate(corridor, snapshot.topology, before.corridor.path_constraints if before else PathConstraints())
     require_distinct(corridor, snapshot.records.values())
     _require_settled(before)
-    draft = Draft(snapshot.topology, snapshot.ledger, snapshot.layers, snapshot.ids, snapshot.now, before)
+    draft = Draft(
+        snapshot.topology, snapshot.ledger, snapshot.layers, snapshot.underlays, snapshot.ids, snapshot.now, before
+    )
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
     public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)

@@ -7,26 +7,23 @@ from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TypeAlias
 
-import networkx as nx
-
-from controller.core import srv6
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.admission import INFRASTRUCTURE
-from controller.core.entries import Entry, Exact, Lpm, MatchValue, SliceMeter, SlotAssignment
+from controller.core.entries import Entry, SliceMeter, SlotAssignment
 from controller.core.ids import Ids
-from controller.core.model import Link, LinkKind, Stage, Status
+from controller.core.igp import Underlay
+from controller.core.locators import locator_routes
+from controller.core.model import Link, LinkKind, Stage
 from controller.core.otn import parse_slots, slots_rate_kbps
-from controller.core.records import LINE, Placement, Record, adjacency_ids
+from controller.core.records import LINE, Placement, Record
 from controller.core.render_optical import Connection, SlotsAt, connection_entries
 from controller.core.render_packet import (
-    UNDERLAY_VRF,
     adjacency_entries,
     customer_entries,
-    entry,
     headend_entries,
     node_entries,
 )
-from controller.core.topology import Topology, other_end
+from controller.core.topology import Topology
 from controller.core.trails import trail_slots
 
 Desired: TypeAlias = dict[str, dict[Hashable, Entry]]
@@ -48,8 +45,8 @@ def render_record(topology: Topology, ids: Ids, record: Record) -> Desired:
     return desired
 
 
-def render_infrastructure(topology: Topology, ids: Ids) -> Desired:
-    """What stands whether or not there is a corridor: locators, trails as IP adjacencies, underlay routes."""
+def render_infrastructure(topology: Topology, ids: Ids, underlay: Underlay) -> Desired:
+    """What stands whether or not there is a corridor: locators, trails as IP adjacencies, routes of the underlay."""
     desired: Desired = {}
     block = IPv6Network(topology.srv6_block)
     filtered = [(int(net.network_address), net.prefixlen) for net in (block, INFRASTRUCTURE)]
@@ -60,7 +57,7 @@ def render_infrastructure(topology: Topology, ids: Ids) -> Desired:
     for link in wired:
         _add(desired, connection_entries(topology, trail_connection(topology, link)))
         _add(desired, _adjacency(topology, ids, link.a_node, link.z_node, link.slice_id))
-    _add(desired, _locator_routes(topology, ids, wired))
+    _add(desired, locator_routes(topology, ids, underlay))
     return desired
 
 
@@ -109,23 +106,3 @@ def _larger(old: Entry, new: Entry) -> Entry:
     if isinstance(old, SlotAssignment) and isinstance(new, SlotAssignment):
         return replace(new, slots=tuple(sorted({*old.slots, *new.slots})), active=max(old.active, new.active))
     return new
-
-
-def _locator_routes(topology: Topology, ids: Ids, wired: Iterable[Link]) -> Iterator[tuple[str, Entry]]:
-    """Routes to the other routers' locators, by IGP metric over the adjacencies that are not down."""
-    graph = nx.Graph()
-    graph.add_nodes_from(router.name for router in topology.routers)
-    for link in sorted(wired, key=lambda each: (-each.igp_metric, each.name), reverse=True):
-        known = graph.get_edge_data(link.a_node, link.z_node)
-        if link.status is not Status.DOWN and (known is None or known["weight"] > link.igp_metric):
-            graph.add_edge(link.a_node, link.z_node, weight=link.igp_metric, link=link)
-    for router in topology.routers:
-        paths = nx.single_source_dijkstra_path(graph, router.name)
-        for target, nodes in sorted(paths.items()):
-            if len(nodes) > 1:
-                first: Link = graph.edges[nodes[0], nodes[1]]["link"]
-                assert other_end(first, router.name) == nodes[1]
-                hop = ids[adjacency_ids(router.name, first.slice_id)[0]]
-                prefix = srv6.locator(topology.srv6_block, topology.nodes[target].node_id)
-                match: dict[str, MatchValue] = {"vrf": Exact(UNDERLAY_VRF), "dst": Lpm(*prefix)}
-                yield router.name, entry("route_v6", match, "set_next_hop", next_hop=hop)

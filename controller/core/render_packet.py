@@ -9,7 +9,7 @@ from controller.core import srv6
 from controller.core.addresses import channel_address, router_mac
 from controller.core.entries import Entry, Exact, Lpm, MatchValue, MeterEntry, TableEntry, Ternary
 from controller.core.ids import Ids
-from controller.core.model import EndPoint, SegmentList
+from controller.core.model import EndPoint, Node, SegmentList
 from controller.core.records import (
     Placement,
     adjacency_ids,
@@ -30,6 +30,11 @@ def entry(table: str, match: dict[str, MatchValue], action: str, priority: int =
     return TableEntry(table, tuple(sorted(match.items())), action, tuple(params.items()), priority)
 
 
+def node_ids(node: Node) -> tuple[int, ...]:
+    """What a router answers to, an id per algorithm (0, 128); every function is known below each."""
+    return (node.node_id, node.delay_node_id) if node.delay_node_id else (node.node_id,)
+
+
 def adjacency_entries(topology: Topology, ids: Ids, router: str, slice_id: int, direction: int) -> Iterator[Entry]:
     """A slice or trail as one more adjacency of `router`: next hop on its channel, and the uA segment over it."""
     hop_key, function_key = adjacency_ids(router, slice_id)
@@ -43,8 +48,9 @@ def adjacency_entries(topology: Topology, ids: Ids, router: str, slice_id: int, 
         src_mac=router_mac(node.node_id, port),
         dst_mac=channel_address(slice_id, direction),
     )
-    sid, length = srv6.function_sid(topology.srv6_block, node.node_id, ids[function_key])
-    yield entry("local_sid", {"dst": Lpm(sid, length)}, "u_a", next_hop=ids[hop_key])
+    for node_id in node_ids(node):
+        sid = srv6.function_sid(topology.srv6_block, node_id, ids[function_key])
+        yield entry("local_sid", {"dst": Lpm(*sid)}, "u_a", next_hop=ids[hop_key])
 
 
 def customer_entries(topology: Topology, ids: Ids, end: EndPoint, vrf: int) -> Iterator[Entry]:
@@ -59,8 +65,9 @@ def customer_entries(topology: Topology, ids: Ids, end: EndPoint, vrf: int) -> I
     for prefix in (*end.ipv6_prefixes, *end.ipv4_prefixes):
         yield route(vrf, prefix, next_hop)
     for key, action in zip(decapsulation_ids(router, vrf), ("u_dt6", "u_dt4"), strict=True):
-        sid, length = srv6.function_sid(topology.srv6_block, node.node_id, ids[key])
-        yield entry("local_sid", {"dst": Lpm(sid, length)}, action, vrf=vrf)
+        for node_id in node_ids(node):
+            sid = srv6.function_sid(topology.srv6_block, node_id, ids[key])
+            yield entry("local_sid", {"dst": Lpm(*sid)}, action, vrf=vrf)
 
 
 def route(vrf: int, prefix: str, next_hop: int) -> TableEntry:
@@ -159,12 +166,13 @@ def _classifier(placement: Placement, a: str, z: str, dscp: int | None, policy_i
 
 
 def node_entries(topology: Topology, router: str, infrastructure: Iterable[tuple[int, int]]) -> Iterator[Entry]:
-    """What every router of the domain has: network port, own locator, outer source, edge filter."""
+    """What every router of the domain has: network port, own locators, outer source, edge filter."""
     node, block = topology.nodes[router], topology.srv6_block
     port = port_at(topology.client_links[router], router)
     if port:
         yield entry("port_role", {"port": Exact(port)}, "network", mac=router_mac(node.node_id, port))
-    yield entry("local_sid", {"dst": Lpm(*srv6.locator(block, node.node_id))}, "u_n")
+    for node_id in node_ids(node):
+        yield entry("local_sid", {"dst": Lpm(*srv6.locator(block, node_id))}, "u_n")
     yield entry("tunnel_source", {}, "set_tunnel_source", addr=srv6.node_address(block, node.node_id))
     for prefix, length in infrastructure:
         yield entry("edge_filter", {"dst": Lpm(prefix, length)}, "drop_infrastructure")

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey, Ids
+from controller.core.locators import with_locators
 from controller.core.model import Container, Link, LinkKind
 from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of
 from controller.core.records import LINE, adjacency_ids
@@ -59,6 +60,11 @@ def initial_ledger(topology: Topology) -> Ledger:
                     for owner, slots in _layout(topology, link.name).items()
                 }
     return Ledger(rows).change(frozenset(), frozenset(claims))
+
+
+def with_ids(topology: Topology, ids: Ids, now: datetime) -> tuple[Topology, Ids]:
+    """The planned topology with what is assigned to it: slice ids of trails, node ids of further algorithms."""
+    return with_locators(*with_trail_ids(topology, ids, now), now)
 
 
 def with_trail_ids(topology: Topology, ids: Ids, now: datetime) -> tuple[Topology, Ids]:

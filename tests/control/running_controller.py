@@ -122,7 +122,7 @@ class Controller:
     def expected(self) -> dict[str, dict[Hashable, Entry]]:
         """What every device shall hold, rendered from scratch out of the snapshot."""
         snapshot = self.state.snapshot()
-        parts = [render_infrastructure(snapshot.topology, snapshot.ids)]
+        parts = [render_infrastructure(snapshot.topology, snapshot.ids, snapshot.underlays[0])]
         parts += [
             render_record(snapshot.topology, snapshot.ids, record) for _, record in sorted(snapshot.records.items())
         ]

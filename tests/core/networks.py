@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from controller.core.entries import Entry
 from controller.core.ids import Ids
 from controller.core.layers import Layers
+from controller.core.locators import routed
 from controller.core.model import (
     AccessPort,
     Container,
@@ -37,7 +38,8 @@ from controller.core.plan import Plan, Snapshot, advance, plan, removal
 from controller.core.records import Record
 from controller.core.render import merged, render_infrastructure, render_record
 from controller.core.topology import LinkChanged, NodeChanged, Topology
-from controller.core.trails import initial_ledger, with_trail_ids
+from controller.core.trails import initial_ledger, with_ids
+from controller.routing import Routing
 
 DOMAIN = "lab"
 BLOCK = "fcbb:bb00::/32"
@@ -133,8 +135,11 @@ def square(servers: Iterable[Container] = (Container.ODU1, Container.ODU0)) -> T
     return domain(range(1, 5), links)
 
 
-def chain(sites: int, servers: Iterable[Container] = (Container.ODU1,)) -> Topology:
-    """Sites in a row, neighbours joined by one fibre and one adjacency: long segment lists."""
+def chain(sites: int, servers: Iterable[Container] = (Container.ODU1,), twins: bool = False) -> Topology:
+    """Sites in a row, neighbours joined by one fibre and one adjacency; with `twins` by two that are alike.
+
+    Where two are alike routes say nothing, and every hop costs a uA: long segment lists.
+    """
     links: list[Link] = []
     for here, there in pairwise(range(1, sites + 1)):
         ends = (here, there) if here % 2 else (there, here)
@@ -142,6 +147,8 @@ def chain(sites: int, servers: Iterable[Container] = (Container.ODU1,)) -> Topol
             fibre(f"F-{here}-{there}", *ends, 20, servers),
             adjacency(f"A-{here}-{there}", *ends[::-1], [f"F-{here}-{there}"], 70),
         ]
+        if twins:
+            links.append(adjacency(f"B-{here}-{there}", *ends, [f"F-{here}-{there}"], 70))
     return domain(range(1, sites + 1), links)
 
 
@@ -211,17 +218,20 @@ class Network:
     now: datetime = START
     kept: tuple[Topology, Ledger, Layers] | None = None
     """Layers as the controller keeps them in step, with what they follow; another topology has them built anew."""
+    routing: Routing | None = None
+    """Of the links that `link` cuts and repairs."""
 
     @classmethod
     def of(cls, planned: Topology, up: bool = True) -> Network:
-        topology, ids = with_trail_ids(all_up(planned) if up else planned, Ids(), START)
+        topology, ids = with_ids(all_up(planned) if up else planned, Ids(), START)
         return cls(topology, initial_ledger(topology), ids, {})
 
     @property
     def snapshot(self) -> Snapshot:
         known = self.kept is not None and (self.kept[0], self.kept[1]) == (self.topology, self.ledger)
         layers = self.kept[2] if known and self.kept else None
-        return Snapshot(self.topology, self.ledger, self.ids, dict(self.records), self.now, layers)
+        routes = self.routing.underlays if self.routing else ()
+        return Snapshot(self.topology, self.ledger, self.ids, dict(self.records), self.now, layers, routes)
 
     def commit(self, change: Plan) -> Record:
         before = self.snapshot
@@ -231,6 +241,8 @@ class Network:
         self.records[change.record.name] = change.record
         if change.record.stage is Stage.SETTLED and change.record.target is None:
             del self.records[change.record.name]
+        if self.routing and self.routing.changed(change.record, self.topology, self.ids):
+            self.reroute()
         return change.record
 
     def ask(self, wanted: Corridor) -> Record:
@@ -279,6 +291,13 @@ class Network:
             if name in rider.trail:
                 self.topology = self.topology.apply(LinkChanged(rider.name, status))
         self.kept = self.topology, self.ledger, before.layers.observed(before.topology, self.topology)
+        self.routing = self.routing or Routing(before.underlays[0])
+        self.reroute()
+
+    def reroute(self) -> None:
+        assert self.routing is not None
+        wanted = routed(self.topology, self.snapshot.layers.packet)
+        self.routing.follow(wanted, self.topology, self.ids, self.records.values())
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -286,7 +305,7 @@ class Network:
     def tables(self) -> dict[str, tuple[Entry, ...]]:
         """What every device shall hold now."""
         rendered = [render_record(self.topology, self.ids, record) for record in self.records.values()]
-        parts = [render_infrastructure(self.topology, self.ids), *rendered]
+        parts = [render_infrastructure(self.topology, self.ids, self.snapshot.underlays[0]), *rendered]
         return {name: tuple(merged([part.get(name, {}) for part in parts]).values()) for name in self.topology.nodes}
 
 

@@ -82,7 +82,7 @@ def test_soft_claims_follow_each_adjacency_in_its_own_direction() -> None:
 
 
 def test_a_longer_list_is_paid_for() -> None:
-    net = Network.of(chain(5))
+    net = Network.of(chain(5, twins=True))
     record = net.stand(corridor(a=1, z=5, isolation=Isolation.SOFT, rates=(10_000,)))
     assert record.target is not None
     assert record.target.leg.forward.overhead_bytes == 64
@@ -287,12 +287,12 @@ def test_isolation_can_change_both_ways() -> None:
 
 
 def test_a_list_with_more_overhead_finds_the_path_that_has_room_for_it() -> None:
-    """1.16 Gbit/s fit an ODU0 with one carrier, not with two; four hops need two, the wider way round has room."""
+    """1.16 Gbit/s fit an ODU0 with one carrier, not with two; four hops with twins need two; the way round has room."""
     links: list[Link] = []
     for row, delay_us, container in (((1, 2, 3, 4, 5), 10, Container.ODU0), ((1, 6, 7, 8, 5), 20, Container.ODU1)):
         for a, z in pairwise(row):
             links.append(fibre(f"F-{a}{z}", a, z, delay_us))
-            links.append(adjacency(f"A-{a}{z}", a, z, [f"F-{a}{z}"], delay_us, container))
+            links += [adjacency(f"{x}-{a}{z}", a, z, [f"F-{a}{z}"], delay_us, container) for x in "AB"]
     net = Network.of(domain(range(1, 9), links))
     assert wire(1_160_000, overhead=40) < 1_238_954 < wire(1_160_000, overhead=64)
     record = net.stand(corridor(a=1, z=5, isolation=Isolation.SOFT, rates=(1_160_000,)))

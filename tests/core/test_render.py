@@ -56,7 +56,7 @@ def test_a_hard_corridor_rides_its_own_channel_and_a_soft_one_the_trails() -> No
 
 
 def test_the_outer_header_is_what_the_leg_says() -> None:
-    net = Network.of(chain(8))
+    net = Network.of(chain(8, twins=True))
     record = net.stand(corridor(a=1, z=8, isolation=Isolation.SOFT))
     assert record.target is not None
     leg, here = record.target.leg, world(net)
@@ -71,15 +71,24 @@ def test_the_outer_header_is_what_the_leg_says() -> None:
 
 @pytest.mark.parametrize("sites", [2, 3, 4, 5, 7, 8, 10])
 def test_long_lists_of_one_two_and_three_carriers(sites: int) -> None:
-    net = Network.of(chain(sites))
+    net = Network.of(chain(sites, twins=True))
     record = net.stand(corridor(a=1, z=sites, isolation=Isolation.SOFT))
     assert record.target is not None
     assert len(record.target.leg.forward.carriers) == -(-(sites - 1) // 3)
     all_arrive(net)
 
 
-def test_a_list_beyond_three_carriers_is_refused() -> None:
+def test_where_routes_lead_along_the_path_a_list_is_its_tail() -> None:
     net = Network.of(chain(11))
+    record = net.stand(corridor(a=1, z=11, isolation=Isolation.SOFT))
+    assert record.target is not None
+    leg = record.target.leg
+    assert [each.description for each in (leg.forward, leg.reverse)] == ["uDT6(r11, vrf 1)", "uDT6(r1, vrf 1)"]
+    all_arrive(net)
+
+
+def test_a_list_beyond_three_carriers_is_refused() -> None:
+    net = Network.of(chain(11, twins=True))
     with pytest.raises(Infeasible) as refusal:
         net.ask(corridor(a=1, z=11, isolation=Isolation.SOFT))
     assert refusal.value.reason == "SEGMENT_LIST_TOO_LONG"
@@ -208,13 +217,16 @@ def test_the_underlay_avoids_what_is_down() -> None:
         routes = [e for e in each[node_name("r1")] if getattr(e, "table", "") == "route_v6"]
         hops[up] = {dict(e.match)["dst"].value: dict(e.params)["next_hop"] for e in routes}  # type: ignore[union-attr]
     to_2 = int(IPv6Address("fcbb:bb00:2::"))
-    assert set(hops[True]) == {int(IPv6Address(f"fcbb:bb00:{site}::")) for site in (2, 3, 4)} == set(hops[False])
+    ids = [
+        i for s in (2, 3, 4) for n in (net.topology.nodes[node_name(f"r{s}")],) for i in (n.node_id, n.delay_node_id)
+    ]
+    assert set(hops[True]) == {int(IPv6Address(f"fcbb:bb00:{each:x}::")) for each in ids} == set(hops[False])
     assert hops[True][to_2] != hops[False][to_2]
 
 
 def test_nothing_of_a_trail_is_asked_for_before_its_ports_are_known() -> None:
     net = Network.of(square(), up=False)
-    desired = render_infrastructure(net.topology, net.ids)
+    desired = render_infrastructure(net.topology, net.ids, net.snapshot.underlays[0])
     assert set(desired) == {node_name(f"r{site}") for site in range(1, 5)}
     kinds = {getattr(e, "table", "") for entries in desired.values() for e in entries.values()}
     assert kinds == {"local_sid", "tunnel_source", "edge_filter"}
@@ -227,4 +239,6 @@ def test_every_router_guards_its_edge_and_owns_its_locator() -> None:
         guarded = {(IPv6Address(d.value), d.prefix_len) for e in rows if e.table == "edge_filter" for _, d in e.match}  # type: ignore[union-attr,misc]
         assert guarded == {(IPv6Address("fcbb:bb00::"), 32), (IPv6Address("fdc0:de::"), 32)}
         own = [d for e in rows if e.action == "u_n" for _, d in e.match]
-        assert [(d.value, d.prefix_len) for d in own] == [(int(IPv6Address(f"fcbb:bb00:{site}::")), 48)]  # type: ignore[union-attr]
+        ids = site, net.topology.nodes[node_name(f"r{site}")].delay_node_id
+        expected = {(int(IPv6Address(f"fcbb:bb00:{each:x}::")), 48) for each in ids}
+        assert {(d.value, d.prefix_len) for d in own} == expected  # type: ignore[union-attr]

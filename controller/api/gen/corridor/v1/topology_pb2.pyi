@@ -240,6 +240,7 @@ class Node(_message.Message):
     LATITUDE_FIELD_NUMBER: _builtins.int
     LONGITUDE_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
+    DELAY_NODE_ID_FIELD_NUMBER: _builtins.int
     PROCESSING_US_FIELD_NUMBER: _builtins.int
     ACCESS_PORTS_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
@@ -254,6 +255,8 @@ class Node(_message.Message):
     """Degrees, WGS 84, east positive."""
     node_id: _builtins.int
     """Router: SRv6 node id in the domain's block, 0x0001..0xDFFF. OTN node: its OpenFlow datapath id."""
+    delay_node_id: _builtins.int
+    """Router: its node id in algorithm 128, which routes by delay (RFC 9350); assigned, never renumbered."""
     processing_us: _builtins.int
     """Configured one-way latency through the node."""
     status: Global___Status.ValueType
@@ -270,6 +273,7 @@ class Node(_message.Message):
         latitude: _builtins.float = ...,
         longitude: _builtins.float = ...,
         node_id: _builtins.int = ...,
+        delay_node_id: _builtins.int = ...,
         processing_us: _builtins.int = ...,
         access_ports: _abc.Iterable[Global___AccessPort] | None = ...,
         capabilities: Global___Capabilities | None = ...,
@@ -277,7 +281,7 @@ class Node(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ports", b"access_ports", "capabilities", b"capabilities", "kind", b"kind", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "node_id", b"node_id", "processing_us", b"processing_us", "site", b"site", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ports", b"access_ports", "capabilities", b"capabilities", "delay_node_id", b"delay_node_id", "kind", b"kind", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "node_id", b"node_id", "processing_us", b"processing_us", "site", b"site", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
