@@ -24,7 +24,7 @@ from controller.core.graph import Flags, Graph, Ints, Longs
 from controller.core.igp import Igp
 from controller.core.paths.path import Path, path_of
 from controller.core.paths.tree import UNREACHED
-from controller.core.repair_search import BY_NODE_SEGMENT, row, search
+from controller.core.repair_search import BY_NODE_SEGMENT, IDS_SHIFT, Lists, Tables, row, search, trace
 
 
 class Protects(StrEnum):
@@ -87,14 +87,11 @@ class _Cut:
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    """What the search says for one cut, arrays per node (`repair_search.search`), for the nodes `asked`."""
+    """What the search says for one cut, for the nodes `asked`."""
 
     protects: Protects
     asked: NDArray[np.intp]
-    after: Longs
-    given: Longs
-    over: Ints
-    by: Ints
+    lists: Lists
 
 
 class TiLfa:
@@ -104,10 +101,11 @@ class TiLfa:
     """
 
     def __init__(self, igp: Igp) -> None:
-        n = len(igp.graph.shape.nodes)
+        shape = igp.graph.shape
+        n = len(shape.nodes)
+        far, known = np.empty((n, n), np.int64), np.zeros(n, np.uint8)
         self.igp = igp
-        self._far: Longs = np.empty((n, n), np.int64)
-        self._known: Flags = np.zeros(n, np.uint8)
+        self.tables = Tables(shape.first, shape.tail, shape.head, shape.twin, igp.metric, igp.closed, far, known)
 
     def repairs(self, node: str, failure: Failure) -> Repairs:
         """Of `node` for each destination whose next hop, or one of them, is lost by the failure.
@@ -143,11 +141,10 @@ class TiLfa:
             for end in shape.tail[arcs]:
                 yield self.repairs(shape.nodes[end], Failure(protects, link))
 
-    def row(self, node: int) -> Longs:
+    def _row(self, node: int) -> Longs:
         """Pre-failure distances from a node."""
-        igp, shape = self.igp, self.igp.graph.shape
-        row(shape.first, shape.head, shape.twin, igp.metric, igp.closed, self._far, self._known, node)
-        distances: Longs = self._far[node]
+        row(self.tables, node)
+        distances: Longs = self.tables.far[node]
         return distances
 
     def _lost(self, source: int, failure: Failure) -> Ints:
@@ -177,17 +174,15 @@ class TiLfa:
         return _Cut(out.astype(np.uint8), into)
 
     def _answer(self, source: int, protects: Protects, cut: _Cut, wanted: Flags) -> _Answer:
-        igp, shape = self.igp, self.igp.graph.shape
-        arrays = (shape.first, shape.tail, shape.head, shape.twin, igp.metric, igp.closed)
-        found = search(*arrays, cut.out, cut.watched, wanted, source, self._far, self._known)
-        return _Answer(protects, np.flatnonzero(wanted), *found)
+        lists = search(self.tables, cut.out, cut.watched, wanted, source)
+        return _Answer(protects, np.flatnonzero(wanted), lists)
 
     def _affected(self, source: int, lost: Ints) -> Flags:
         """Per node, 1 where one of the next hops of `source` to it is over an arc that is lost."""
         igp, shape = self.igp, self.igp.graph.shape
-        here, affected = self.row(source), np.zeros(len(shape.nodes), bool)
+        here, affected = self._row(source), np.zeros(len(shape.nodes), bool)
         for a in lost[(shape.tail[lost] == source) & (igp.closed[lost] == 0)]:
-            affected |= igp.metric[a] + self.row(int(shape.head[a])) == here
+            affected |= igp.metric[a] + self._row(int(shape.head[a])) == here
         return affected.astype(np.uint8)
 
 
@@ -199,11 +194,12 @@ class Repairs(Mapping[str, Repair]):
         self.node = node
         self.failure = failure
         self._tilfa = tilfa
+        self._source = tilfa.igp.graph.node(node)
         self._answers = {
-            shape.nodes[d]: answer for answer in answers for d in answer.asked if answer.after[d] != UNREACHED
+            shape.nodes[d]: answer for answer in answers for d in answer.asked if answer.lists.after[d] != UNREACHED
         }
         self.disconnected = tuple(
-            shape.nodes[d] for answer in answers for d in answer.asked if answer.after[d] == UNREACHED
+            shape.nodes[d] for answer in answers for d in answer.asked if answer.lists.after[d] == UNREACHED
         )
         """Destinations that lose their next hop, and to which the failure leaves no way at all."""
 
@@ -214,12 +210,20 @@ class Repairs(Mapping[str, Repair]):
         return iter(self._answers)
 
     def __getitem__(self, destination: str) -> Repair:
-        return _repair(self._tilfa, self._tilfa.igp.graph.node(self.node), destination, self._answers[destination])
+        answer, graph = self._answers[destination], self._tilfa.igp.graph
+        shape, target = graph.shape, graph.node(destination)
+        arcs, nodes, vias = trace(self._tilfa.tables, answer.lists, target)
+        segments = [
+            RepairSegment(shape.nodes[node], "" if via == BY_NODE_SEGMENT else shape.links[shape.link[via]])
+            for node, via in zip(nodes.tolist(), vias.tolist(), strict=True)
+        ]
+        path = path_of(graph, self._source, arcs)
+        return Repair(path.links[0], tuple(segments), path, int(answer.lists.after[target]), answer.protects)
 
     def ids(self) -> Mapping[str, int]:
         """Length of each list in C-SIDs, without the lists."""
         index = self._tilfa.igp.graph.shape.node_index
-        return {name: int(answer.given[index[name]] >> 16) for name, answer in self._answers.items()}
+        return {name: int(answer.lists.given[index[name]] >> IDS_SHIFT) for name, answer in self._answers.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,38 +266,3 @@ def _at_risk(graph: Graph, link: str, protects: Protects) -> list[int]:
     index = graph.link(link)
     groups = graph.shape.srlgs.values() if protects is Protects.SRLG else ()
     return sorted({index}.union(*(members.tolist() for members in groups if index in members)))
-
-
-def _repair(tilfa: TiLfa, source: int, destination: str, answer: _Answer) -> Repair:
-    """Read the list back from the destination, and with it one path that it takes."""
-    graph = tilfa.igp.graph
-    shape, target = graph.shape, graph.node(destination)
-    segments: list[RepairSegment] = []
-    arcs: list[int] = []
-    end, p = int(answer.over[target]), target
-    while True:
-        arcs += _back(tilfa, end, p)
-        arc = int(answer.by[end])
-        if arc == BY_NODE_SEGMENT:
-            segments.append(RepairSegment(shape.nodes[end]))
-            end, p = int(answer.over[end]), end
-            continue
-        arcs.append(arc)
-        link, p = shape.links[shape.link[arc]], int(shape.tail[arc])
-        if p == source:
-            break
-        segments.append(RepairSegment(shape.nodes[p], link))
-        end = int(answer.over[p])
-    path = path_of(graph, source, np.array(arcs[::-1], np.int32))
-    return Repair(link, tuple(segments[::-1]), path, int(answer.after[target]), answer.protects)
-
-
-def _back(tilfa: TiLfa, start: int, p: int) -> list[int]:
-    """Arcs of a shortest path from `start`, last first; of several, the lowest arc at each node from the end."""
-    igp, shape, far, arcs = tilfa.igp, tilfa.igp.graph.shape, tilfa.row(start), []
-    while p != start:
-        into = shape.twin[shape.first[p] : shape.first[p + 1]]
-        fits = (igp.closed[into] == 0) & (far[shape.tail[into]] + igp.metric[into] == far[p])
-        arcs.append(int(into[fits].min()))
-        p = int(shape.tail[arcs[-1]])
-    return arcs
