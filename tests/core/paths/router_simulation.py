@@ -18,7 +18,13 @@ from controller.core.model import Link
 BLOCK = "fcbb:bb00::/32"
 PREFIX = 0xFCBBBB00
 TAIL, UNDERLAY, BINDING, ADJACENCY = 0xE0F0, 0xE0F6, 0xE0F8, 0xE000
-HOP_LIMIT = 64
+HOP_LIMIT = 255
+MOST_HOPS = 1000
+"""Of all branches together; one that does not branch has fewer."""
+
+
+class Several(Exception):
+    """The branches are too many to be followed."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class Network:
 
     def __post_init__(self) -> None:
         self.routes = cache(self._routes)
+        self.hops = 0
 
     def ports(self, node: str) -> list[Link]:
         return [link for link in self.links if node in (link.a_node, link.z_node)]
@@ -70,12 +77,16 @@ class Network:
 
     def send(self, headend: str, link: str, carriers: tuple[str, ...]) -> set[Outcome]:
         """What becomes of a packet in every branch."""
+        self.hops = 0
         out = next(each for each in self.links if each.name == link)
         return self._cross(headend, out, (encapsulated(carriers),), (), HOP_LIMIT)
 
     def _cross(
         self, here: str, link: Link, packet: tuple[Header, ...], been: tuple[str, ...], hops: int
     ) -> set[Outcome]:
+        self.hops += 1
+        if self.hops > MOST_HOPS:
+            raise Several
         if link.name in self.down:
             return {Outcome(been, here, None)}
         there = link.z_node if here == link.a_node else link.a_node
@@ -105,8 +116,8 @@ class Network:
         dropped = {Outcome(been, node, None)}
         outer, ports = packet[-1], self.ports(node)
         if function in (TAIL, UNDERLAY):
-            if outer.segments_left:
-                return dropped
+            if outer.segments_left or outer.destination & (1 << 64) - 1:
+                return dropped  # routers may overlook ids behind the last function: no list may rest on that
             if len(packet) > 1:
                 return self._receive(node, packet[:-1], been, hops) if function == UNDERLAY else dropped
             return {Outcome(been, node, function)}

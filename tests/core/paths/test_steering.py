@@ -32,7 +32,7 @@ def ids_of(text: str) -> list[int]:
     return [each for i in range(6) if (each := number >> 80 - 16 * i & 0xFFFF)]
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(SEEDS)
 def test_every_branch_of_a_packet_takes_the_path_and_no_cheaper_list_exists(seed: int) -> None:
     its = case(seed)
@@ -42,7 +42,7 @@ def test_every_branch_of_a_packet_takes_the_path_and_no_cheaper_list_exists(seed
     assert made.segments.overhead_bytes == made.overhead_bytes == overhead_bytes(len(made.segments.carriers))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SEEDS)
 def test_long_paths(seed: int) -> None:
     its = case(seed, least_nodes=10, most_nodes=18)
@@ -51,7 +51,7 @@ def test_long_paths(seed: int) -> None:
     assert price(made) == least_price([its])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(SEEDS, SEEDS)
 def test_what_has_no_id_is_not_asked_for(seed: int, other: int) -> None:
     its = poorer(case(seed), other)
@@ -66,7 +66,7 @@ def test_what_has_no_id_is_not_asked_for(seed: int, other: int) -> None:
         assert price(made) == least
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(SEEDS, SEEDS)
 def test_one_list_for_before_and_after_a_change(seed: int, other: int) -> None:
     before = case(seed)
@@ -112,18 +112,21 @@ def least_price(cases: Sequence[Case]) -> Price | None:
     return min(complete, default=None)
 
 
-def states(cases: Sequence[Case], start: int) -> set[State]:
-    """Every instruction of every router tried at every place: place `count` is out of the tunnel, at the tail."""
+def states(cases: Sequence[Case], start: int, most: int | None = None) -> set[State]:
+    """Every instruction of every router tried at every place: place `count` is out of the tunnel, at the tail.
+
+    All that `most` carriers hold, or all that is no dearer than what is complete.
+    """
     its, waiting, seen = cases[0], [(1, 0, 0, start)], set[State]()
     found = {place: moves(cases, place) for place in range(start, its.count)}
     best = None
     while waiting:
         state = carriers, ids, used, place = heappop(waiting)
-        if state in seen or (best and state[:2] > best):
+        if state in seen or (best and state[:2] > best) or (most and carriers > most):
             continue
         seen.add(state)
         if place == its.count:
-            best = best or state[:2]
+            best = best or (None if most else state[:2])
             continue
         for size, where in found[place]:
             heappush(waiting, (*plus((carriers, ids, used), size), where))
