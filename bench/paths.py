@@ -14,16 +14,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from shared import growth, restoring, searches
+from shared import growth, restoring, richer, searches
 from shared.rows import Differ, Row
 
 CASES: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
     searches.constrained,
     searches.of_the_zoo,
-    searches.ranked_paths,
-    searches.bounded_cost,
-    searches.disjoint_pairs,
-    searches.segment_lists,
+    richer.ranked_paths,
+    richer.bounded_cost,
+    richer.disjoint_pairs,
+    richer.segment_lists,
     growth.with_size,
     restoring.after_a_cut,
 )

@@ -27,6 +27,9 @@ US_PER_KM = 4.9
 CAPACITY_KBPS = 100_000_000
 DEMAND_KBPS = 20_000_000
 """Residuals are uniform in 0..capacity, so that this prunes one arc in five."""
+IGP_US = 50
+SLOWNESS = (1, 2, 4)
+"""The IGP metric is 10 and one more for each 50 µs, times 1, 2 or 4 by the speed of a link: not the delay."""
 LINKS_PER_NODE = 4
 NEIGHBOURS = 12
 
@@ -102,11 +105,17 @@ def layer(name: str, places: NDArray[np.float64], ends: Integers, km: NDArray[np
     """A layer of these links, with residuals drawn per direction."""
     delay = np.maximum(np.rint(km * US_PER_KM), 1).astype(np.int64)
     room = chance.integers(0, CAPACITY_KBPS + 1, 2 * len(ends))
+    slowness = chance.choice(SLOWNESS, len(ends)).tolist()
     names = tuple(f"domains/cn/nodes/n{i}" for i in range(len(places)))
     nodes = [Node(n, NodeKind.ROUTER, latitude=lat, longitude=lon) for n, (lat, lon) in zip(names, places, strict=True)]
     links = [
-        Link(f"domains/cn/links/l{i}", LinkKind.ADJACENCY, names[a], names[z], delay_us=us, capacity_kbps=CAPACITY_KBPS)
-        for i, ((a, z), us) in enumerate(zip(ends.tolist(), delay.tolist(), strict=True))
+        Link(
+            *(f"domains/cn/links/l{i}", LinkKind.ADJACENCY, names[a], names[z]),
+            delay_us=us,
+            igp_metric=(10 + us // IGP_US) * slow,
+            capacity_kbps=CAPACITY_KBPS,
+        )
+        for i, ((a, z), us, slow) in enumerate(zip(ends.tolist(), delay.tolist(), slowness, strict=True))
     ]
     count = len(links)
     free = {(link.name, way): int(room[i + way * count]) for i, link in enumerate(links) for way in (0, 1)}

@@ -69,19 +69,3 @@ def against(
         yield row(name if peer else f"{name}, length only", medians["ours"], "µs", beside, goal=goal, limit=limit)
     medians = race([own, slow], questions[:20])
     yield row(name, medians["ours"], "µs", (slow.name, medians[slow.name]))
-
-
-def ranked_paths(options: Namespace) -> Iterator[Row]:
-    yield from ()
-
-
-def bounded_cost(options: Namespace) -> Iterator[Row]:
-    yield from ()
-
-
-def disjoint_pairs(options: Namespace) -> Iterator[Row]:
-    yield from ()
-
-
-def segment_lists(options: Namespace) -> Iterator[Row]:
-    yield from ()
