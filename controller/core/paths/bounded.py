@@ -1,8 +1,8 @@
 """The best path under bounds on sums and with places to pass: NP-hard, answered exactly as long as that is possible.
 
 A delay bound alone is relaxed first (LARAC); where that leaves a gap, labels decide. All else is for labels at once.
-Where places make it worth walking in circles, the nodes that the best walk sees twice become critical, none of which is
-seen twice any more, until the best walk is a path (Righini and Salani 2008; Boland et al. 2006).
+Where places make it worth walking in circles, a node that the best walk sees twice becomes critical, that is, no walk
+sees it twice any more, and so on until the best walk is a path (Righini and Salani 2008; Boland et al. 2006).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _relaxed_first(ground: Ground, where: Places, cost: Kind, delay: Kind, bound
 
 
 def _labelled(ground: Ground, where: Places, cost: Longs, bounds: list[Bound]) -> Answer | None:
-    """Labels, again with more critical nodes as long as the best walk sees a node twice."""
+    """Labels, again with one more critical node as long as the best walk sees a node twice."""
     kind = where.kind(ground, (cost << _hop_bits(cost, len(ground.graph.shape.nodes))) + 1)
     terms = _priced(ground, where, kind, bounds, multipliers(ground, where, kind, bounds))
     bits, left, critical = where.bits, MAX_LABELS, 0
@@ -105,13 +105,13 @@ def _labelled(ground: Ground, where: Places, cost: Longs, bounds: list[Bound]) -
             raise _exhausted("labels")
         if not len(arcs):
             return None
-        twice = _seen_twice(ground, arcs)
-        if not len(twice):
+        node = _circled(ground, arcs)
+        if node is None:
             return arcs, Method.LABELS, 0.0
-        if critical + len(twice) > MAX_CRITICAL:
+        if critical == MAX_CRITICAL:
             raise _exhausted("critical nodes")
-        bits.critical[twice] = 1 << np.arange(critical, critical + len(twice))
-        critical += len(twice)
+        bits.critical[node] = 1 << critical
+        critical += 1
 
 
 def _priced(
@@ -133,10 +133,15 @@ def _priced(
     return Terms((*kinds, where.kind(ground, weight)), (*limits, heaviest), scale, discount)
 
 
-def _seen_twice(ground: Ground, arcs: Ints) -> Ints:
-    nodes, times = np.unique(ground.graph.shape.head[arcs], return_counts=True)
-    twice: Ints = nodes[times > 1]
-    return twice
+def _circled(ground: Ground, arcs: Ints) -> int | None:
+    """The node at which the shortest circle of a walk closes; None where it is a path."""
+    last: dict[int, int] = {}
+    circles = []
+    for step, node in enumerate(ground.graph.shape.head[arcs].tolist()):
+        if node in last:
+            circles.append((step - last[node], node))
+        last[node] = step
+    return min(circles)[1] if circles else None
 
 
 def _exhausted(what: str) -> Infeasible:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from every_path import kept
@@ -18,11 +19,11 @@ from controller.core.paths.bounded import bounded
 from controller.core.paths.find import find
 from controller.core.paths.ground import Ground
 from controller.core.paths.larac import larac
-from controller.core.paths.path import Constraints, Method, Route
+from controller.core.paths.path import NONE, Constraints, Method, Route
 from controller.core.paths.places import places
 
-many = settings(max_examples=400, deadline=None)
-some = settings(max_examples=150, deadline=None)
+many = settings(max_examples=250, deadline=None)
+some = settings(max_examples=120, deadline=None)
 bounds = st.integers(1, 30)
 maybe_bound = st.one_of(st.just(0), bounds)
 
@@ -46,6 +47,24 @@ def asked(draw: st.DrawFn, layer: Layer, most_places: int = 3) -> Constraints:
     )
 
 
+@st.composite
+def just_kept(draw: st.DrawFn, layer: Layer) -> Constraints:
+    """What one of the simple paths keeps to, with nothing to spare where there is a bound."""
+    paths = kept(layer, "n0", layer.nodes[-1].name, NONE)
+    if not paths:
+        return NONE
+    path = draw(st.sampled_from(paths))
+    jitter = sum(each.jitter_us for each, _ in path.hops)
+    bound, hop = st.booleans(), st.sampled_from([each.name for each, _ in path.hops] or [""])
+    return Constraints(
+        max_delay_us=path.delay if draw(bound) else 0,
+        max_hops=len(path.hops) if draw(bound) else 0,
+        max_jitter_us=jitter if draw(bound) else 0,
+        include_nodes=draw(st.frozensets(st.sampled_from(path.nodes), max_size=2)),
+        include_links=draw(st.frozensets(hop, max_size=2)) if path.hops else frozenset(),
+    )
+
+
 Search = Callable[[Constraints, Objective], Route | None]
 
 
@@ -64,6 +83,9 @@ def check(layer: Layer, constraints: Constraints, search: Search) -> None:
         least = min(path.cost(objective, constraints.demand) for path in paths)
         assert route.cost == same.cost(objective, constraints.demand) == least
         assert route.gap == 0
+        if objective is Objective.DELAY or replace(constraints, max_delay_us=0).bounded:
+            tied = [path for path in paths if path.cost(objective, constraints.demand) == least]
+            assert len(same.hops) == min(len(path.hops) for path in tied)
 
 
 def bounded_on(layer: Layer) -> Search:
@@ -75,6 +97,12 @@ def bounded_on(layer: Layer) -> Search:
 @given(st.data(), layers())
 def test_any_mix_of_constraints_is_answered_as_by_brute_force(data: st.DataObject, layer: Layer) -> None:
     check(layer, data.draw(asked(layer)), bounded_on(layer))
+
+
+@many
+@given(st.data(), layers(min_nodes=5, max_links=20))
+def test_bounds_that_a_path_just_keeps_are_kept(data: st.DataObject, layer: Layer) -> None:
+    check(layer, data.draw(just_kept(layer)), bounded_on(layer))
 
 
 @many
@@ -106,9 +134,12 @@ def test_find_hands_over_where_one_metric_is_not_enough(data: st.DataObject, lay
 
 
 @some
-@given(layers(min_nodes=4, max_links=20), bounds)
-def test_larac_never_proves_too_much(layer: Layer, bound: int) -> None:
-    constraints, target = Constraints(max_delay_us=bound), len(layer.nodes) - 1
+@given(st.data(), layers(min_nodes=4, max_links=20))
+def test_larac_never_proves_too_much(data: st.DataObject, layer: Layer) -> None:
+    target = len(layer.nodes) - 1
+    delays = {path.delay for path in kept(layer, "n0", f"n{target}", NONE)} - {0}
+    bound = data.draw(st.sampled_from(sorted(delays)) if delays else bounds)
+    constraints = Constraints(max_delay_us=bound)
     paths, graph = kept(layer, "n0", f"n{target}", constraints), layer.graph()
     ground = Ground.between(graph, 0, target, constraints)
     where = places(ground, constraints)
