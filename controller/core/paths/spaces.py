@@ -48,16 +48,14 @@ class Question(NamedTuple):
 
 
 @compiled
-def shut(q: Question, a: int) -> bool:
-    """True where no path may use an arc."""
-    if q.room[a] < q.need or (q.back and q.room[q.twin[a]] < q.back):
-        return True
-    return len(q.out) > 0 and q.out[a] != 0
+def shut(room: Longs, twin: Ints, out: Flags, need: int, back: int, a: int) -> bool:
+    """True where no path may use an arc. (A kernel that asks this of each arc does not look up arrays each time.)"""
+    return bool(room[a] < need or (back and room[twin[a]] < back) or (len(out) and out[a]))
 
 
 @compiled
-def weight(q: Question, a: int) -> int:
-    return (int(q.metric[a]) << HOP_BITS) + 1
+def weight(metric: Longs, a: int) -> int:
+    return (int(metric[a]) << HOP_BITS) + 1
 
 
 @compiled
@@ -78,6 +76,7 @@ def approach(q: Question, behind: Longs, heap: Longs) -> int:
 
     `behind` (N x 4, zero) keeps what it saw, for `to_go`.
     """
+    metric, room, twin, head, out, need, back = q.metric, q.room, q.twin, q.head, q.out, q.need, q.back
     behind[q.target, MARK] = 1
     size = push(heap, 0, 0, q.target)
     while size:
@@ -88,10 +87,10 @@ def approach(q: Question, behind: Longs, heap: Longs) -> int:
         if key != behind[u, FAR] + behind[u, BOUND]:
             continue
         for a in range(q.first[u], q.first[u + 1]):
-            arc, v = q.twin[a], q.head[a]
-            if shut(q, arc):
+            arc, v = twin[a], head[a]
+            if shut(room, twin, out, need, back, arc):
                 continue
-            reached = behind[u, FAR] + weight(q, arc)
+            reached = behind[u, FAR] + weight(metric, arc)
             if behind[v, MARK] == 0:
                 behind[v, MARK] = 1
                 behind[v, BOUND] = lead(q, v)
@@ -109,9 +108,13 @@ def to_go(q: Question, behind: Longs, best: int, v: int) -> int:
     What it did not settle it would have settled later: the way from v and the bound on that to v make `best` or more.
     """
     if behind[v, MARK] == 0:
-        behind[v, MARK], behind[v, FAR] = 1, UNREACHED
-        behind[v, BOUND] = lead(q, v)
+        see(q, behind, v)
     return int(min(behind[v, FAR], max(best - behind[v, BOUND], 0)))
+
+
+@compiled
+def see(q: Question, behind: Longs, v: int) -> None:
+    behind[v, MARK], behind[v, FAR], behind[v, BOUND] = 1, UNREACHED, lead(q, v)
 
 
 @compiled
@@ -173,26 +176,31 @@ def search(
     s: int,
 ) -> bool:
     """Put the best path of a space at the end of the pool, its weight in the target's state; False where none is."""
+    metric, room, twin, head, out, need, back = q.metric, q.room, q.twin, q.head, q.out, q.need, q.back
     at, fixed = spaces[s, AT], spaces[s, SPUR]
     start, begun, sums = retrace(q, state, pool, count, at, fixed)
-    state[start, MARK], state[start, FAR], state[start, VIA] = count[TURN], begun, -1
-    size = push(heap, 0, begun + to_go(q, behind, best, start), start)
+    turn = count[TURN]
+    state[start, MARK], state[start, FAR], state[start, VIA] = turn, begun, -1
+    state[start, BOUND] = to_go(q, behind, best, start)
+    size = push(heap, 0, begun + state[start, BOUND], start)
     while size:
         key, u = heap[0, 0], heap[0, 1]
         size = pop(heap, size)
         if u == q.target:
             write(q, state, spaces, pool, count[POOLED], s)
             return True
-        if key != state[u, FAR] + to_go(q, behind, best, u):
+        if key != state[u, FAR] + state[u, BOUND]:
             continue
         for a in range(q.first[u], q.first[u + 1]):
-            v, reached = q.head[a], state[u, FAR] + weight(q, a)
-            if state[v, MARK] == -count[TURN] or (state[v, MARK] == count[TURN] and reached >= state[v, FAR]):
+            v, reached = head[a], state[u, FAR] + weight(metric, a)
+            if state[v, MARK] == -turn or (state[v, MARK] == turn and reached >= state[v, FAR]):
                 continue
-            if shut(q, a) or (u == start and not goes_on(q, spaces, s, sums, a)):
+            if shut(room, twin, out, need, back, a) or (u == start and not goes_on(q, spaces, s, sums, a)):
                 continue
-            state[v, MARK], state[v, FAR], state[v, VIA] = count[TURN], reached, a
-            size = push(heap, size, reached + to_go(q, behind, best, v), v)
+            if state[v, MARK] != turn:
+                state[v, MARK], state[v, BOUND] = turn, to_go(q, behind, best, v)
+            state[v, FAR], state[v, VIA] = reached, a
+            size = push(heap, size, reached + state[v, BOUND], v)
     return False
 
 
@@ -203,7 +211,7 @@ def retrace(q: Question, state: Longs, pool: Ints, count: Longs, at: int, fixed:
     u, begun, sums = q.source, 0, np.zeros(len(q.limits), np.int64)
     for i in range(at, at + fixed):
         state[u, MARK] = -count[TURN]
-        u, begun = q.head[pool[i]], begun + weight(q, pool[i])
+        u, begun = q.head[pool[i]], begun + weight(q.metric, pool[i])
         for kind in range(len(sums)):
             sums[kind] += q.use[kind, pool[i]]
     return u, begun, sums
@@ -251,6 +259,7 @@ def part(
     s: int,
 ) -> None:
     """Queue the spaces that a path leaves of its own: one per node from the spur on, where another arc is taken."""
+    metric, room, twin, head, out, need, back = q.metric, q.room, q.twin, q.head, q.out, q.need, q.back
     at, fixed = spaces[s, AT], spaces[s, SPUR]
     u, begun, sums = retrace(q, state, pool, count, at, fixed)
     for i in range(fixed, spaces[s, HOPS]):
@@ -259,12 +268,14 @@ def part(
         spaces[new, ARC], spaces[new, NEXT] = arc, s if i == fixed else -1
         least = UNREACHED
         for a in range(q.first[u], q.first[u + 1]):
-            if state[q.head[a], MARK] != -count[TURN] and not shut(q, a) and goes_on(q, spaces, new, sums, a):
-                least = min(least, begun + weight(q, a) + to_go(q, behind, best, q.head[a]))
+            if state[head[a], MARK] == -count[TURN] or shut(room, twin, out, need, back, a):
+                continue
+            if goes_on(q, spaces, new, sums, a):
+                least = min(least, begun + weight(metric, a) + to_go(q, behind, best, head[a]))
         if least < UNREACHED:
             count[QUEUED] = push(queue, count[QUEUED], least, new)
             count[SPACES] += 1
         state[u, MARK] = -count[TURN]
-        u, begun = q.head[arc], begun + weight(q, arc)
+        u, begun = head[arc], begun + weight(metric, arc)
         for kind in range(len(sums)):
             sums[kind] += q.use[kind, arc]

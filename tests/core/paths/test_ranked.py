@@ -143,7 +143,7 @@ def by_networkx(layer: Layer, weight: str, source: str, target: str, k: int, dem
     return [divmod(nx.path_weight(split, path, "cost"), 1000) for path in paths]
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_ranks_as_networkx_does_where_landmarks_and_places_guide(seed: int) -> None:
     layer = national(260, seed)
     graph = layer.graph()
@@ -156,6 +156,16 @@ def test_ranks_as_networkx_does_where_landmarks_and_places_guide(seed: int) -> N
         routes = ranked(graph, source, target, 8, Constraints(demand=5), objective)
         found = [(route.cost, len(route.path.links)) for route in routes]
         assert found == by_networkx(layer, weight, source, target, 8, 5)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_guide_misleads(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far down the ranking, where paths leave what the shared search saw, and only bounds are left to go by."""
+    monkeypatch.setattr("controller.core.paths.landmarks.WORTH_IT", 0)
+    layer = national(8, seed)
+    for objective in (Objective.DELAY, Objective.IGP):
+        routes = ranked(layer.graph(), "n0", "n7", 300, NONE, objective)
+        check(layer, NONE, objective, 300, routes, "n7")
 
 
 def ladder(rungs: int) -> tuple[list[Node], list[Link]]:
