@@ -35,7 +35,7 @@ def disjoint_pair(
     """
     a, z = require_ends(graph, source, target, constraints)
     require_places(graph, constraints)
-    question = Question(graph, a, z, Diversity(diversity), constraints, objective)
+    question = Question(graph, a, z, diversity, constraints, objective)
     if a == z:
         return _at_home(question)
     paths = least_sum(question)

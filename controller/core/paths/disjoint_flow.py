@@ -51,6 +51,24 @@ def least_sum(question: Question, *, share: bool = False) -> tuple[Ints, Ints] |
     return _parted(shape.head, shape.tail, weight, arcs, question) if len(arcs) else None
 
 
+def prices(question: Question, weight: Longs, may: Flags) -> Longs:
+    """Per link, what two link-disjoint paths of least weight would pay for more of it: the dual of their flow.
+
+    Where both pay it on top of the weights, each by itself is cheapest as one of the pair, and both together cost what
+    the pair does, plus all prices. Needs a pair.
+    """
+    shape, source, target = question.graph.shape, question.source, question.target
+    far, via = settled(shape.first, shape.head, weight, may, source, target)
+    taken, _ = _taken(shape.tail, via, source, target)
+    before = np.minimum(far, far[target])
+    arrays = shape.first, shape.tail, shape.head, shape.twin, weight, may, taken, before
+    more, _, _ = _second(*arrays, source, target, False, 0)
+    potential = before + np.minimum(more[1::2], more[2 * target + 1])
+    short = np.where(may != 0, potential[shape.head] - potential[shape.tail] - weight, 0)
+    price: Longs = np.maximum(short[shape.arc].max(axis=1), 0)
+    return price
+
+
 def weight_of(question: Question) -> Longs:
     """Per arc: the metric of the objective, and one hop; `Invalid` where 64 bits cannot hold it."""
     metric = metric_of(question.graph, question.objective, question.constraints.demand)
@@ -90,21 +108,27 @@ def _flow(
 
     A single -1 where 64 bits cannot hold what the second path would pay.
     """
-    n = len(first) - 1
     far, via = settled(first, head, weight, may, source, target)
     if far[target] == FAR:
         return np.empty(0, np.int32)
-    taken, v, hops = np.full(n, -1, np.int32), target, 0  # the arc of the first path into each of its nodes
-    while v != source:
-        taken[v] = via[v]
-        v, hops = tail[via[v]], hops + 1
+    taken, hops = _taken(tail, via, source, target)
     if penalty > FAR // (2 * hops + 2):
         return np.full(1, -1, np.int32)
     potential = np.minimum(far, far[target])
-    back, by = _second(first, tail, head, twin, weight, may, taken, potential, source, target, nodes, penalty)
+    _, back, by = _second(first, tail, head, twin, weight, may, taken, potential, source, target, nodes, penalty)
     if back[2 * target + 1] == -1:
         return np.empty(0, np.int32)
     return _joined(tail, head, twin, taken, back, by, source, target)
+
+
+@compiled
+def _taken(tail: Ints, via: Ints, source: int, target: int) -> tuple[Ints, int]:
+    """The first path: its arc into each of its nodes, -1 for others, and how many they are."""
+    taken, v, hops = np.full(len(via), -1, np.int32), target, 0
+    while v != source:
+        taken[v] = via[v]
+        v, hops = tail[via[v]], hops + 1
+    return taken, hops
 
 
 @compiled
@@ -144,12 +168,12 @@ def _second(
     target: int,
     nodes: bool,
     penalty: int,
-) -> tuple[Ints, Ints]:
+) -> tuple[Longs, Ints, Ints]:
     """Dijkstra in what the first path leaves, on weights that its distances make non-negative (Johnson 1977).
 
     A node has two sides, 2 v where paths come in and 2 v + 1 where they go out; only the first path's own nodes, where
-    nodes count, are not the same on both. Answers where each side was reached from, and by which arc (-1: from its
-    other side).
+    nodes count, are not the same on both. Answers how far each side is, where it was reached from, and by which arc
+    (-1: from its other side).
     """
     n = len(first) - 1
     far, back, by = np.full(2 * n, FAR, np.int64), np.full(2 * n, -1, np.int32), np.full(2 * n, -1, np.int32)
@@ -178,7 +202,7 @@ def _second(
             if reached < far[side]:
                 far[side], back[side], by[side] = reached, at, a
                 size = push(heap, size, reached, side)
-    return back, by
+    return far, back, by
 
 
 @compiled

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from controller.core.errors import Infeasible
-from controller.core.graph import Ints
+from controller.core.graph import Flags, Ints
 from controller.core.paths.admissible import blocked, metric_of, usable
 from controller.core.paths.integer_program import End, IntegerProgram, Outcome
 from controller.core.paths.pair import Pair, Question, pair_of
@@ -23,7 +23,7 @@ from controller.core.paths.sums import keeps
 
 ARCS = 4000
 """Arcs beyond which the program is not tried."""
-BRANCHES = 20_000
+BRANCHES = 2000
 """Nodes of the search tree before it is given up."""
 CUTS = 200
 """Times that cycles are cut off before it is given up."""
@@ -33,12 +33,15 @@ PATHS = (0, 1)
 Terms = dict[int, float]
 
 
-def programmed(question: Question, best: tuple[Ints, Ints] | None = None, *, share: bool = False) -> Pair | None:
+def programmed(
+    question: Question, best: tuple[Ints, Ints] | None = None, *, may: Flags | None = None, share: bool = False
+) -> Pair | None:
     """The disjoint pair of least sum within all bounds, None where there is none. `share`: the one that shares least.
 
-    `best`: a pair that is known. `Infeasible` (SEARCH_EXHAUSTED) where the search is given up and no pair is known.
+    `best`: a pair that is known, and `may`: where a better one may run, per arc. `Infeasible` (SEARCH_EXHAUSTED) where
+    the search is given up and no pair is known.
     """
-    model = _Model(question, share)
+    model = _Model(question, share, may)
     if len(model.arcs) > ARCS:
         return _given_up(question, best, 0)
     if share:
@@ -48,9 +51,11 @@ def programmed(question: Question, best: tuple[Ints, Ints] | None = None, *, sha
         if fewest.end is End.GIVEN_UP or fewest.values is None:
             return _given_up(question, None, 0)
         model.program.row(dict.fromkeys(model.shared, 1), upper=round(fewest.values[model.shared].sum()) + 0.5)
+    if best:
+        model.beat(best)
     outcome, found = model.solve(model.cost)
     if outcome.end is End.INFEASIBLE:
-        return None
+        return pair_of(question, *best, Method.MILP) if best else None
     if found is None:
         return _given_up(question, best, model.metric(outcome.bound))
     return pair_of(question, *found, Method.MILP, None if outcome.end is End.OPTIMAL else model.metric(outcome.bound))
@@ -67,9 +72,9 @@ def _given_up(question: Question, best: tuple[Ints, Ints] | None, bound: int) ->
 class _Model:
     """The program of a question, in local numbers: position in `arcs` for an arc."""
 
-    def __init__(self, question: Question, share: bool) -> None:
+    def __init__(self, question: Question, share: bool, may: Flags | None) -> None:
         self.question, self.shape, self.program = question, question.graph.shape, IntegerProgram()
-        self.arcs = _of_use(question)
+        self.arcs = _of_use(question, may)
         self.at = {int(arc): i for i, arc in enumerate(self.arcs)}
         self.uses = [[self.program.column() for _ in self.arcs] for _ in PATHS]
         self.out: defaultdict[int, list[int]] = defaultdict(list)
@@ -79,7 +84,7 @@ class _Model:
             self.into[int(self.shape.head[arc])].append(i)
         self.share = share
         self.shared: list[int] = []
-        self.scale, self.cost = self._cost()
+        self.scale, self.hop, self.cost = self._cost()
         self._paths()
         self._diversity()
         self._bounds()
@@ -89,14 +94,20 @@ class _Model:
         """A bound on the cost as one on what the pair costs by its objective (target's own node included twice)."""
         return max(0, int(bound / self.scale)) if np.isfinite(bound) else 0
 
-    def _cost(self) -> tuple[int, Terms]:
+    def beat(self, best: tuple[Ints, Ints]) -> None:
+        """Only pairs that are better than this one."""
+        question, arcs = self.question, np.concatenate(best)
+        metric = metric_of(question.graph, question.objective, question.constraints.demand)[arcs]
+        self.program.row(self.cost, upper=int(metric.sum()) * self.scale + self.hop * len(arcs) - 0.5)
+
+    def _cost(self) -> tuple[int, int, Terms]:
         """Metric first, then hops, where the solver's doubles can hold both."""
         question, n = self.question, len(self.shape.nodes)
         metric = metric_of(question.graph, question.objective, question.constraints.demand)[self.arcs].tolist()
         scale = 2 * n
         hop = 1 if sum(metric) * scale < EXACT else 0
         scale = scale if hop else 1
-        return scale, {use[i]: each * scale + hop for use in self.uses for i, each in enumerate(metric)}
+        return scale, hop, {use[i]: each * scale + hop for use in self.uses for i, each in enumerate(metric)}
 
     def _paths(self) -> None:
         """Each path leaves its source, arrives at its target, and leaves a node in between as often as it comes."""
@@ -214,10 +225,10 @@ class _Model:
                 self.program.row({use[i]: 1.0 for i in within}, upper=len(cycle) - 1)
 
 
-def _of_use(question: Question) -> Ints:
+def _of_use(question: Question, may: Flags | None) -> Ints:
     """Arcs that a path from source to target can use: none back into its source, none on from its target."""
     graph, shape = question.graph, question.graph.shape
-    may = usable(graph, question.constraints, blocked(graph, question.constraints))
-    may &= (shape.head != question.source) & (shape.tail != question.target)
-    arcs: Ints = np.flatnonzero(may).astype(np.int32)
+    fits = usable(graph, question.constraints, blocked(graph, question.constraints)) if may is None else may != 0
+    fits = fits & (shape.head != question.source) & (shape.tail != question.target)
+    arcs: Ints = np.flatnonzero(fits).astype(np.int32)
     return arcs

@@ -3,22 +3,28 @@
 Suurballe's method knows no groups, and taking a shortest path and then another that avoids its groups runs into traps.
 The problem is NP-hard (Hu 2003); what follows is a best-first search in the spirit of conflicting risk groups (Rostami
 et al. 2007), made exact. Let P be the cheapest first path that keeps off some risks, and T a set of P's own risks such
-that every second path off T is too dear (or there is none). Then the first path of any better pair lacks a risk of T: a
-branch for each. T is made as small as it gets, so that there are few.
+that every second path off T is too dear (or there is none). Then the first path of any better pair lacks a risk of
+T: a branch for each. T is made as small as it gets, so that there are few.
+
+What a pair costs at least is known in two ways. Its cheaper path is the first: twice that. And by Lagrange relaxation
+of "no link twice": with the prices of the best link-disjoint pair on the links, both paths by themselves, less all
+prices. At the start that is what the best link-disjoint pair costs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from heapq import heappop, heappush
 
 import numpy as np
 
 from controller.core.graph import Flags, Ints, Longs
-from controller.core.paths.admissible import blocked, usable
-from controller.core.paths.disjoint_flow import FAR, settled, weight_of
+from controller.core.paths.admissible import EVERY_ARC, blocked, usable
+from controller.core.paths.disjoint_flow import FAR, prices, settled, weight_of
 from controller.core.paths.disjoint_milp import programmed
 from controller.core.paths.pair import Pair, Question, pair_of
 from controller.core.paths.path import Method
+from controller.core.paths.tree import grow
 
 WORK = 1 << 26
 """Arcs looked at before the search is given up: a few seconds."""
@@ -38,7 +44,7 @@ def without_common_risk(question: Question, one: Ints, other: Ints) -> Pair | No
     done = search.run()
     best = search.best
     if not done:
-        return programmed(question, best)
+        return programmed(question, best, may=search.of_use())
     return pair_of(question, *best, Method.CONFLICTS) if best else None
 
 
@@ -56,6 +62,12 @@ class _Search:
         for group, members in sorted(self.shape.srlgs.items()):
             for link in members.tolist():
                 self.groups_of.setdefault(link, []).append(group)
+        price = prices(question, self.weight, self.may)
+        self.priced: Longs = self.weight + price[self.shape.link]
+        self.charge = int(price.sum())
+        """What two paths that share no link pay in prices at most."""
+        self.alone = self.far((), self.priced)[0]
+        """With prices, what a path costs at least."""
         self.least = FAR
         """Weight of the best pair so far."""
         self.best: tuple[Ints, Ints] | None = None
@@ -63,51 +75,81 @@ class _Search:
     def run(self) -> bool:
         """True where `best` is the best there is (None: there is none)."""
         start: Risks = frozenset()
-        weight, arcs = self.cheapest(start)
-        queue, seen = [(weight, 0, start, arcs)], {start}
+        queue, seen = [(self.bound, 0, start)], {start}
         while queue:
-            weight, _, kept_off, arcs = heappop(queue)
-            if max(2 * weight, self.bound) >= self.least:
+            bound, _, kept_off = heappop(queue)
+            if bound >= self.least:
                 return True
-            for risk in self.conflict(weight, arcs):
-                branch = kept_off | {risk}
-                if branch in seen:
-                    continue
-                seen.add(branch)
-                to, way = self.cheapest(branch)
-                if 2 * to < self.least:
-                    heappush(queue, (to, len(seen), branch, way))
             if self.left < 0:
+                self.bound = bound
                 return False
+            for least, branch in self.branches(kept_off):
+                if branch not in seen and max(least, bound) < self.least:
+                    seen.add(branch)
+                    heappush(queue, (max(least, bound), len(seen), branch))
         return True
 
-    def conflict(self, weight: int, arcs: Ints) -> list[Risk]:
-        """Risks of a first path, one of which the first path of any better pair lacks; notes the pair that it makes."""
+    def at_least(self, kept_off: Risks) -> int:
+        """What a pair costs at least whose first and cheaper path keeps off these risks."""
+        twice = 2 * self.far(kept_off, self.weight)[0]
+        return (
+            twice if twice >= self.least else max(twice, self.far(kept_off, self.priced)[0] + self.alone - self.charge)
+        )
+
+    def of_use(self) -> Flags:
+        """Per arc, 1 where a path of a better pair than the best so far may run: not too dear by itself, priced."""
+        shape, room = self.shape, self.may.astype(np.int64)
+        arrays = shape.first, shape.head, shape.twin, self.priced, room, EVERY_ARC
+        here, _ = grow(*arrays, self.question.source, 1, 0, False)
+        there, _ = grow(*arrays, self.question.target, 1, 0, True)
+        limit = self.least + self.charge - self.alone
+        near = (here[shape.tail] < limit) & (there[shape.head] < limit)
+        close = np.where(near, here[shape.tail], 0) + np.where(near, there[shape.head], 0) + self.priced < limit
+        may: Flags = (near & close & (self.may != 0)).astype(np.uint8)
+        return may
+
+    def branches(self, kept_off: Risks) -> list[tuple[int, Risks]]:
+        """What to keep off: the first path of any better pair does one of it; and what such a pair costs at least.
+
+        Notes the pair found on the way. Branches that promise most are spared first.
+        """
+        weight, arcs = self.cheapest(kept_off)
+        priced = self.far(kept_off, self.priced)[0]
         risks = self.risks(arcs)
         to, way = self.cheapest(risks)
         if weight + to < self.least:
             self.least, self.best = weight + to, (arcs, way)
+        left = sorted((self.at_least(kept_off | {risk}), risk) for risk in risks)
         needed = set(risks)
-        for risk in sorted(risks):
-            to, _ = self.cheapest(needed - {risk})
-            if weight + max(weight, to) >= self.least:
+        for least, risk in left:
+            if least < self.least and self.too_dear(weight, priced, needed - {risk}):
                 needed.remove(risk)
-        return sorted(needed)
+        return [(least, kept_off | {risk}) for least, risk in left if risk in needed]
 
-    def cheapest(self, kept_off: frozenset[Risk] | set[Risk]) -> tuple[int, Ints]:
-        """(weight, arcs) of the best path off these risks; `FAR` where there is none."""
+    def too_dear(self, weight: int, priced: int, risks: set[Risk]) -> bool:
+        """True where no second path off these makes a better pair with a first one of this weight (or `priced`)."""
+        if weight + max(weight, self.far(risks, self.weight)[0]) >= self.least:
+            return True
+        return priced + self.far(risks, self.priced)[0] - self.charge >= self.least
+
+    def far(self, kept_off: Collection[Risk], weight: Longs) -> tuple[int, Ints]:
+        """Weight of the best path off these risks, `FAR` where there is none; the arcs that lead to each node."""
         self.left -= 1
         may, shape = self.may.copy(), self.shape
         for risk in kept_off:
             may[self.arcs(risk)] = 0
-        source, target = self.question.source, self.question.target
-        far, via = settled(shape.first, shape.head, self.weight, may, source, target)
+        to, via = settled(shape.first, shape.head, weight, may, self.question.source, self.question.target)
+        return int(to[self.question.target]), via
+
+    def cheapest(self, kept_off: Collection[Risk]) -> tuple[int, Ints]:
+        """(weight, arcs) of the best path off these risks; `FAR` where there is none."""
+        to, via = self.far(kept_off, self.weight)
         arcs: list[int] = []
-        at = target
+        at = self.question.target
         while via[at] >= 0:
             arcs.append(int(via[at]))
-            at = int(shape.tail[arcs[-1]])
-        return int(far[target]), np.array(arcs[::-1], np.int32)
+            at = int(self.shape.tail[arcs[-1]])
+        return to, np.array(arcs[::-1], np.int32)
 
     def risks(self, arcs: Ints) -> Risks:
         """What takes a path down. A link in a group is none by itself: who keeps off the group keeps off the link."""

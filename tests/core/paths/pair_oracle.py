@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
 import networkx as nx
 from hypothesis import strategies as st
@@ -156,3 +157,23 @@ def network(*links: Link, nodes: str = "") -> Layer:
     names = sorted({end for link in links for end in (link.a_node, link.z_node)} | {*nodes})
     free = {(link.name, way): link.capacity_kbps for link in links for way in (0, 1)}
     return Layer(tuple(Node(name, NodeKind.ROUTER) for name in names), links, free)
+
+
+def scattered(seed: int, nodes: int, links: int, groups: int = 0) -> Layer:
+    """A connected layer, larger than brute force can search; each link in one of the groups, half of them in two."""
+    dice = Random(seed)
+    names = [f"n{i}" for i in range(nodes)]
+    ends = [(names[i], names[dice.randrange(max(0, i - 6), i)]) for i in range(1, nodes)]
+    while len(ends) < links:
+        i = dice.randrange(nodes)
+        ends.append((names[i], names[(i + dice.randrange(1, 9)) % nodes]))
+    made = [
+        wire(f"l{i}", a, z, dice.randrange(1, 50), *_groups(dice, groups), te_metric=dice.randrange(50))
+        for i, (a, z) in enumerate(ends)
+    ]
+    layer = network(*made)
+    return Layer(layer.nodes, layer.links, layer.free, frozenset(link.name for link in made if not dice.randrange(20)))
+
+
+def _groups(dice: Random, groups: int) -> list[int]:
+    return sorted({dice.randrange(groups) for _ in range(dice.randrange(1, 3))}) if groups else []
