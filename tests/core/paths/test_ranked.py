@@ -168,6 +168,19 @@ def test_no_guide_misleads(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         check(layer, NONE, objective, 300, routes, "n7")
 
 
+def test_a_detour_from_behind_the_target_takes_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shared search never sees y, for it lies behind what is as far as the target: its bound must stay low."""
+    monkeypatch.setattr("controller.core.paths.landmarks.WORTH_IT", 0)
+    nodes = [Node(name, NodeKind.ROUTER) for name in "styx"]
+    spans = (("s", "t", 100), ("s", "t", 150), ("s", "y", 90), ("y", "x", 25), ("x", "t", 25))
+    links = [
+        Link(f"l{i}", LinkKind.ADJACENCY, a, z, igp_metric=metric, capacity_kbps=1)
+        for i, (a, z, metric) in enumerate(spans)
+    ]
+    routes = ranked(build(nodes, links), "s", "t", 5, NONE, Objective.IGP)
+    assert [route.cost for route in routes] == [100, 140, 150]
+
+
 def ladder(rungs: int) -> tuple[list[Node], list[Link]]:
     """Nodes n0, n1, … joined one by one by two parallel links each, of 1 and 2 µs: 2 ^ rungs paths."""
     nodes = [Node(f"n{i}", NodeKind.ROUTER) for i in range(rungs + 1)]
