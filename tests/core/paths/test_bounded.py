@@ -65,6 +65,12 @@ def just_kept(draw: st.DrawFn, layer: Layer) -> Constraints:
     )
 
 
+def some_delay(layer: Layer) -> st.SearchStrategy[int]:
+    """The delay of one of the simple paths."""
+    delays = {path.delay for path in kept(layer, "n0", layer.nodes[-1].name, NONE)} - {0}
+    return st.sampled_from(sorted(delays)) if delays else bounds
+
+
 Search = Callable[[Constraints, Objective], Route | None]
 
 
@@ -117,8 +123,9 @@ def test_places_alone_are_passed_by_the_best_simple_path(data: st.DataObject, la
 
 
 @many
-@given(layers(min_nodes=4, max_links=20), bounds, st.integers(0, 2))
-def test_cost_under_a_delay_bound_is_answered_as_by_brute_force(layer: Layer, bound: int, demand: int) -> None:
+@given(st.data(), layers(min_nodes=4, max_links=20), st.integers(0, 2))
+def test_cost_under_a_delay_bound_is_answered_as_by_brute_force(data: st.DataObject, layer: Layer, demand: int) -> None:
+    bound = data.draw(st.one_of(bounds, some_delay(layer)))
     check(layer, Constraints(max_delay_us=bound, demand=demand), bounded_on(layer))
 
 
@@ -137,8 +144,7 @@ def test_find_hands_over_where_one_metric_is_not_enough(data: st.DataObject, lay
 @given(st.data(), layers(min_nodes=4, max_links=20))
 def test_larac_never_proves_too_much(data: st.DataObject, layer: Layer) -> None:
     target = len(layer.nodes) - 1
-    delays = {path.delay for path in kept(layer, "n0", f"n{target}", NONE)} - {0}
-    bound = data.draw(st.sampled_from(sorted(delays)) if delays else bounds)
+    bound = data.draw(some_delay(layer))
     constraints = Constraints(max_delay_us=bound)
     paths, graph = kept(layer, "n0", f"n{target}", constraints), layer.graph()
     ground = Ground.between(graph, 0, target, constraints)
