@@ -16,8 +16,8 @@ import networkx as nx
 import numpy as np
 import topohub
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
 from controller.core.graph import EARTH_RADIUS_KM, Graph, build
@@ -50,15 +50,15 @@ class Layer:
     xyz: NDArray[np.float64]
     """N x 3: places on the unit sphere."""
 
-    def pairs(self, count: int, seed: int) -> list[tuple[int, int]]:
-        """Ends drawn at random, each pair of two nodes that the demand can join."""
-        chance, found = np.random.default_rng(seed), []
-        open_arcs = self.room >= DEMAND_KBPS
-        view = nx.DiGraph(zip(self.tail[open_arcs].tolist(), self.head[open_arcs].tolist(), strict=True))
-        core = np.array(sorted(max(nx.strongly_connected_components(view), key=len)))
+    def pairs(self, count: int, seed: int, demand: int = DEMAND_KBPS) -> list[tuple[int, int]]:
+        """Ends drawn at random, of those that the demand can join."""
+        chance, fits, found = np.random.default_rng(seed), self.room >= demand, []
+        shape = (len(self.names), len(self.names))
+        open_arcs = csr_matrix((np.ones(fits.sum(), np.int8), (self.tail[fits], self.head[fits])), shape=shape)
         while len(found) < count:
-            a, z = chance.choice(core, 2, replace=False)
-            found.append((int(a), int(z)))
+            a, z = chance.choice(len(self.names), 2, replace=False).tolist()
+            if z in breadth_first_order(open_arcs, a, return_predecessors=False):
+                found.append((a, z))
         return found
 
 
@@ -101,10 +101,13 @@ def zoo(name: str, instances: Path | None, seed: int) -> Layer | None:
     return layer(name.rpartition("/")[2], places, ends, km, np.random.default_rng(seed))
 
 
-def layer(name: str, places: NDArray[np.float64], ends: Integers, km: NDArray[np.float64], chance: Any) -> Layer:
-    """A layer of these links, with residuals drawn per direction."""
+def layer(
+    name: str, places: NDArray[np.float64], ends: Integers, km: NDArray[np.float64], chance: Any, empty_kbps: int = 0
+) -> Layer:
+    """A layer of these links, with residuals drawn per direction or, where it is given, `empty_kbps` everywhere."""
     delay = np.maximum(np.rint(km * US_PER_KM), 1).astype(np.int64)
     room = chance.integers(0, CAPACITY_KBPS + 1, 2 * len(ends))
+    room = np.full_like(room, empty_kbps) if empty_kbps else room
     slowness = chance.choice(SLOWNESS, len(ends)).tolist()
     names = tuple(f"domains/cn/nodes/n{i}" for i in range(len(places)))
     nodes = [Node(n, NodeKind.ROUTER, latitude=lat, longitude=lon) for n, (lat, lon) in zip(names, places, strict=True)]
@@ -113,7 +116,7 @@ def layer(name: str, places: NDArray[np.float64], ends: Integers, km: NDArray[np
             *(f"domains/cn/links/l{i}", LinkKind.ADJACENCY, names[a], names[z]),
             delay_us=us,
             igp_metric=(10 + us // IGP_US) * slow,
-            capacity_kbps=CAPACITY_KBPS,
+            capacity_kbps=empty_kbps or CAPACITY_KBPS,
         )
         for i, ((a, z), us, slow) in enumerate(zip(ends.tolist(), delay.tolist(), slowness, strict=True))
     ]
@@ -172,7 +175,7 @@ def _repetita(name: str, instances: Path | None) -> Read | None:
     return places, np.array(sorted(ends))
 
 
-def coronet(instances: Path | None, seed: int) -> Layer | None:
+def coronet(instances: Path | None, seed: int, empty_kbps: int) -> Layer | None:
     """CORONET CONUS with its fibre lengths, from DIR/coronet; None where it is not there."""
     file = instances and instances / "coronet" / "CORONET_CONUS_Topology.json"
     if not file or not file.exists():
@@ -185,4 +188,5 @@ def coronet(instances: Path | None, seed: int) -> Layer | None:
         a, z = fibre["uid"].removeprefix("fiber (").rpartition(")")[0].split(" → ")
         km[min(index[a], index[z]), max(index[a], index[z])] = fibre["params"]["length"]
     places = np.array([(site["latitude"], site["longitude"]) for site in sites.values()])
-    return layer("CORONET CONUS", places, np.array(list(km)), np.array(list(km.values())), np.random.default_rng(seed))
+    chance, lengths = np.random.default_rng(seed), np.array(list(km.values()))
+    return layer("CORONET CONUS", places, np.array(list(km)), lengths, chance, empty_kbps)

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+ROUND = 10
+"""Questions that a contender answers before it is the next one's turn: whatever slows the machine slows all alike."""
+
 
 class Differ(Exception):
     """Two contenders gave different answers to one question: what was timed is worth nothing."""
@@ -61,20 +64,22 @@ def row(name: str, value: float, unit: str, peer: tuple[str, float] | None = Non
 
 
 def race(contenders: Sequence[Contender], questions: Sequence[tuple[Any, ...]]) -> dict[str, float]:
-    """Median µs of each contender: all answer a question before the next is put, the collector is off meanwhile.
+    """Median µs of each contender. They take turns, a round of questions each, and nobody is always the first.
 
-    `Differ` where two answers are not equal.
+    `Differ` where two answers to one question are not equal.
     """
     took: dict[str, list[float]] = {each.name: [] for each in contenders}
-    for turn, question in enumerate(questions):
-        first = turn % len(contenders)
-        answers = {}
-        for each in (*contenders[first:], *contenders[:first]):  # nobody always finds the caches warm
-            us, answer = timed(each.call, question)
-            took[each.name].append(us)
-            answers[each.name] = each.delay(answer, *question)
-        if len(set(answers.values())) > 1:
-            raise Differ(f"{question}: {answers}")
+    for turn, start in enumerate(range(0, len(questions), ROUND)):
+        first, asked = turn % len(contenders), questions[start : start + ROUND]
+        said: list[dict[str, Any]] = [{} for _ in asked]
+        for each in (*contenders[first:], *contenders[:first]):
+            for question, answers in zip(asked, said, strict=True):
+                us, answer = timed(each.call, question)
+                took[each.name].append(us)
+                answers[each.name] = each.delay(answer, *question)
+        for question, answers in zip(asked, said, strict=True):
+            if len(set(answers.values())) > 1:
+                raise Differ(f"{question}: {answers}")
     return {name: statistics.median(times) for name, times in took.items()}
 
 

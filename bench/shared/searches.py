@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 
-from shared.graphs import DEMAND_KBPS, Layer, country, zoo
+from shared.graphs import CAPACITY_KBPS, DEMAND_KBPS, Layer, country, zoo
 from shared.peers import Pruned, ours, pruning
 from shared.rows import Row, fastest, race, row
 
 FULL, SMALL = 10_000, 300
+ZOO = (
+    ("Cogentco", 0.6, (5, 20)),
+    ("Kdl", 0.6, (5, 20)),
+    ("TataNld", None, (5,)),
+    ("backbone/europe", None, (5,)),
+)
+"""Name, goal against rustworkx, and percent of the arcs that lack room. So sparse are they that 20 leave pieces."""
+PEERS = ("rustworkx", "scipy", "igraph", "networkx")
 
 
 @cache
@@ -32,38 +40,38 @@ def constrained(options: Namespace) -> Iterator[Row]:
         f"demand {DEMAND_KBPS // 1_000_000} Gbit/s, residuals uniform in 0..100: {share:.1%} of the arcs lack room.\n"
         "Peers have those arcs deleted beforehand or, where it says so, prune within the call; find() always does.\n"
     )
-    questions = layer.pairs(options.rounds, options.seed)
-    goals = {"scipy": 0.25, "rustworkx": 0.05}
-    yield from against(f"CSPF, {layer.name}", layer, questions, goals)
+    yield from against(f"CSPF, {layer.name}", layer, DEMAND_KBPS, options, {"scipy": 0.25, "rustworkx": 0.05})
     own = ours(layer, DEMAND_KBPS)
     peers = {name: make() for name, make in pruning(layer, DEMAND_KBPS).items()}
-    medians = race([own, *peers.values()], questions[: options.rounds // 4])
+    medians = race([own, *peers.values()], layer.pairs(options.rounds // 4, options.seed))
     for peer in peers.values():
         yield row(f"CSPF, {layer.name}, all prune", medians["ours"], "µs", (peer.name, medians[peer.name]))
 
 
 def of_the_zoo(options: Namespace) -> Iterator[Row]:
     """CSPF on real graphs: so small that what surrounds a search counts as much as the search."""
-    for name, goal in (("Cogentco", 0.6), ("Kdl", 0.6), ("TataNld", None), ("backbone/europe", None)):
+    for name, goal, shares in ZOO:
         layer = zoo(name, options.instances, options.seed)
         if layer is None:
             print(f"skipped: {name} is neither in topohub nor in --instances DIR/topozoo or DIR/repetita")
             continue
-        questions = layer.pairs(options.rounds, options.seed)
-        yield from against(f"CSPF, {layer.name} ({len(layer.names)} nodes)", layer, questions, {"rustworkx": goal})
+        for share in shares:
+            title = f"CSPF, {layer.name} ({len(layer.names)} nodes), {share} % lack room"
+            yield from against(title, layer, share * CAPACITY_KBPS // 100, options, {"rustworkx": goal})
 
 
-def against(
-    name: str, layer: Layer, questions: Sequence[tuple[int, int]], goals: dict[str, float | None]
-) -> Iterator[Row]:
+def against(name: str, layer: Layer, demand: int, options: Namespace, goals: dict[str, float | None]) -> Iterator[Row]:
     """One row per library, each by the fastest of its calls that return a path."""
-    own, pruned = ours(layer, DEMAND_KBPS), Pruned(layer, DEMAND_KBPS)
-    few = questions[:5]
-    race([own], few)  # compiles, and measures the landmarks
-    chosen = {peer: fastest(getattr(pruned, peer), few) for peer in ("rustworkx", "scipy", "igraph", "networkx")}
+    own, pruned, questions = (
+        ours(layer, demand),
+        Pruned(layer, demand),
+        layer.pairs(options.rounds, options.seed, demand),
+    )
+    race([own], questions[:5])  # compiles, and measures the landmarks
+    chosen = {peer: fastest(getattr(pruned, peer), questions[:5]) for peer in PEERS}
     slow = chosen.pop("networkx")
     medians = race([own, *chosen.values(), pruned.rustworkx_length], questions)
-    limit = "the calls around the kernel" if len(layer.names) < 1000 else "memory: every node is a cache miss"
+    limit = "the Python around the kernel" if len(layer.names) < 1000 else "memory: every node is a cache miss"
     for peer, contender in (*chosen.items(), ("", pruned.rustworkx_length)):
         beside, goal = (contender.name, medians[contender.name]), goals.get(peer)
         yield row(name if peer else f"{name}, length only", medians["ours"], "µs", beside, goal=goal, limit=limit)

@@ -51,8 +51,8 @@ def shortest(
 
 def _route(graph: Graph, source: int, hops: int, rows: list[int], objective: Objective) -> Route:
     """What `rows`, as in `Scratch.answer`, say."""
-    cost, arcs = rows[0] >> HOP_BITS, rows[1 : hops + 1]
-    heads, links, ways = (rows[i * hops + 1 : (i + 1) * hops + 1] for i in (1, 2, 3))
+    cost, arcs, heads = rows[0] >> HOP_BITS, rows[1 : hops + 1], rows[hops + 1 : 2 * hops + 1]
+    links, ways = rows[2 * hops + 1 : 3 * hops + 1], rows[3 * hops + 1 :]
     last = int(graph.shape.processing[heads[-1]]) if hops else 0
     if objective is Objective.DELAY:
         cost = delay = cost - last
