@@ -23,7 +23,7 @@ MOST_HOPS = 1000
 """Of all branches together; one that does not branch has fewer."""
 
 
-class Several(Exception):
+class _Several(Exception):
     """The branches are too many to be followed."""
 
 
@@ -76,17 +76,20 @@ class Network:
         return ADJACENCY + [link.name for link in self.ports(node)].index(name)
 
     def send(self, headend: str, link: str, carriers: tuple[str, ...]) -> set[Outcome]:
-        """What becomes of a packet in every branch."""
+        """What becomes of a packet in every branch; nothing where they are too many to be followed."""
         self.hops = 0
         out = next(each for each in self.links if each.name == link)
-        return self._cross(headend, out, (encapsulated(carriers),), (), HOP_LIMIT)
+        try:
+            return self._cross(headend, out, (encapsulated(carriers),), (), HOP_LIMIT)
+        except _Several:
+            return set()
 
     def _cross(
         self, here: str, link: Link, packet: tuple[Header, ...], been: tuple[str, ...], hops: int
     ) -> set[Outcome]:
         self.hops += 1
         if self.hops > MOST_HOPS:
-            raise Several
+            raise _Several
         if link.name in self.down:
             return {Outcome(been, here, None)}
         there = link.z_node if here == link.a_node else link.a_node
