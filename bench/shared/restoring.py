@@ -26,7 +26,7 @@ CUTS = 7
 
 
 def after_a_cut(options: Namespace) -> Iterator[Row]:
-    """The busiest links, cut one at a time; residuals follow each reroute, what is left is free when all are through."""
+    """The busiest links, cut one at a time; residuals follow each reroute, what it leaves is free in the end."""
     layer = coronet(options.instances, options.seed, ADJACENCY_KBPS)
     if layer is None:
         print("skipped: CORONET is not in --instances DIR/coronet")
