@@ -17,7 +17,7 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Flags, Ints
 from controller.core.paths.admissible import blocked, metric_of, usable
 from controller.core.paths.integer_program import End, IntegerProgram, Outcome
-from controller.core.paths.pair import Pair, Question, pair_of
+from controller.core.paths.pair import Pair, Question, cost_bound, pair_of
 from controller.core.paths.path import Method, path_of
 from controller.core.paths.sums import keeps
 
@@ -34,16 +34,21 @@ Terms = dict[int, float]
 
 
 def programmed(
-    question: Question, best: tuple[Ints, Ints] | None = None, *, may: Flags | None = None, share: bool = False
+    question: Question,
+    best: tuple[Ints, Ints] | None = None,
+    *,
+    may: Flags | None = None,
+    bound: int = 0,
+    share: bool = False,
 ) -> Pair | None:
     """The disjoint pair of least sum within all bounds, None where there is none. `share`: the one that shares least.
 
-    `best`: a pair that is known, and `may`: where a better one may run, per arc. `Infeasible` (SEARCH_EXHAUSTED) where
-    the search is given up and no pair is known.
+    `best`: a pair that is known, `may`: where a better one may run, per arc, `bound`: what it costs at least.
+    `Infeasible` (SEARCH_EXHAUSTED) where the search is given up and no pair is known.
     """
     model = _Model(question, share, may)
     if len(model.arcs) > ARCS:
-        return _given_up(question, best, 0)
+        return _given_up(question, best, bound)
     if share:
         fewest, _ = model.solve(dict.fromkeys(model.shared, 1))
         if fewest.end is End.INFEASIBLE:
@@ -57,8 +62,9 @@ def programmed(
     if outcome.end is End.INFEASIBLE:
         return pair_of(question, *best, Method.MILP) if best else None
     if found is None:
-        return _given_up(question, best, model.metric(outcome.bound))
-    return pair_of(question, *found, Method.MILP, None if outcome.end is End.OPTIMAL else model.metric(outcome.bound))
+        return _given_up(question, best, max(bound, model.metric(outcome.bound)))
+    proven = None if outcome.end is End.OPTIMAL else max(bound, model.metric(outcome.bound))
+    return pair_of(question, *found, Method.MILP, proven)
 
 
 def _given_up(question: Question, best: tuple[Ints, Ints] | None, bound: int) -> Pair:
@@ -91,8 +97,8 @@ class _Model:
         self._places()
 
     def metric(self, bound: float) -> int:
-        """A bound on the cost as one on what the pair costs by its objective (target's own node included twice)."""
-        return max(0, int(bound / self.scale)) if np.isfinite(bound) else 0
+        """A bound on what the program minimises as one on what a pair costs."""
+        return cost_bound(self.question, int(bound / self.scale)) if np.isfinite(bound) else 0
 
     def beat(self, best: tuple[Ints, Ints]) -> None:
         """Only pairs that are better than this one."""

@@ -18,11 +18,11 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from controller.core.graph import Flags, Ints, Longs
+from controller.core.graph import HOP_BITS, Flags, Ints, Longs
 from controller.core.paths.admissible import EVERY_ARC, blocked, usable
 from controller.core.paths.disjoint_flow import FAR, prices, settled, weight_of
 from controller.core.paths.disjoint_milp import programmed
-from controller.core.paths.pair import Pair, Question, pair_of
+from controller.core.paths.pair import Pair, Question, cost_bound, pair_of
 from controller.core.paths.path import Method
 from controller.core.paths.tree import grow
 
@@ -44,7 +44,7 @@ def without_common_risk(question: Question, one: Ints, other: Ints) -> Pair | No
     done = search.run()
     best = search.best
     if not done:
-        return programmed(question, best, may=search.of_use())
+        return programmed(question, best, may=search.of_use(), bound=cost_bound(question, search.bound >> HOP_BITS))
     return pair_of(question, *best, Method.CONFLICTS) if best else None
 
 
@@ -81,7 +81,7 @@ class _Search:
             if bound >= self.least:
                 return True
             if self.left < 0:
-                self.bound = bound
+                self.bound = max(bound, self.bound)
                 return False
             for least, branch in self.branches(kept_off):
                 if branch not in seen and max(least, bound) < self.least:

@@ -76,6 +76,13 @@ def pair_of(question: Question, one: Ints, other: Ints, method: Method, bound: i
     return Pair(first, second, total, method, *_shared(question, *paths), gap)
 
 
+def cost_bound(question: Question, metric: int) -> int:
+    """What a pair costs at least whose arcs sum to this metric: DELAY does not count the target's own node."""
+    if question.objective is not Objective.DELAY:
+        return max(0, metric)
+    return max(0, metric - 2 * int(question.graph.shape.processing[question.target]))
+
+
 def _cost(question: Question, arcs: Ints) -> int:
     return cost_of(question.graph, arcs, question.objective, question.constraints.demand)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import networkx as nx
@@ -172,7 +172,8 @@ def scattered(seed: int, nodes: int, links: int, groups: int = 0) -> Layer:
         for i, (a, z) in enumerate(ends)
     ]
     layer = network(*made)
-    return Layer(layer.nodes, layer.links, layer.free, frozenset(link.name for link in made if not dice.randrange(20)))
+    slow = tuple(replace(node, processing_us=dice.randrange(30)) for node in layer.nodes)
+    return Layer(slow, layer.links, layer.free, frozenset(link.name for link in made if not dice.randrange(20)))
 
 
 def _groups(dice: Random, groups: int) -> list[int]:
