@@ -10,7 +10,7 @@ from random import Random
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_graphs import Layer, layers
 
@@ -223,6 +223,44 @@ def test_no_list_of_fewer_ids_delivers(seed: int, protects: Protects) -> None:
                 starts = [link for _, _, link in gone.without(network).out_edges(node, keys=True)]
                 for start, segments in product(starts, lists(network, repair.ids - 1)):
                     assert simulation.delivers(node, (start, segments), destination, gone) != {repair.cost}
+
+
+def fewest_ids(simulation: Simulation, node: str, gone: Dead) -> dict[tuple[str, str], int]:
+    """To ("to", destination): the least sum over all chains of segments that keep to post-convergence paths."""
+    far, network = simulation.far, simulation.network
+    left = gone.without(network)
+    after = nx.single_source_dijkstra_path_length(left, node, weight="metric")
+    tight = [
+        hop for *hop, m in left.edges(keys=True, data="metric") if after.get(hop[0], 1 << 60) + m == after.get(hop[1])
+    ]
+    dead_hops = [(u, v, m) for u, v, k, m in network.edges(keys=True, data="metric") if not left.has_edge(u, v, k)]
+    chains = nx.DiGraph()
+    for u, v, _ in tight:
+        start, ids = (("start", node), 0) if u == node else (("to", u), 2)
+        chains.add_edge(start, ("at", v), ids=ids)
+    for p in after:
+        chains.add_edge(("to", p), ("at", p), ids=1)
+        for v in after:
+            length = far[v].get(p)
+            crosses = any(far[v].get(x, 1 << 60) + m + far[y].get(p, 1 << 60) == length for x, y, m in dead_hops)
+            if v != node and length == after[p] - after[v] and not crosses:
+                chains.add_edge(("at", v), ("to", p), ids=0)
+    found: dict[tuple[str, str], int] = nx.single_source_dijkstra_path_length(chains, ("start", node), weight="ids")
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32), PROTECTS)
+@example(331, Protects.LINK)  # what spans a node does not span what lies below it, an end on another branch does
+@example(833, Protects.NODE)
+def test_lists_are_shortest_on_larger_layers_too(seed: int, protects: Protects) -> None:
+    made = mesh(seed, 14)
+    simulation, tilfa = Simulation(routers(made.graph)), TiLfa(Igp(made.graph))
+    for node, failure in places(simulation.network, made.links, protects)[:8]:
+        ids = tilfa.repairs(node, failure).ids()
+        others = {d: length for d, length in ids.items() if d != failure.element}
+        best = fewest_ids(simulation, node, dead(made.links, failure, node, "")) if others else {}
+        assert others == {d: best["to", d] for d in others}
 
 
 def layer(*links: tuple[str, str, int], srlgs: dict[str, tuple[int, ...]] | None = None) -> Graph:
