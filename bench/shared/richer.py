@@ -18,7 +18,7 @@ from controller.core.graph import Objective
 from controller.core.igp import Underlay
 from controller.core.paths import Constraints, Path, find
 from controller.core.paths.disjoint import Diversity, disjoint_pair
-from controller.core.paths.ranked import ranked
+from controller.core.paths.ranking import ranked
 from controller.core.sids import Sids, Tail
 from controller.core.steering import encode
 

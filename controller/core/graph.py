@@ -26,6 +26,10 @@ Reals = NDArray[np.float64]
 EARTH_RADIUS_KM = 6371.0088
 HOP_BITS = 20
 """A weight is metric << HOP_BITS | 1: equal metrics are told apart by their hops, and no arc is free."""
+MAX_METRIC = (1 << 24) - 1
+"""Of one link or node: 16.8 s of delay, the widest IGP metric (RFC 5305). A sum over 2^18 hops fits a weight."""
+MAX_ROOM = 1 << 42
+"""4 Pbit/s in kbit/s."""
 CLOSED = -1
 """Room of an arc that may not be used at all."""
 MAX_COLOURS = 64
@@ -142,7 +146,7 @@ class Graph:
         everywhere, room = self.free.copy(), self.room.copy()
         for (name, way), amount in free.items():
             arc = self.shape.arc[self.link(name), way]
-            everywhere[arc] = amount
+            everywhere[arc] = _natural(name, amount, MAX_ROOM)
             if room[arc] != CLOSED:
                 room[arc] = amount
         return replace(self, free=everywhere, room=room)
@@ -226,7 +230,7 @@ def _shape(nodes: tuple[Node, ...], links: tuple[Link, ...], room: Mapping[str, 
         arc=place_of.reshape(-1, 2),
         place=np.array([_place(node) for node in nodes], dtype=np.float64).reshape(-1, 3),
         processing=np.array([_natural(node.name, node.processing_us) for node in nodes], dtype=np.int64),
-        capacity=np.array([_natural(link.name, room[link.name]) for link in links], dtype=np.int64)[link_of],
+        capacity=np.array([_natural(link.name, room[link.name], MAX_ROOM) for link in links], dtype=np.int64)[link_of],
         jitter=np.array([_natural(link.name, link.jitter_us) for link in links], dtype=np.int64)[link_of],
         mtu=np.array([link.mtu_bytes for link in links], dtype=np.int64),
         least_mtu=min((link.mtu_bytes for link in links), default=0),
@@ -243,9 +247,9 @@ def _end(index: Mapping[str, int], link: Link, node: str) -> int:
         raise Invalid(f"{link.name} ends at {node}, which is not a node of this layer", reason="UNKNOWN_NODE") from None
 
 
-def _natural(name: str, value: int) -> int:
-    if not 0 <= value < 1 << 62 - HOP_BITS:  # NaN is neither
-        raise Invalid(f"{name}: {value} is no metric, delay or capacity", reason="BAD_FIGURE")
+def _natural(name: str, value: int, limit: int = MAX_METRIC) -> int:
+    if not 0 <= value <= limit:  # NaN is neither
+        raise Invalid(f"{name}: {value} is no figure from 0 to {limit}", reason="BAD_FIGURE")
     return int(value)
 
 

@@ -67,7 +67,7 @@ class Objective(StrEnum):
     IGP = "IGP"
     TE = "TE"
     LOAD = "LOAD"
-    """1000 x capacity / what would be left of it: a full link is dear, an empty one costs 1000."""
+    """1000 x capacity / what would be left of it, at least a thousandth: an empty link costs 1000, a full one 10^6."""
 
 
 class LatencySource(StrEnum):

@@ -52,12 +52,17 @@ def _bits(graph: Graph, names: Iterable[str]) -> np.uint64:
     return np.uint64(sum(1 << known[name] for name in names if name in known))
 
 
+LEAST_SHARE = 1000
+"""A full link counts as if a thousandth of it were left: dear, but a sum of many stays a number."""
+
+
 def metric_of(graph: Graph, objective: Objective, demand: int) -> Longs:
     """Per arc, the metric of an objective for one more `demand`."""
     if objective is not Objective.LOAD:
         return graph.metrics[objective].values
-    left = np.maximum(graph.room - demand, 0)
-    cost: Longs = 1000 * graph.shape.capacity // (left + 1) + 1
+    capacity = graph.shape.capacity
+    left = np.maximum(np.maximum(graph.room - demand, capacity // LEAST_SHARE), 1)
+    cost: Longs = 1000 * capacity // left
     return cost
 
 

@@ -30,8 +30,7 @@ class Walked:
             return self.delay
         if objective is Objective.LOAD:
             return sum(
-                1000 * link.capacity_kbps // (self.layer.free[link.name, way] - demand + 1) + 1
-                for link, way in self.hops
+                1000 * link.capacity_kbps // max(1, self.layer.free[link.name, way] - demand) for link, way in self.hops
             )
         return sum(link.igp_metric if objective is Objective.IGP else link.te_metric for link, _ in self.hops)
 

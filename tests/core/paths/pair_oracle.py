@@ -71,12 +71,12 @@ def _inside(layer: Layer, nodes: tuple[str, ...]) -> int:
 
 def _figure(layer: Layer, arc, demand: int, objective: Objective) -> int:
     link = arc["link"]
-    left = max(0, layer.free[link.name, arc["direction"]] - demand)
+    left = max(1, layer.free[link.name, arc["direction"]] - demand)
     return {
         Objective.DELAY: link.delay_us,
         Objective.IGP: link.igp_metric,
         Objective.TE: link.te_metric,
-        Objective.LOAD: 1000 * link.capacity_kbps // (left + 1) + 1,
+        Objective.LOAD: 1000 * link.capacity_kbps // left,
     }[objective]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_graphs import COLOURS, Layer, layers
 
 from controller.core.errors import Invalid
-from controller.core.graph import Graph, Objective, build
+from controller.core.graph import MAX_METRIC, Graph, Objective, build
 from controller.core.model import Link, LinkKind, Node, NodeKind
 from controller.core.paths.find import find
 from controller.core.paths.path import NONE, Constraints, Method
@@ -74,7 +74,7 @@ def check(layer: Layer, graph: Graph, asked: Constraints, source: str, target: s
 def figure(layer: Layer, objective: Objective, arc: dict[str, Link], demand: int) -> int:
     link, way = arc["link"], arc["direction"]
     if objective is Objective.LOAD:
-        return 1000 * link.capacity_kbps // (layer.free[link.name, way] - demand + 1) + 1
+        return 1000 * link.capacity_kbps // max(1, layer.free[link.name, way] - demand)
     figures = {Objective.DELAY: arc["delay"], Objective.IGP: link.igp_metric, Objective.TE: link.te_metric}
     return figures[objective]
 
@@ -246,3 +246,28 @@ def test_a_link_without_capacity_carries_nothing_but_may_be_used_for_nothing() -
         assert find(graph, "a", "z", Constraints(demand=1), objective) is None
         assert find(graph, "a", "z", Constraints(reverse_demand=1), objective) is None
         assert find(graph, "a", "z", NONE, objective) is not None
+
+
+def test_a_long_way_over_full_links_is_still_a_sum() -> None:
+    """Every link is exactly filled: dear, but not so dear that a sum of many is no number any more."""
+    count, capacity = 3000, 400_000_000
+    nodes = [Node(f"n{i}", NodeKind.ROUTER) for i in range(count)]
+    links = [
+        Link(f"l{i}", LinkKind.ADJACENCY, f"n{i}", f"n{i + 1}", capacity_kbps=capacity, igp_metric=MAX_METRIC)
+        for i in range(count - 1)
+    ]
+    graph = build(nodes, links)
+    for objective, each in ((Objective.LOAD, 10**6), (Objective.IGP, MAX_METRIC)):
+        route = find(graph, "n0", f"n{count - 1}", Constraints(demand=capacity), objective)
+        assert route is not None
+        assert route.cost == each * (count - 1)
+
+
+@pytest.mark.parametrize("figure", [-1, MAX_METRIC + 1])
+def test_figures_out_of_range_are_refused(figure: int) -> None:
+    nodes = [Node("a", NodeKind.ROUTER), Node("b", NodeKind.ROUTER)]
+    for field in ("delay_us", "igp_metric", "te_metric", "jitter_us"):
+        with pytest.raises(Invalid):
+            build(nodes, [replace(Link("l", LinkKind.ADJACENCY, "a", "b"), **{field: figure})])
+    with pytest.raises(Invalid):
+        build(nodes, [Link("l", LinkKind.ADJACENCY, "a", "b")]).with_free({("l", 0): -1})

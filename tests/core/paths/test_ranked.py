@@ -18,7 +18,7 @@ from controller.core.graph import Objective, build
 from controller.core.model import Link, LinkKind, Node, NodeKind
 from controller.core.paths.find import find
 from controller.core.paths.path import NONE, Constraints, Route
-from controller.core.paths.ranked import ranked, ranked_arcs
+from controller.core.paths.ranking import ranked, ranked_arcs
 
 many = settings(max_examples=400, deadline=None)
 some = settings(max_examples=150, deadline=None)
@@ -214,7 +214,7 @@ def test_bounds_on_sums_cut_the_enumeration_short() -> None:
 
 
 def test_an_exhausted_search_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.core.paths.ranked.MAX_PATHS", 50)
+    monkeypatch.setattr("controller.core.paths.ranking.MAX_PATHS", 50)
     graph = build(*ladder(8))
     asked = Constraints(include_links=frozenset(f"slow{i}" for i in range(8)))
     with pytest.raises(Infeasible) as refused:
@@ -224,7 +224,7 @@ def test_an_exhausted_search_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_as_many_paths_as_there_are_is_no_exhaustion(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.core.paths.ranked.MAX_PATHS", 8)
+    monkeypatch.setattr("controller.core.paths.ranking.MAX_PATHS", 8)
     asked = Constraints(include_links=frozenset({"slow0", "slow1", "slow2"}))
     assert [route.cost for route in ranked(build(*ladder(3)), "n0", "n3", 2, asked)] == [6]
 
