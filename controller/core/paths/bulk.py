@@ -8,23 +8,28 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import repeat
 from operator import itemgetter
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from controller.core.errors import Invalid
 from controller.core.graph import CLOSED, HOP_BITS, Flags, Graph, Ints, Longs, Objective, Shape
 from controller.core.paths.admissible import blocked, require_ends
-from controller.core.paths.bulk_kernel import BOUND, FOUND, NO_PATH, NO_ROOM, reroute
+from controller.core.paths.bulk_kernel import BEGIN, BOUND, END, FOUND, GOAL, NO_PATH, NO_ROOM, TARGET, reroute
 from controller.core.paths.path import NONE, Constraints, Path
-from controller.core.paths.tree import UNREACHED, grow
+from controller.core.paths.tree import grow
 
 _BATCH = 1 << 20
 """Arcs that the answers to one call of the kernel may fill."""
-_FAR = UNREACHED >> 1
+_FIRST = 64
+_COLUMNS = 11
+_WORTH = 16
+"""Searches for one target spare its tree while they are fewer than a node in so many."""
 
 
 class Release(StrEnum):
@@ -59,8 +64,7 @@ class Standing:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rerouted:
+class Rerouted(NamedTuple):
     """What became of a corridor that was hit: a path, or why there is none."""
 
     name: str
@@ -83,18 +87,26 @@ class Book:
 
     def __init__(self, shape: Shape, standing: Iterable[Standing] = ()) -> None:
         self.shape = shape
-        self._standing: dict[str, Standing] = {}
-        self._arcs: dict[str, Longs] = {}
-        self._row: dict[str, list[int]] = {}
-        self._over: list[set[str]] = [set() for _ in shape.links]
+        self._slots: dict[str, int] = {}
+        self._standing: list[Standing | None] = []
+        self._orders: Longs = np.zeros((_FIRST, _COLUMNS), np.int64)
+        self._over: list[set[int]] = [set() for _ in shape.links]
+        self._turns: list[tuple[int, str, int]] = []
+        self._turn: Longs | None = None
+        self._gone: set[int] = set()
+        self._vacant: list[int] = []
+        self._pool: Longs = np.zeros(_FIRST, np.int64)
+        self._filled = self._waste = 0
         self._masks: dict[bytes, int] = {bytes(len(shape.head)): 0}
-        self._least: dict[int, Longs] = {}
+        self._goals: dict[tuple[int, int], int] = {}
         self._metric: Longs | None = None
+        self._least: Longs = np.zeros((0, len(shape.nodes)), np.int64)
+        self._least_row: Longs = np.full(len(shape.nodes), -1, np.int64)
         for each in standing:
             self.place(each)
 
     def __len__(self) -> int:
-        return len(self._standing)
+        return len(self._slots)
 
     def place(self, standing: Standing, graph: Graph | None = None) -> None:
         """Add a corridor. `Invalid` where its name is taken, its path is none of this shape, or it must pass places.
@@ -102,68 +114,128 @@ class Book:
         `graph`: needed where its constraints rule links out.
         """
         name, limits = standing.name, standing.constraints
-        if name in self._standing:
+        if name in self._slots:
             raise Invalid(f"{name} stands already", reason="DUPLICATE")
         if limits.include_nodes or limits.include_links:
             raise Invalid(f"{name} must pass places: it is not rerouted in bulk", reason="PLACES")
         arcs = _arcs(self.shape, standing.path)
-        mask = self._mask(standing, graph)
-        ends = (int(self.shape.tail[arcs[0]]), int(self.shape.head[arcs[-1]]))
+        mask, ends = self._mask(standing, graph), (int(self.shape.tail[arcs[0]]), int(self.shape.head[arcs[-1]]))
+        goal = self._goals.setdefault((mask, ends[1]), len(self._goals))
+        slot = self._vacant.pop() if self._vacant else len(self._standing)
+        if slot == len(self._standing):
+            self._standing.append(None)
+            self._orders = _longer(self._orders, slot + 1)
         bounds = (limits.max_delay_us, limits.max_hops, limits.max_jitter_us)
-        self._row[name] = [limits.demand, limits.reverse_demand, ends[1], mask, *bounds, 0, len(arcs), ends[0], 0]
-        self._standing[name], self._arcs[name] = standing, arcs
-        for link in self.shape.link[arcs].tolist():
-            self._over[link].add(name)
+        self._orders[slot] = [limits.demand, limits.reverse_demand, ends[1], mask, *bounds, 0, 0, ends[0], goal]
+        self._slots[name], self._standing[slot] = slot, standing
+        self._turns.append((-standing.priority, name, slot))
+        self._turn = None
+        self._stand(slot, arcs)
 
     def remove(self, name: str) -> Standing:
         """Take a corridor out; `Invalid` where it does not stand."""
-        if name not in self._standing:
-            raise Invalid(f"{name} does not stand", reason="UNKNOWN_CORRIDOR")
-        for link in self.shape.link[self._arcs.pop(name)].tolist():
-            self._over[link].remove(name)
-        del self._row[name]
-        return self._standing.pop(name)
+        slot = self._slot(name)
+        standing = self._at(slot)
+        self._leave(slot)
+        del self._slots[name]
+        self._standing[slot] = None
+        self._gone.add(slot)  # vacant only when no turn names it any more
+        if 2 * len(self._gone) > max(len(self._standing), _FIRST):
+            self._turn = self._in_turn()
+        return standing
 
     def move(self, restored: Restored) -> None:
         """Take over the paths that a restoration found."""
         for answer in restored.answers:
             if answer.path is not None:
-                row, standing = self._row[answer.name], self.remove(answer.name)
-                self.place(replace(standing, path=answer.path, constraints=_loose(standing.constraints)))
-                self._row[answer.name][3] = row[3]
-                self._standing[answer.name] = replace(standing, path=answer.path)
+                slot, arcs = self._slot(answer.name), _arcs(self.shape, answer.path)
+                self._leave(slot)
+                self._standing[slot] = replace(self._at(slot), path=answer.path)
+                self._stand(slot, arcs)
 
-    def hit(self, links: Iterable[int]) -> list[str]:
-        """Names of those on any of these links: priority descending, then by name."""
-        names = set[str]().union(*(self._over[link] for link in links))
-        return sorted(names, key=lambda name: (-self._standing[name].priority, name))
+    def hit(self, links: Iterable[int]) -> Longs:
+        """Slots of those on any of these links: priority descending, then by name."""
+        over = [self._over[link] for link in links]
+        slots = over[0] if len(over) == 1 else set[int]().union(*over)
+        if not slots:
+            return np.zeros(0, np.int64)
+        found, turn = np.fromiter(slots, np.int64, len(slots)), self._in_turn()
+        ordered: Longs = found[np.argsort(turn[found])]
+        return ordered
 
-    def orders(self, names: Sequence[str]) -> tuple[Longs, Longs]:
-        """(rows as the kernel reads them, the arcs they are on)."""
-        arcs = [self._arcs[name] for name in names]
-        orders = np.array([self._row[name] for name in names], np.int64)
-        orders[:, 8] = np.cumsum(orders[:, 8])
-        orders[1:, 7] = orders[:-1, 8]
-        return orders, np.concatenate(arcs)
+    def names(self, slots: Longs) -> list[str]:
+        return [self._at(slot).name for slot in slots.tolist()]
+
+    def orders(self, slots: Longs) -> tuple[Longs, Longs]:
+        """(rows as the kernel reads them, the arcs in which they find their own)."""
+        return self._orders[slots], self._pool
 
     def masks(self) -> Flags:
         """One row per way of ruling links out; the first rules out none."""
         return np.frombuffer(b"".join(self._masks), np.uint8).reshape(len(self._masks), -1).copy()
 
     def least(self, graph: Graph, objective: Objective, targets: Longs) -> tuple[Longs, Longs]:
-        """(rows of what at least lies ahead of every node, row of each target); kept while the metric is the same."""
-        metric, shape = graph.metrics[objective].values, self.shape
+        """(rows of what at least lies ahead of every node, row of each node's); kept while the metric is the same."""
+        metric, shape, nodes = graph.metrics[objective].values, self.shape, len(self.shape.nodes)
         if self._metric is not metric:
-            self._metric, self._least = metric, {}
-        wanted, rows = np.unique(targets, return_inverse=True)
-        weight, none = (metric << HOP_BITS) + 1, np.zeros(0, np.uint8)
-        for target in wanted.tolist():
-            if target not in self._least:
-                far, _ = grow(
-                    shape.first, shape.head, shape.twin, weight, metric * 0, none, target, 0, 0, True
-                )  # fmt: skip
-                self._least[target] = np.minimum(far, _FAR)
-        return np.stack([self._least[target] for target in wanted.tolist()]), rows.astype(np.int64)
+            self._metric, self._least_row = metric, np.full(nodes, -1, np.int64)
+            self._least = np.zeros((0, nodes), np.int64)
+        wanted = np.unique(targets[self._least_row[targets] < 0]).tolist()
+        if wanted:
+            weight, none = (metric << HOP_BITS) + 1, np.zeros(0, np.uint8)
+            rows = [
+                grow(shape.first, shape.head, shape.twin, weight, metric * 0, none, target, 0, 0, True)[0]
+                for target in wanted
+            ]
+            self._least_row[wanted] = np.arange(len(wanted)) + len(self._least)
+            self._least = np.concatenate([self._least, rows])
+        return self._least, self._least_row
+
+    def _slot(self, name: str) -> int:
+        try:
+            return self._slots[name]
+        except KeyError:
+            raise Invalid(f"{name} does not stand", reason="UNKNOWN_CORRIDOR") from None
+
+    def _at(self, slot: int) -> Standing:
+        return cast(Standing, self._standing[slot])
+
+    def _stand(self, slot: int, arcs: Longs) -> None:
+        """Put a corridor on these arcs."""
+        begin, end = self._filled, self._filled + len(arcs)
+        self._pool = _longer(self._pool, end)
+        self._pool[begin:end] = arcs
+        self._orders[slot, BEGIN], self._orders[slot, END], self._filled = begin, end, end
+        for link in self.shape.link[arcs].tolist():
+            self._over[link].add(slot)
+
+    def _leave(self, slot: int) -> None:
+        """Take a corridor off its arcs; these are done away with when half of the pool is such."""
+        arcs = self._pool[self._orders[slot, BEGIN] : self._orders[slot, END]]
+        for link in self.shape.link[arcs].tolist():
+            self._over[link].remove(slot)
+        self._waste += len(arcs)
+        self._orders[slot, END] = self._orders[slot, BEGIN]
+        if 2 * self._waste > max(self._filled, _FIRST):
+            self._compact()
+
+    def _compact(self) -> None:
+        orders = self._orders[: len(self._standing)]
+        kept = [self._pool[begin:end] for begin, end in orders[:, [BEGIN, END]].tolist()]
+        long = orders[:, END] - orders[:, BEGIN]
+        self._pool, self._filled, self._waste = np.concatenate(kept), int(long.sum()), 0
+        orders[:, END] = np.cumsum(long)
+        orders[:, BEGIN] = orders[:, END] - long
+
+    def _in_turn(self) -> Longs:
+        """Per slot, its turn when all were hit; sorted anew after a change only."""
+        if self._turn is None:
+            self._turns = sorted(turn for turn in self._turns if turn[2] not in self._gone)
+            self._vacant += sorted(self._gone)
+            self._gone.clear()
+            self._turn = np.zeros(len(self._standing), np.int64)
+            self._turn[[slot for _, _, slot in self._turns]] = np.arange(len(self._turns))
+        return self._turn
 
     def _mask(self, standing: Standing, graph: Graph | None) -> int:
         limits = standing.constraints
@@ -194,13 +266,13 @@ def restore(
     if objective is Objective.LOAD or graph.shape is not book.shape:
         raise Invalid("bulk restoration needs a fixed metric and the book's own shape", reason="UNSUPPORTED")
     failed = _failed(graph, links, nodes)
-    names, usable = book.hit(failed), graph.room != CLOSED
+    slots, usable = book.hit(failed), graph.room != CLOSED
     usable[graph.shape.arc[failed].ravel()] = False
     free, later = graph.free.copy(), np.zeros_like(graph.free)
     answers: list[Rerouted] = []
-    step = max(1, _BATCH // len(graph.shape.nodes)) if graph.shape.nodes else 1
-    for i in range(0, len(names), step):
-        part = names[i : i + step]
+    step = max(1, _BATCH // max(1, len(graph.shape.nodes)))
+    for i in range(0, len(slots), step):
+        part = slots[i : i + step]
         answers += _batch(graph, book, part, objective, ~usable, free, later, shared, release)
     free += later
     return Restored(tuple(answers), replace(graph, free=free, room=np.where(usable, free, CLOSED)))
@@ -209,7 +281,7 @@ def restore(
 def _batch(
     graph: Graph,
     book: Book,
-    names: Sequence[str],
+    slots: Longs,
     objective: Objective,
     shut: np.ndarray[tuple[int], np.dtype[np.bool_]],
     free: Longs,
@@ -217,11 +289,12 @@ def _batch(
     shared: bool,
     release: Release,
 ) -> list[Rerouted]:
-    shape, (orders, old) = graph.shape, book.orders(names)
-    least, orders[:, 10] = book.least(graph, objective, orders[:, 2])
-    nodes, arcs = len(shape.nodes), len(shape.head)
-    result, answer = np.zeros((len(names), 4), np.int64), np.empty(len(names) * nodes, np.int64)
-    reroute(
+    shape, (orders, old), nodes = graph.shape, book.orders(slots), len(graph.shape.nodes)
+    worth = _WORTH * np.bincount(orders[:, GOAL]) >= nodes
+    searched = orders[~worth[orders[:, GOAL]], TARGET]
+    result, paths = np.empty((len(slots), 2), np.int64), np.zeros((2 * len(slots), 5), np.int64)
+    answer = np.empty(2 * len(slots) * nodes, np.int64)
+    count = reroute(
         shape.first,
         shape.head,
         shape.twin,
@@ -231,39 +304,54 @@ def _batch(
         shape.processing,
         shut.astype(np.uint8),
         book.masks(),
-        least,
         orders,
         old,
+        np.where(worth, np.cumsum(worth) - 1, -1),
+        *book.least(graph, objective, searched),
         free,
         later,
         shared,
         release is Release.AT_ONCE,
-        np.zeros((nodes + 1, 3), np.int64),
-        np.empty((arcs + 1, 2), np.int64),
         result,
+        paths,
         answer,
     )
-    return _answers(shape, names, orders[:, 9], result, answer[: result[-1, 3]])
+    return _answers(shape, book.names(slots), result, paths[:count], answer)
 
 
-def _answers(shape: Shape, names: Sequence[str], sources: Longs, result: Longs, arcs: Longs) -> list[Rerouted]:
-    """Names for all paths at one go: looking them up path by path would cost more than the searches."""
-    links = _named(shape.links, shape.link[arcs])
-    heads = _named(shape.nodes, shape.head[arcs])
-    ways, origins = tuple(shape.way[arcs].tolist()), _named(shape.nodes, sources)
+def _answers(shape: Shape, names: list[str], result: Longs, rows: Longs, arcs: Longs) -> list[Rerouted]:
+    """All names at one go: looking them up path by path would cost more than the searches. Equal paths are one."""
+    used = arcs[: rows[-1, 2]] if len(rows) else arcs[:0]
+    links, heads = _named(shape.links, shape.link[used]), _named(shape.nodes, shape.head[used])
+    ways, nodes = tuple(shape.way[used].tolist()), shape.nodes
+    wanted = np.zeros(len(rows), bool)
+    wanted[result[result[:, 0] == FOUND, 1]] = True
+    paths = [
+        Path((nodes[source], *heads[begin:end]), links[begin:end], ways[begin:end], delay) if want else None
+        for want, (delay, begin, end, source, _) in zip(wanted.tolist(), rows.tolist(), strict=True)
+    ]
+    if (result[:, 0] == FOUND).all():
+        found = [paths[row] for row in result[:, 1].tolist()]
+        return list(map(Rerouted, names, repeat(Outcome.REROUTED), found))
     answers = []
-    for name, source, (what, delay, begin, end) in zip(names, origins, result.tolist(), strict=True):
-        if what == FOUND:
-            path = Path((source, *heads[begin:end]), links[begin:end], ways[begin:end], delay)
-            answers.append(Rerouted(name, Outcome.REROUTED, path))
-        else:
-            lacking = links[begin:end] if what == NO_ROOM else ()
-            answers.append(Rerouted(name, _OUTCOMES[what], None, lacking))
+    for name, (what, row) in zip(names, result.tolist(), strict=True):
+        path = paths[row] if what == FOUND else None
+        lacking = links[rows[row, 1] : rows[row, 2]] if what == NO_ROOM else ()
+        answers.append(Rerouted(name, _OUTCOMES[what], path, lacking))
     return answers
 
 
 def _named(names: tuple[str, ...], indices: Longs | Ints) -> tuple[str, ...]:
     return itemgetter(*indices.tolist())(names) if len(indices) > 1 else tuple(names[i] for i in indices)
+
+
+def _longer(figures: Longs, rows: int) -> Longs:
+    """The same with at least so many rows: twice as many where they do not suffice."""
+    if rows <= len(figures):
+        return figures
+    longer = np.zeros((2 * rows, *figures.shape[1:]), np.int64)
+    longer[: len(figures)] = figures
+    return longer
 
 
 def _failed(graph: Graph, links: Iterable[str], nodes: Iterable[str]) -> list[int]:
@@ -290,14 +378,3 @@ def _arcs(shape: Shape, path: Path) -> Longs:
     ).any():
         raise Invalid("the links of a path do not hang together", reason="BAD_PATH")
     return arcs
-
-
-def _loose(constraints: Constraints) -> Constraints:
-    """Without what rules links out, which a corridor that moves has looked up already."""
-    return Constraints(
-        demand=constraints.demand,
-        reverse_demand=constraints.reverse_demand,
-        max_delay_us=constraints.max_delay_us,
-        max_hops=constraints.max_hops,
-        max_jitter_us=constraints.max_jitter_us,
-    )
