@@ -21,6 +21,7 @@ from controller.config import Inventory, Settings, load_inventory
 from controller.core import names
 from controller.core.errors import Invalid
 from controller.core.topology import Topology
+from controller.core.warm import warm
 from controller.discovery import Discovery
 from controller.drivers import pipeline
 from controller.drivers.openflow import OpenFlowController
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 def serve(settings: Settings) -> None:
     """Run a controller until SIGINT or SIGTERM. Devices keep what they hold: a controller that goes takes nothing."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    warm()  # before the first request, not during it
     asyncio.run(_serve(settings))
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 
 from controller.core.graph import CLOSED, Graph
 from controller.core.ids import Ids
-from controller.core.igp import Underlay
-from controller.core.locators import ALGORITHMS
 from controller.core.records import Record
-from controller.core.standing import leaving_corridors
+from controller.core.segments.igp import Underlay
+from controller.core.segments.locators import ALGORITHMS
+from controller.core.segments.standing import leaving_corridors
 from controller.core.topology import Topology
 
 

@@ -23,6 +23,7 @@ python=$(command -v python3.11 || command -v python3)
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 [ -n "$(ls controller/api/gen/corridor/v1/*_pb2.py 2>/dev/null)" ] || PATH="$venv/bin:$PATH" deploy/proto.sh
+"$venv/bin/python" -m controller.core.warm  # compiles the path kernels, once
 mkdir -p "$venv/libexec"
 for program in fibre sequenced_udp; do
     gcc -O2 -Wall -Wextra -o "$venv/libexec/$program" "topologies/$program.c"

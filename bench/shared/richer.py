@@ -15,12 +15,12 @@ from shared.searches import stage
 
 from controller.core.errors import Infeasible
 from controller.core.graph import Objective
-from controller.core.igp import Underlay
 from controller.core.paths import Constraints, Path, find
 from controller.core.paths.disjoint import Diversity, disjoint_pair
 from controller.core.paths.ranking import ranked
-from controller.core.sids import Sids, Tail
-from controller.core.steering import encode
+from controller.core.segments.encoding import encode
+from controller.core.segments.igp import Underlay
+from controller.core.segments.sids import Sids, Tail
 
 K = 8
 DEMAND = Constraints(demand=DEMAND_KBPS)

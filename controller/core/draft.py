@@ -8,7 +8,6 @@ from controller.core import names
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.ids import IdKey, Ids
-from controller.core.igp import Underlay
 from controller.core.latency import budget
 from controller.core.layers import Layers
 from controller.core.model import Corridor, Leg, SegmentList, Slice
@@ -23,7 +22,8 @@ from controller.core.records import (
     headend_ids,
     vrf_key,
 )
-from controller.core.sids import Tail
+from controller.core.segments.igp import Underlay
+from controller.core.segments.sids import Tail
 from controller.core.topology import Topology
 
 Lists = tuple[SegmentList, SegmentList]

@@ -9,7 +9,6 @@ from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Objective
 from controller.core.latency import delay_left
-from controller.core.locators import sids_of
 from controller.core.model import Corridor, Leg, Link, Reservation, Slice, SliceHop
 from controller.core.otn import (
     container_for,
@@ -23,6 +22,7 @@ from controller.core.otn import (
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
 from controller.core.records import adjacency_ids, slice_id_key
+from controller.core.segments.locators import sids_of
 
 
 def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:

@@ -8,12 +8,12 @@ from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.latency import delay_left
-from controller.core.locators import sids_of
 from controller.core.model import Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
-from controller.core.steering import encode
+from controller.core.segments.encoding import encode
+from controller.core.segments.locators import sids_of
 
 
 def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:

@@ -16,14 +16,14 @@ from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
-from controller.core.igp import Underlay
 from controller.core.layers import Layers
-from controller.core.locators import underlay_of
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
 from controller.core.records import Placement, Record, claims_of, own_ids
+from controller.core.segments.igp import Underlay
+from controller.core.segments.locators import underlay_of
 from controller.core.topology import Topology
 
 

@@ -11,8 +11,6 @@ from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.admission import INFRASTRUCTURE
 from controller.core.entries import Entry, SliceMeter, SlotAssignment
 from controller.core.ids import Ids
-from controller.core.igp import Underlay
-from controller.core.locators import locator_routes
 from controller.core.model import Link, LinkKind, Stage
 from controller.core.otn import parse_slots, slots_rate_kbps
 from controller.core.records import LINE, Placement, Record
@@ -23,6 +21,8 @@ from controller.core.render_packet import (
     headend_entries,
     node_entries,
 )
+from controller.core.segments.igp import Underlay
+from controller.core.segments.locators import locator_routes
 from controller.core.topology import Topology
 from controller.core.trails import trail_slots
 

@@ -1,4 +1,4 @@
-"""SRv6 with NEXT-C-SID (RFC 8986, RFC 9800): SIDs, carriers, and the walk that proves a list follows one path.
+"""SRv6 with NEXT-C-SID (RFC 8986, RFC 9800): SIDs, and carriers packed with them.
 
 Block 32 bits, node and function ids 16 bits, so a carrier has room for six ids. A uA takes two of them (node and
 function, consumed together at the node), a uDT as well; neither may straddle two carriers.
@@ -6,7 +6,7 @@ function, consumed together at the node), a uDT as well; neither may straddle tw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
@@ -26,16 +26,6 @@ class Segment:
 
     ids: tuple[int, ...]
     text: str
-
-
-def adjacency(node_id: int, function: int, text: str) -> Segment:
-    """uA: End.X with NEXT-C-SID at `node_id`, over one of its adjacencies."""
-    return Segment((node_id, function), f"uA({text})")
-
-
-def decapsulate(node_id: int, function: int, text: str) -> Segment:
-    """uDT4 or uDT6 at `node_id`: decapsulate and look the inner destination up in a VRF."""
-    return Segment((node_id, function), text)
 
 
 def locator(block: str, node_id: int) -> tuple[int, int]:
@@ -89,34 +79,6 @@ def segment_list(block: str, segments: Iterable[Segment], max_carriers: int) -> 
 def overhead_bytes(carriers: int) -> int:
     """H.Encaps.Red: outer header, and an SRH without the first carrier where there are more (RFC 8986 5.2)."""
     return IPV6_HEADER_BYTES + (SRH_FIXED_BYTES + SID_BYTES * (carriers - 1) if carriers > 1 else 0)
-
-
-def expand(
-    block: str, carriers: Iterable[str], first: int, adjacencies: Mapping[tuple[int, int], int]
-) -> tuple[tuple[int, ...], int]:
-    """Walk a list from the node that the headend's next hop reaches: (node ids visited, id of the last function).
-
-    `adjacencies` maps (node id, uA id) to the neighbour's node id. `Infeasible` where an instruction is met by a
-    node that it is not meant for: such a list would leave its path.
-    """
-    ids = [number for text in carriers for number in _ids(block, text)]
-    visited = [first]
-    while len(ids) > 2:
-        node, function, *ids = ids
-        if node != visited[-1] or (node, function) not in adjacencies:
-            raise Infeasible(
-                f"segment {node:04x}:{function:04x} is not at node {visited[-1]:04x}", reason="LIST_LEAVES_PATH"
-            )
-        visited.append(adjacencies[node, function])
-    if len(ids) != 2 or ids[0] != visited[-1]:
-        raise Infeasible(f"the list does not end at node {visited[-1]:04x}", reason="LIST_LEAVES_PATH")
-    return tuple(visited), ids[1]
-
-
-def _ids(block: str, text: str) -> list[int]:
-    value, room = int(IPv6Address(text)), 128 - _block(block).prefixlen
-    ids = [value >> shift & 0xFFFF for shift in range(room - ID_BITS, -1, -ID_BITS)]
-    return [number for number in ids if number]
 
 
 def _block(block: str) -> IPv6Network:

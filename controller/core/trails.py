@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey, Ids
-from controller.core.locators import with_locators
 from controller.core.model import Container, Link, LinkKind
 from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of
 from controller.core.records import LINE, adjacency_ids
+from controller.core.segments.locators import with_locators
 from controller.core.topology import Topology
 
 LINE_TRIBUTARY_SLOTS = 8

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from controller.core.entries import Entry
 from controller.core.ids import Ids
 from controller.core.layers import Layers
-from controller.core.locators import routed
 from controller.core.model import (
     AccessPort,
     Container,
@@ -37,6 +36,7 @@ from controller.core.otn import Ledger
 from controller.core.plan import Plan, Snapshot, advance, plan, removal
 from controller.core.records import Record
 from controller.core.render import merged, render_infrastructure, render_record
+from controller.core.segments.locators import routed
 from controller.core.topology import LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.routing import Routing

@@ -1,4 +1,4 @@
-"""Carriers against text joined by hand, packing, sizes, and the walk that refuses a list that leaves its path."""
+"""Carriers against text joined by hand, packing, and sizes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from controller.core.errors import Infeasible
 from controller.core.srv6 import (
     Segment,
-    adjacency,
     carrier,
-    decapsulate,
-    expand,
     function_sid,
     locator,
     node_address,
@@ -37,7 +34,7 @@ def lists() -> st.SearchStrategy[list[tuple[int, int]]]:
 
 
 def segments(pairs: list[tuple[int, int]]) -> list[Segment]:
-    return [*(adjacency(n, f, "a→b") for n, f in pairs[:-1]), decapsulate(*pairs[-1], "uDT6(z, vrf 1)")]
+    return [*(Segment(pair, "uA(a→b)") for pair in pairs[:-1]), Segment(pairs[-1], "uDT6(z, vrf 1)")]
 
 
 @given(st.lists(st.integers(1, 0xFFFF), min_size=1, max_size=6))
@@ -95,46 +92,3 @@ def test_more_than_the_headend_imposes_is_refused_with_figures() -> None:
         segment_list(BLOCK, four, 1)
     assert refusal.value.reason == "SEGMENT_LIST_TOO_LONG"
     assert refusal.value.metadata == {"carriers": "2", "maxCarriers": "1"}
-
-
-def row(length: int) -> tuple[list[tuple[int, int]], dict[tuple[int, int], int]]:
-    """Routers 1..length in a row: the list from the second to the last, and everyone's uA both ways."""
-    wired = {(n, 0xE000): n + 1 for n in range(1, length)} | {(n, 0xE001): n - 1 for n in range(2, length + 1)}
-    return [*((n, 0xE000) for n in range(2, length)), (length, 0xE0FF)], wired
-
-
-@pytest.mark.parametrize("length", range(2, 11))
-def test_a_list_along_its_path_expands_to_it(length: int) -> None:
-    pairs, wired = row(length)
-    made = segment_list(BLOCK, segments(pairs), 3)
-    assert expand(BLOCK, made.carriers, 2, wired) == (tuple(range(2, length + 1)), 0xE0FF)
-
-
-@given(st.integers(3, 10), st.data())
-def test_any_wrong_instruction_is_noticed(length: int, data: st.DataObject) -> None:
-    pairs, wired = row(length)
-    at = data.draw(st.integers(0, len(pairs) - 1))
-    node, function = pairs[at]
-    wrong = data.draw(st.sampled_from([(node + 1, function), (node - 1 or 0xD000, function), (node, 0xE0AA)]))
-    if at == len(pairs) - 1 and wrong[0] == node:
-        return  # which function ends the list is not a matter of its path
-    bent = [*pairs[:at], wrong, *pairs[at + 1 :]]
-    made = segment_list(BLOCK, segments(bent), 3)
-    with pytest.raises(Infeasible) as refusal:
-        expand(BLOCK, made.carriers, 2, wired)
-    assert refusal.value.reason == "LIST_LEAVES_PATH"
-
-
-def test_a_list_that_turns_back_is_followed_and_one_that_starts_elsewhere_refused() -> None:
-    pairs, wired = row(4)
-    made = segment_list(BLOCK, segments([(2, 0xE000), (3, 0xE001), (2, 0xE0FF)]), 3)
-    assert expand(BLOCK, made.carriers, 2, wired)[0] == (2, 3, 2), "the caller compares it with the path"
-    with pytest.raises(Infeasible):
-        expand(BLOCK, segment_list(BLOCK, segments(pairs), 3).carriers, 1, wired)
-
-
-def test_a_list_without_its_end_is_refused() -> None:
-    _, wired = row(3)
-    for carriers in ([joined(2)], [joined(2, 0xE000, 3)], []):
-        with pytest.raises(Infeasible):
-            expand(BLOCK, carriers, 2, wired)

@@ -54,3 +54,13 @@ def corridor(controller: Controller) -> Iterator[Make]:
     yield create
     for corridor_id, tenant in made:
         controller.delete(corridor_id, tenant)
+
+
+@pytest.fixture
+def fibres(lab: Lab, controller: Controller) -> Iterator[list[str]]:
+    """Fibres that a test cut; mended afterwards."""
+    cut: list[str] = []
+    yield cut
+    for fibre in cut:
+        lab.mend(fibre)
+    controller.await_topology()

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from places import ADDRESS, YZ, ZGC, Make, body
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
 from topologies.traffic import Flow, Load, await_ping, ping
-
-
-@pytest.fixture
-def fibres(lab: Lab, controller: Controller) -> Iterator[list[str]]:
-    """Fibres that a test cut; mended afterwards."""
-    cut: list[str] = []
-    yield cut
-    for fibre in cut:
-        lab.mend(fibre)
-    controller.await_topology()
 
 
 @pytest.mark.parametrize("isolation", ["HARD", "SOFT"])

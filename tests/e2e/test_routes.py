@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from places import ADDRESS, YZ, ZGC, Make, body
-from test_cuts import fibres  # noqa: F401
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
@@ -30,7 +29,7 @@ def status(controller: Controller, link: str) -> str:
 def test_a_mended_fibre_does_not_lead_a_standing_corridor_astray(
     lab: Lab,
     controller: Controller,
-    fibres: list[str],  # noqa: F811
+    fibres: list[str],
     corridor: Make,
 ) -> None:
     fibres.append("F-cp-tz")

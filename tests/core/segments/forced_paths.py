@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from router_simulation import BINDING, BLOCK, TAIL, UNDERLAY, Network, Outcome
 
 from controller.core.graph import Graph, Objective, build
-from controller.core.igp import Underlay
 from controller.core.model import Link, LinkKind, Node, NodeKind
 from controller.core.paths.path import Path
-from controller.core.sids import Sids, Tail
-from controller.core.steering import Encoding, encode
+from controller.core.segments.encoding import Encoding, encode
+from controller.core.segments.igp import Underlay
+from controller.core.segments.sids import Sids, Tail
 
 BOTH = (Objective.IGP, Objective.DELAY)
 
@@ -141,3 +141,13 @@ def changed(its: Case, seed: int) -> Case:
 
 
 SEEDS = st.integers(0, 2**40)
+
+
+def row(length: int, parallel: bool = False) -> Case:
+    """n0 to n`length`, each joined to the next by one link, or two."""
+    links = [
+        Link(name, LinkKind.ADJACENCY, f"n{i}", f"n{i + 1}", igp_metric=1, capacity_kbps=1)
+        for i in range(length)
+        for name in (f"p{i}", f"x{i}")[: 1 + parallel]
+    ]
+    return Case(length + 1, tuple(links), algorithms=(Objective.IGP,))

@@ -7,15 +7,14 @@ from functools import cache
 from random import Random
 
 import pytest
-from forced_paths import SEEDS, Case, case
+from every_list import alone, plus, states
+from forced_paths import SEEDS, Case, case, row
 from hypothesis import given, settings
 from router_simulation import BINDING
-from test_steering import alone, plus, states
-from test_steering_walk import row
 
 from controller.core.errors import Infeasible
+from controller.core.segments.encoding import encode, leaving
 from controller.core.srv6 import overhead_bytes
-from controller.core.steering import encode, leaving
 
 
 def limited(its: Case, seed: int) -> Case:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from controller.core import names, srv6
 from controller.core.graph import Objective
-from controller.core.igp import ALGORITHM
+from controller.core.segments.igp import ALGORITHM
 
 
 def _none(_node: str) -> int | None:

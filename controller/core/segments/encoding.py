@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from controller.core import srv6
 from controller.core.errors import Infeasible, Invalid, Refused
-from controller.core.igp import Underlay
 from controller.core.model import SegmentList
 from controller.core.paths.path import Path
-from controller.core.sids import Sids, Tail
-from controller.core.steering_search import Course, Step, cheapest, least, steps
-from controller.core.steering_walk import Bound, expand
+from controller.core.segments.igp import Underlay
+from controller.core.segments.search import Course, Step, cheapest, least, steps
+from controller.core.segments.sids import Sids, Tail
+from controller.core.segments.walk import Bound, expand
 
 K = TypeVar("K", bound=Hashable)
 

@@ -13,8 +13,8 @@ from typing import NamedTuple, NoReturn
 
 from controller.core.errors import Infeasible
 from controller.core.graph import CLOSED, Objective
-from controller.core.igp import Underlay
-from controller.core.sids import Sids, Tail
+from controller.core.segments.igp import Underlay
+from controller.core.segments.sids import Sids, Tail
 from controller.core.srv6 import ID_BITS
 
 Bound = Mapping[tuple[str, int], tuple[str, tuple[str, ...]]]

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from controller.core.errors import Invalid
 from controller.core.graph import Flags, Graph, Ints, Longs
-from controller.core.igp import Igp
 from controller.core.paths.path import Path, path_of
 from controller.core.paths.tree import UNREACHED
-from controller.core.repair_search import BY_NODE_SEGMENT, IDS_SHIFT, Lists, Tables, row, search, trace
+from controller.core.segments.igp import Igp
+from controller.core.segments.repair_search import BY_NODE_SEGMENT, IDS_SHIFT, Lists, Tables, row, search, trace
 
 
 class Protects(StrEnum):

@@ -15,11 +15,11 @@ from controller.core.entries import Entry, Exact, Lpm, MatchValue
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Objective
 from controller.core.ids import IdKey, Ids
-from controller.core.igp import Underlay
 from controller.core.model import Link, Status
 from controller.core.records import adjacency_ids
 from controller.core.render_packet import UNDERLAY_VRF, entry, node_ids
-from controller.core.sids import Sids
+from controller.core.segments.igp import Underlay
+from controller.core.segments.sids import Sids
 from controller.core.topology import Topology
 
 ALGORITHMS = (Objective.IGP, Objective.DELAY)

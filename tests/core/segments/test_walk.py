@@ -7,34 +7,21 @@ from ipaddress import IPv6Address
 from random import Random
 
 import pytest
-from forced_paths import SEEDS, Case, case, changed
+from forced_paths import SEEDS, Case, case, changed, row
 from hypothesis import given, settings
 from router_simulation import ADJACENCY, BLOCK, TAIL, Outcome
 
 from controller.core.errors import Infeasible, Invalid
-from controller.core.graph import Objective
 from controller.core.model import Link, LinkKind
 from controller.core.paths.path import Path
-from controller.core.sids import Tail
+from controller.core.segments.encoding import encode, leaving
+from controller.core.segments.sids import Tail
+from controller.core.segments.walk import Walked, expand
 from controller.core.srv6 import carrier
-from controller.core.steering import encode, leaving
-from controller.core.steering_walk import Walked, expand
-
-IGP_ONLY = (Objective.IGP,)
 
 
 def words(*carriers: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(str(IPv6Address(carrier(BLOCK, ids))) for ids in carriers)
-
-
-def row(length: int, parallel: bool = False) -> Case:
-    """n0 to n`length`, each joined to the next by one link, or two."""
-    links = [
-        Link(name, LinkKind.ADJACENCY, f"n{i}", f"n{i + 1}", igp_metric=1, capacity_kbps=1)
-        for i in range(length)
-        for name in (f"p{i}", f"x{i}")[: 1 + parallel]
-    ]
-    return Case(length + 1, tuple(links), algorithms=IGP_ONLY)
 
 
 def walked(its: Case, carriers: tuple[str, ...], link: str = "p0") -> Walked:

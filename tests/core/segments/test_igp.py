@@ -14,9 +14,9 @@ from random_graphs import Layer, layers
 
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Objective, build
-from controller.core.igp import Igp
 from controller.core.model import Link, LinkKind, Node, NodeKind
 from controller.core.paths.tree import UNREACHED
+from controller.core.segments.igp import Igp
 
 ALGORITHMS = st.sampled_from((Objective.IGP, Objective.DELAY))
 
@@ -138,7 +138,7 @@ def test_only_what_an_igp_advertises_is_routed_by() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.core.igp.LONGS_KEPT", 6)
+    monkeypatch.setattr("controller.core.segments.igp.LONGS_KEPT", 6)
     igp = Igp(line(1, 1))
     assert [igp.distance_to(t).tolist() for t in (0, 1, 2, 0)] == [[0, 1, 2], [1, 0, 1], [2, 1, 0], [0, 1, 2]]
     assert igp.distance_to(0) is igp.distance_to(0)

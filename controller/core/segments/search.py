@@ -16,9 +16,9 @@ import numpy as np
 
 from controller.core.errors import Invalid
 from controller.core.graph import CLOSED, Graph, Ints, Objective
-from controller.core.igp import Igp, Underlay
 from controller.core.paths.path import Path
-from controller.core.sids import Sids, Tail
+from controller.core.segments.igp import Igp, Underlay
+from controller.core.segments.sids import Sids, Tail
 from controller.core.srv6 import IDS_PER_CARRIER, Segment
 
 

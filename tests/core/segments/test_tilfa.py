@@ -16,9 +16,9 @@ from random_graphs import Layer, layers
 
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Objective, build
-from controller.core.igp import Igp
 from controller.core.model import Link, LinkKind, Node, NodeKind
-from controller.core.tilfa import Coverage, Failure, Protects, Repair, RepairSegment, TiLfa, coverage
+from controller.core.segments.igp import Igp
+from controller.core.segments.tilfa import Coverage, Failure, Protects, Repair, RepairSegment, TiLfa, coverage
 
 PROTECTS = st.sampled_from(Protects)
 OBJECTIVES = st.sampled_from((Objective.IGP, Objective.DELAY))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from controller.core.ids import Ids
-from controller.core.igp import Underlay
-from controller.core.locators import sids_of
 from controller.core.model import SegmentList
 from controller.core.paths import follow
 from controller.core.records import Placement, Record, decapsulation_ids
-from controller.core.sids import Tail
-from controller.core.steering import Encoding, leaving
+from controller.core.segments.encoding import Encoding, leaving
+from controller.core.segments.igp import Underlay
+from controller.core.segments.locators import sids_of
+from controller.core.segments.sids import Tail
 from controller.core.topology import Topology
 
 _Key = tuple[tuple[str, ...], str, tuple[str, ...]]

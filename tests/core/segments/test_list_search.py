@@ -10,9 +10,9 @@ from router_simulation import ADJACENCY, BLOCK, TAIL
 
 from controller.core.graph import Objective
 from controller.core.paths.path import Path
-from controller.core.sids import Sids, Tail
+from controller.core.segments.search import Course, cheapest
+from controller.core.segments.sids import Sids, Tail
 from controller.core.srv6 import segment_list
-from controller.core.steering_search import Course, cheapest
 
 
 class Drawn(Course):
