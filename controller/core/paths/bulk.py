@@ -24,11 +24,11 @@ from controller.core.paths.bulk_kernel import BEGIN, BOUND, END, FOUND, GOAL, NO
 from controller.core.paths.path import NONE, Constraints, Path
 from controller.core.paths.tree import grow
 
-_BATCH = 1 << 20
+BATCH = 1 << 20
 """Arcs that the answers to one call of the kernel may fill."""
 _FIRST = 64
 _COLUMNS = 11
-_WORTH = 16
+WORTH = 16
 """Searches for one target spare its tree while they are fewer than a node in so many."""
 
 
@@ -270,7 +270,7 @@ def restore(
     usable[graph.shape.arc[failed].ravel()] = False
     free, later = graph.free.copy(), np.zeros_like(graph.free)
     answers: list[Rerouted] = []
-    step = max(1, _BATCH // max(1, len(graph.shape.nodes)))
+    step = max(1, BATCH // max(1, len(graph.shape.nodes)))
     for i in range(0, len(slots), step):
         part = slots[i : i + step]
         answers += _batch(graph, book, part, objective, ~usable, free, later, shared, release)
@@ -290,7 +290,7 @@ def _batch(
     release: Release,
 ) -> list[Rerouted]:
     shape, (orders, old), nodes = graph.shape, book.orders(slots), len(graph.shape.nodes)
-    worth = _WORTH * np.bincount(orders[:, GOAL]) >= nodes
+    worth = WORTH * np.bincount(orders[:, GOAL]) >= nodes
     searched = orders[~worth[orders[:, GOAL]], TARGET]
     result, paths = np.empty((len(slots), 2), np.int64), np.zeros((2 * len(slots), 5), np.int64)
     answer = np.empty(2 * len(slots) * nodes, np.int64)
