@@ -33,26 +33,30 @@ def after_a_cut(options: Namespace) -> Iterator[Row]:
         return
     graph, standing = booked(layer, FEW if options.small else CORRIDORS, options.seed)
     load = Counter(link for each in standing for link in each.path.links)
-    book, peer = Book(graph.shape, standing), Peer(layer, graph, standing)
+    book, peers = Book(graph.shape, standing), (Peer(layer, graph, standing), PeerWithTrees(layer, graph, standing))
     spare, *cuts = [link for link, _ in load.most_common(CUTS + 1)]
     restore(graph, book, [spare])  # compiles, and measures what lies ahead of each node
     first, _ = timed(restore, (graph, Book(graph.shape, standing), [cuts[0]]))
-    took: dict[str, list[float]] = {"ours": [], peer.name: []}
+    took: dict[str, list[float]] = {"ours": [], **{peer.name: [] for peer in peers}}
     for cut in cuts:
         us, restored = timed(restore, (graph, book, [cut]))
         took["ours"].append(us / 1000)
-        us, answers = timed(peer.restore, (cut, [answer.name for answer in restored.answers]))
-        took[peer.name].append(us / 1000)
-        compare(cut, restored, answers)
-    yield from rows_of(f"cut on {layer.name} with {len(standing)} corridors", took, peer.name, first / 1000)
+        for peer in peers:
+            us, answers = timed(peer.restore, (cut, [answer.name for answer in restored.answers]))
+            took[peer.name].append(us / 1000)
+            compare(cut, restored, answers)
+    yield from rows_of(f"cut on {layer.name} with {len(standing)} corridors", took, first / 1000)
 
 
-def rows_of(name: str, took: dict[str, list[float]], peer: str, first: float) -> Iterator[Row]:
-    ours, theirs = (statistics.median(took[each]) for each in ("ours", peer))
-    limit = "the hit corridors are searched one after the other"
-    yield row(name, ours, "ms", goal=10, limit=limit)
-    yield row(name, ours, "ms", (peer, theirs), goal=0.05, limit=limit)
-    yield row(f"{name}, the first on these metrics", first, "ms")
+def rows_of(name: str, took: dict[str, list[float]], first: float) -> Iterator[Row]:
+    """The goal for the ratio is against networkx as it comes; to borrow our trees is more than it offers."""
+    ours, one_by_one, with_trees = ((peer, statistics.median(times)) for peer, times in took.items())
+    limit = "names and objects of the answers take longer than the searches"
+    yield row(name, ours[1], "ms", goal=10, limit=limit)
+    yield row(f"{name}, the worst", max(took["ours"]), "ms", goal=10, limit=limit)
+    yield row(name, ours[1], "ms", one_by_one, goal=0.05, limit=limit)
+    yield row(name, ours[1], "ms", with_trees)
+    yield row(f"{name}, the first of a new book", first, "ms")
 
 
 def booked(layer: Layer, count: int, seed: int) -> tuple[Graph, list[Standing]]:
@@ -106,7 +110,16 @@ class Peer:
         graph = self.graph.copy()
         a, z = self.ends[cut]
         graph.remove_edges_from([(a, z), (z, a)])
+        self._prepare(graph, names)
         return [self._reroute(graph, self.standing[name]) for name in names]
+
+    def _prepare(self, graph: nx.DiGraph, names: list[str]) -> None:
+        pass
+
+    def _shortest(self, graph: nx.DiGraph, source: str, target: str) -> tuple[int, list[str]]:
+        """Whatever the room. `NetworkXNoPath` where there is none."""
+        far, path = nx.bidirectional_dijkstra(graph, source, target)
+        return far, path
 
     def _reroute(self, graph: nx.DiGraph, corridor: Standing) -> tuple[int, int] | None:
         nodes, demand = corridor.path.nodes, corridor.constraints.demand
@@ -119,7 +132,7 @@ class Peer:
             return arc["weight"] if fits(u, v) else None
 
         try:
-            far, path = nx.bidirectional_dijkstra(graph, nodes[0], nodes[-1])
+            far, path = self._shortest(graph, nodes[0], nodes[-1])
             if not all(fits(u, v) for u, v in pairwise(path)):
                 far, path = nx.bidirectional_dijkstra(graph, nodes[0], nodes[-1], weight)
         except nx.NetworkXNoPath:
@@ -129,3 +142,19 @@ class Peer:
                 graph[u][v]["free"] -= demand
                 graph[v][u]["free"] -= demand
         return far >> HOP_BITS, len(path) - 1
+
+
+class PeerWithTrees(Peer):
+    """Networkx in the way that we go about it: paths from one tree per target, a search only where these lack room."""
+
+    name = "networkx single_source_dijkstra per target"
+
+    def _prepare(self, graph: nx.DiGraph, names: list[str]) -> None:
+        against, targets = graph.reverse(copy=False), {self.standing[name].path.nodes[-1] for name in names}
+        self.trees = {target: nx.single_source_dijkstra(against, target) for target in targets}
+
+    def _shortest(self, graph: nx.DiGraph, source: str, target: str) -> tuple[int, list[str]]:
+        far, paths = self.trees[target]
+        if source not in far:
+            raise nx.NetworkXNoPath
+        return far[source], paths[source][::-1]

@@ -104,6 +104,7 @@ class Book:
         self._least_row: Longs = np.full(len(shape.nodes), -1, np.int64)
         for each in standing:
             self.place(each)
+        self._in_turn()
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -230,7 +231,9 @@ class Book:
     def _in_turn(self) -> Longs:
         """Per slot, its turn when all were hit; sorted anew after a change only."""
         if self._turn is None:
-            self._turns = sorted(turn for turn in self._turns if turn[2] not in self._gone)
+            if self._gone:
+                self._turns = [turn for turn in self._turns if turn[2] not in self._gone]
+            self._turns.sort()  # most are in order already
             self._vacant += sorted(self._gone)
             self._gone.clear()
             self._turn = np.zeros(len(self._standing), np.int64)

@@ -406,6 +406,16 @@ def test_room_runs_out_across_calls_of_the_kernel(batch):
     assert [got.outcome for got in answers] == 5 * [Outcome.REROUTED] + 2 * [Outcome.NO_ROOM] + [Outcome.REROUTED]
 
 
+@pytest.mark.parametrize("worth", [0, 16])
+def test_what_was_learnt_of_old_delays_misleads_no_search_on_new_ones(worth):
+    graph = ring()
+    book = Book(graph.shape, [Standing("x", follow(graph, "a", ["fast", "bc"]))])
+    with patch.object(bulk, "WORTH", worth):
+        for delay, over in ((50, ["ac"]), (1, ["slow", "bc"]), (50, ["ac"])):
+            graph = graph.with_metrics(Objective.DELAY, {"bc": delay})
+            assert restore(graph, book, ["fast"]).answers[0].path == follow(graph, "a", over)
+
+
 def test_bad_input_is_refused():
     graph = ring()
     path = follow(graph, "a", ["fast"])
