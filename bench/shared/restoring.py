@@ -34,7 +34,7 @@ def after_a_cut(options: Namespace) -> Iterator[Row]:
     graph, standing = booked(layer, FEW if options.small else CORRIDORS, options.seed)
     load = Counter(link for each in standing for link in each.path.links)
     book, peers = Book(graph.shape, standing), (Peer(layer, graph, standing), PeerWithTrees(layer, graph, standing))
-    spare, *cuts = [link for link, _ in load.most_common(CUTS + 1)]
+    *cuts, spare = [link for link, _ in load.most_common(CUTS + 1)]
     restore(graph, book, [spare])  # compiles, and measures what lies ahead of each node
     first, _ = timed(restore, (graph, Book(graph.shape, standing), [cuts[0]]))
     took: dict[str, list[float]] = {"ours": [], **{peer.name: [] for peer in peers}}
