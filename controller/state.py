@@ -15,7 +15,7 @@ from controller.core.plan import Plan, Snapshot
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
-from controller.core.segments.locators import ALGORITHMS, routed
+from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
 from controller.core.topology import Event, LinkChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.reconcile import Reconciler
@@ -76,9 +76,7 @@ class NetworkState:
         state.sequence = newest
         state._down = {name for name, seen in wiring.items() if seen.down}
         if stored.routed:  # what the lists that stand were encoded for
-            graph = state._layers.packet
-            usable = {name: name in stored.routed for name in graph.shape.links}
-            state._routing = Routing(Underlay.of(graph.opened(usable), ALGORITHMS))
+            state._routing = Routing(Underlay.of(as_it_was(state._layers.packet, stored.routed), ALGORITHMS))
         await state._reroute()
         state._render_infrastructure()
         for record in stored.records.values():
@@ -159,7 +157,7 @@ class NetworkState:
         """Routes follow the topology: at once, or when the lists that mind are gone. Stored before a device hears."""
         wanted = routed(self._known(), self._layers.packet)
         if self._routing.follow(wanted, self._topology, self._ids, self._records.values()):
-            await self._store.put_routed(self._routing.links)
+            await self._store.put_routed(self._routing.underlays[0].links)
         if self._routing.waiting:
             self.when_lists_leave()
 

@@ -7,7 +7,7 @@ unique in its scope, so that not even two processes can hand a slot or an id out
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from pydantic import TypeAdapter
@@ -38,6 +38,7 @@ from controller.core.model import Corridor, CorridorEvent, EventType
 from controller.core.otn import Ledger, RowKey
 from controller.core.plan import Plan
 from controller.core.records import Record
+from controller.core.segments.igp import LinkMetrics
 
 _schema = MetaData()
 _settings = Table(
@@ -79,7 +80,13 @@ _wiring = Table(
     Column("z_port", Integer, nullable=False),
     Column("down", Boolean, nullable=False),
 )
-_routed = Table("routed", _schema, Column("link", String, primary_key=True))
+_routed = Table(
+    "routed",
+    _schema,
+    Column("link", String, primary_key=True),
+    Column("igp_metric", Integer, nullable=False),
+    Column("delay_us", Integer, nullable=False),
+)
 _events = Table(
     "events",
     _schema,
@@ -110,8 +117,8 @@ class Stored:
     ids: Ids
     ledger_versions: Mapping[RowKey, int]
     wiring: Mapping[str, Wiring]
-    routed: frozenset[str] = frozenset()
-    """The adjacencies that carry the routes which standing segment lists were encoded for."""
+    routed: Mapping[str, LinkMetrics] = field(default_factory=dict)
+    """The adjacencies that carry the routes which standing segment lists were encoded for, as they were then."""
 
 
 class Store:
@@ -154,7 +161,7 @@ class Store:
                 RowKey(r.link, r.server, r.direction): r.version for r in await connection.execute(select(_ledger))
             }
             wiring = {r.link: Wiring(r.a_port, r.z_port, r.down) for r in await connection.execute(select(_wiring))}
-            routed = frozenset((await connection.execute(select(_routed.c.link))).scalars())
+            routed = {r.link: LinkMetrics(r.igp_metric, r.delay_us) for r in await connection.execute(select(_routed))}
         return Stored({r.name: r for r in records}, Ids(ids, resting), versions, wiring, routed)
 
     async def open_ledger(self, ledger: Ledger) -> None:
@@ -186,12 +193,13 @@ class Store:
         async with self._engine.begin() as connection:
             await connection.execute(statement.on_conflict_do_update(index_elements=["link"], set_=values))
 
-    async def put_routed(self, links: frozenset[str]) -> None:
+    async def put_routed(self, links: Mapping[str, LinkMetrics]) -> None:
         """The adjacencies that routes run over from now on."""
         async with self._engine.begin() as connection:
             await connection.execute(delete(_routed))
             if links:
-                await connection.execute(insert(_routed), [{"link": link} for link in sorted(links)])
+                rows = [{"link": link, **each._asdict()} for link, each in sorted(links.items())]
+                await connection.execute(insert(_routed), rows)
 
     async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
         """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster."""

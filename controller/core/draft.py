@@ -12,7 +12,7 @@ from controller.core.latency import budget
 from controller.core.layers import Layers
 from controller.core.model import Corridor, Leg, SegmentList, Slice
 from controller.core.otn import Claim, Ledger, Row, RowKey
-from controller.core.paths import Path
+from controller.core.paths import Path, Route
 from controller.core.records import (
     Placement,
     Record,
@@ -87,12 +87,13 @@ class Draft:
         self,
         corridor: Corridor,
         routers: tuple[str, ...],
-        path: Path,
+        route: Route,
         lists: tuple[Lists, Lists],
         part: Slice | None,
         thinnest: int | None,
     ) -> Leg:
         """The leg of this domain, with its latency budget. `lists`: there and back; `thinnest`: slots, None if soft."""
+        path = route.path
         (forward, forward_ipv4), (reverse, reverse_ipv4) = lists
         size = corridor.mtu_bytes + max(forward.overhead_bytes, reverse.overhead_bytes)
         self._require_mtu(path, size)
@@ -109,6 +110,8 @@ class Draft:
             (part,) if part else (),
             terms,
             sum(term.value_us for term in terms),
+            route.method,
+            route.gap,
         )
 
     def _require_mtu(self, path: Path, size: int) -> None:

@@ -164,6 +164,26 @@ class Profile:
     """Z to A; 0 means the same as A to Z. Only a soft corridor may differ."""
 
 
+class Method(StrEnum):
+    """How a path was found."""
+
+    KEPT = "KEPT"
+    """It stood already and still serves: not searched for, nothing is claimed of it."""
+
+    SHORTEST = "SHORTEST"
+    """One metric: A*, exact."""
+    LARAC = "LARAC"
+    """Lagrange relaxation of the delay bound (Jüttner et al. 2001): `gap` says how far from optimal it can be."""
+    LABELS = "LABELS"
+    """Label setting with dominance: exact."""
+    SUURBALLE = "SUURBALLE"
+    """Two disjoint paths of least sum: exact."""
+    CONFLICTS = "CONFLICTS"
+    """Two paths without a common risk group, by branching on what keeps them together: exact where `gap` is 0."""
+    MILP = "MILP"
+    """Two paths as a mixed-integer program (HiGHS): exact where `gap` is 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class PathConstraints:
     """Where a corridor may run, and by what it is chosen. Zero and empty mean no bound; names are resource names.
@@ -268,6 +288,9 @@ class Leg:
     latency: tuple[LatencyTerm, ...] = ()
     latency_us: int = 0
     """One-way, the sum of the terms."""
+    path_method: Method = Method.SHORTEST
+    path_gap: float = 0.0
+    """How far the path can be from the best by its objective: (cost - proven bound) / cost, 0 is optimal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from controller.core.otn import (
     wire_kbps,
 )
 from controller.core.path_constraints import search_constraints
-from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
+from controller.core.paths import Constraints, Method, Path, Route, Terms, follow, holds, keeps, require
 from controller.core.records import adjacency_ids, slice_id_key
 from controller.core.segments.locators import sids_of
 
@@ -33,23 +33,23 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     container = container_for(claimed)
     _require_clients(draft, corridor)
 
-    def leg_over(path: Path, slice_id: int) -> Leg:
-        hops = tuple(_hop(draft, link, claimed, slice_id) for link in path.links)
+    def leg_over(route: Route, slice_id: int) -> Leg:
+        hops = tuple(_hop(draft, link, claimed, slice_id) for link in route.path.links)
         routers = (corridor.a_end.node, corridor.z_end.node)
         for router in routers:
             for key in adjacency_ids(router, slice_id):
                 draft.assign(key)
         part = Slice(slice_id, container, claimed, active, hops)
         lists = _list(draft, routers[1], vrf), _list(draft, routers[0], vrf)
-        return draft.leg(corridor, routers, path, lists, part, min(sizes.values()))
+        return draft.leg(corridor, routers, route, lists, part, min(sizes.values()))
 
     fixed = _fixed_us(draft, corridor, min(sizes.values()))
     constraints = _constraints(draft, corridor, claimed, fixed)
-    path = _kept_path(draft, corridor, claimed, constraints)
-    if path is not None:
-        return leg_over(path, _standing_id(draft)), path.directions
-    path = _new_path(draft, corridor, constraints, fixed)
-    return leg_over(path, _new_slice_id(draft, corridor)), path.directions
+    kept = _kept_path(draft, corridor, claimed, constraints)
+    if kept is not None:
+        return leg_over(Route(kept, 0, Method.KEPT), _standing_id(draft)), kept.directions
+    route = _new_route(draft, corridor, constraints, fixed)
+    return leg_over(route, _new_slice_id(draft, corridor)), route.path.directions
 
 
 def _list(draft: Draft, tail: str, vrf: int) -> Lists:
@@ -114,7 +114,7 @@ def _kept_path(draft: Draft, corridor: Corridor, slots: int, constraints: Constr
     return path if serves and all(_pick(draft, hop.link, hop.server, slots, number) for hop in hops) else None
 
 
-def _new_path(draft: Draft, corridor: Corridor, constraints: Constraints, fixed: int) -> Path:
+def _new_route(draft: Draft, corridor: Corridor, constraints: Constraints, fixed: int) -> Route:
     ends, objective = _otn_ends(draft, corridor), corridor.path_constraints.objective
     terms = Terms("fine-grain slots", fixed, corridor.max_latency_us)
     return require(draft.layers.optical, *ends, constraints, terms, objective)

@@ -11,7 +11,7 @@ from controller.core.latency import delay_left
 from controller.core.model import Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
-from controller.core.paths import Constraints, Path, Terms, follow, holds, keeps, require
+from controller.core.paths import Constraints, Method, Path, Route, Terms, follow, holds, keeps, require
 from controller.core.segments.encoding import encode
 from controller.core.segments.locators import sids_of
 
@@ -20,8 +20,9 @@ def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     """(leg, direction per adjacency). A longer list adds overhead, which may need another path: one round more each."""
     for carriers in range(1, draft.topology.nodes[corridor.a_end.node].capabilities.max_carriers + 1):
         overhead = srv6.overhead_bytes(carriers)
-        path = _route(draft, corridor, overhead)
-        leg = draft.leg(corridor, path.nodes, path, _lists(draft, path, vrf), None, None)
+        route = _route(draft, corridor, overhead)
+        path = route.path
+        leg = draft.leg(corridor, path.nodes, route, _lists(draft, path, vrf), None, None)
         if max(leg.forward.overhead_bytes, leg.reverse.overhead_bytes) <= overhead:
             return leg, path.directions
     raise Infeasible("no path whose list the headend can impose", reason="SEGMENT_LIST_TOO_LONG")
@@ -34,7 +35,7 @@ def claimed_kbps(corridor: Corridor, overhead: int) -> tuple[int, int]:
     return wire_kbps(rates.bandwidth_kbps, packet, overhead), wire_kbps(reverse_of(rates), packet, overhead)
 
 
-def _route(draft: Draft, corridor: Corridor, overhead: int) -> Path:
+def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
     forward, reverse = claimed_kbps(corridor, overhead)
     size = corridor.mtu_bytes + overhead
     graph = draft.adjacencies().clocked(size)
@@ -54,13 +55,14 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Path:
     )
 
 
-def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints: Constraints) -> Path | None:
+def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints: Constraints) -> Route | None:
     """The path it is on, where that still serves: a new bandwidth is no reason to move."""
     standing, ends = draft.standing, (corridor.a_end.node, corridor.z_end.node)
     if standing is None or standing.slice is not None or (standing.a_end.node, standing.z_end.node) != ends:
         return None
     path = follow(graph, corridor.a_end.node, standing.leg.links)
-    return path if holds(graph, path, constraints) and keeps(graph, path, constraints) else None
+    serves = holds(graph, path, constraints) and keeps(graph, path, constraints)
+    return Route(path, 0, Method.KEPT) if serves else None
 
 
 def _lists(draft: Draft, path: Path, vrf: int) -> tuple[Lists, Lists]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address
 
-from running_controller import DOMAIN, Controller, corridor, end
+from running_controller import DOMAIN, METRO, Controller, corridor, end, load
 from simulated_network import SimulatedNetwork, Write
 from waiting import until
 
@@ -16,10 +17,13 @@ TO_TZ = int(IPv6Address("fcbb:bb00:4::"))
 """Locator of tz-r in algorithm 0."""
 
 
-async def by_way_of_sy(controller: Controller) -> Corridor:
-    """zgc to tz over cp and sy, made while cp has no adjacency to tz: the routes of cp lead by way of sy as well."""
+async def without_cp_to_tz(controller: Controller) -> None:
     controller.network.cut("F-cp-tz")
     await until(lambda: controller.link("A-cp-tz") is Status.DOWN, "the cut is seen")
+
+
+async def by_way_of_sy(controller: Controller) -> Corridor:
+    """zgc to tz over cp and sy, made while the routes of cp lead by way of sy as well."""
     others = ("A-cp-tz", "X-cp-yz", "A-zgc-yz", "A-zgc-ft", "A-sg-zgc")
     constraints = PathConstraints(exclude_links=tuple(f"{DOMAIN}/links/{name}" for name in others))
     wanted = corridor(
@@ -52,12 +56,19 @@ def _writes(network: SimulatedNetwork, router: str, table: str) -> list[Write]:
 
 
 async def test_a_list_is_encoded_anew_before_the_routes_that_would_lead_it_astray(controller: Controller) -> None:
+    await without_cp_to_tz(controller)
     before = await by_way_of_sy(controller)
-    (leg,), round_about = before.legs, route(controller.network, "cp-r")
-    assert leg.forward.description.startswith("uDT6(tz-r")
+    round_about = route(controller.network, "cp-r")
     controller.network.writes.clear()
     controller.network.mend("F-cp-tz")
     await until(lambda: controller.link("A-cp-tz") is Status.UP, "it is back")
+    await renewed(controller, before, round_about)
+
+
+async def renewed(controller: Controller, before: Corridor, round_about: int) -> None:
+    """The same path by another list, which stood before the routes of cp changed."""
+    (leg,) = before.legs
+    assert leg.forward.description.startswith("uDT6(tz-r")
     await until(lambda: route(controller.network, "cp-r") != round_about, "routes follow")
     await controller.settled(NAME)
     await controller.in_line()
@@ -70,6 +81,7 @@ async def test_a_list_is_encoded_anew_before_the_routes_that_would_lead_it_astra
 
 
 async def test_a_restart_keeps_the_routes_that_standing_lists_were_made_for(controller: Controller) -> None:
+    await without_cp_to_tz(controller)
     await by_way_of_sy(controller)
     before = route(controller.network, "cp-r")
     controller.network.cut("F-sy-tz")
@@ -83,3 +95,20 @@ async def test_a_restart_keeps_the_routes_that_standing_lists_were_made_for(cont
     await controller.service.delete_corridor(NAME)
     await until(lambda: NAME not in controller.state.records, "it is gone")
     await until(lambda: route(controller.network, "cp-r") != before, "and routes are free")
+
+
+async def test_a_metric_that_the_file_changes_waits_for_lists_as_well(controller: Controller) -> None:
+    plan = load(METRO)
+    dear = tuple(
+        replace(link, igp_metric=60_000, delay_us=60_000) if link.name.endswith(("/A-cp-tz", "/X-cp-yz")) else link
+        for link in plan.links
+    )
+    await controller.stop()
+    await controller.start(replace(plan, links=dear))
+    await controller.bootstrapped()
+    before = await by_way_of_sy(controller)
+    round_about = route(controller.network, "cp-r")
+    await controller.stop()
+    controller.network.writes.clear()
+    await controller.start(plan)
+    await renewed(controller, before, round_about)

@@ -23,6 +23,7 @@ from controller.core.model import (
     EndPoint,
     Isolation,
     LinkKind,
+    Method,
     Reservation,
     Stage,
     Status,
@@ -242,4 +243,8 @@ def test_a_port_that_no_tenant_owns_is_the_first_ones_who_uses_it() -> None:
 def test_a_changed_corridor_does_not_stand_in_its_own_way() -> None:
     net = Network.of(square())
     record = net.stand(corridor())
-    assert net.stand(replace(record.corridor, display_name="other")).target == record.target
+    again = net.stand(replace(record.corridor, display_name="other")).target
+    assert record.target is not None
+    assert again is not None
+    assert (record.target.leg.path_method, again.leg.path_method) == (Method.SHORTEST, Method.KEPT)
+    assert replace(again, leg=replace(again.leg, path_method=Method.SHORTEST)) == record.target

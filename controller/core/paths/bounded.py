@@ -11,11 +11,12 @@ import numpy as np
 
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Ints, Longs, Objective
+from controller.core.model import Method
 from controller.core.paths.admissible import metric_of
 from controller.core.paths.ground import Ground, Kind, Terms
 from controller.core.paths.labels import FAR
 from controller.core.paths.larac import larac, multipliers
-from controller.core.paths.path import Constraints, Method, Route, path_of
+from controller.core.paths.path import Constraints, Route, path_of
 from controller.core.paths.places import Places, places
 from controller.core.paths.sums import cost_of
 

@@ -15,10 +15,11 @@ import numpy as np
 
 from controller.core.errors import Infeasible
 from controller.core.graph import Flags, Ints
+from controller.core.model import Method
 from controller.core.paths.admissible import blocked, metric_of, usable
 from controller.core.paths.integer_program import End, IntegerProgram, Outcome
 from controller.core.paths.pair import Pair, Question, cost_bound, pair_of
-from controller.core.paths.path import Method, path_of
+from controller.core.paths.path import path_of
 from controller.core.paths.sums import keeps
 
 ARCS = 4000

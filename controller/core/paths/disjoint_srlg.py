@@ -19,11 +19,11 @@ from heapq import heappop, heappush
 import numpy as np
 
 from controller.core.graph import HOP_BITS, Flags, Ints, Longs
+from controller.core.model import Method
 from controller.core.paths.admissible import EVERY_ARC, blocked, usable
 from controller.core.paths.disjoint_flow import FAR, prices, settled, weight_of
 from controller.core.paths.disjoint_milp import programmed
 from controller.core.paths.pair import Pair, Question, cost_bound, pair_of
-from controller.core.paths.path import Method
 from controller.core.paths.tree import grow
 
 WORK = 1 << 26

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.core.graph import Graph, Ints, Objective
-from controller.core.paths.path import Constraints, Method, Path, Route, path_of
+from controller.core.model import Method
+from controller.core.paths.path import Constraints, Path, Route, path_of
 from controller.core.paths.sums import cost_of
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from operator import itemgetter
 
 import numpy as np
 
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Ints, Shape
+from controller.core.model import Method
 
 _AT_LEAST_ZERO = ("demand", "reverse_demand", "max_delay_us", "max_hops", "max_jitter_us", "mtu_bytes")
 
@@ -73,23 +73,6 @@ class Path:
     directions: tuple[int, ...]
     """Per link, 0 where it is used from its A end to its Z end, 1 otherwise."""
     delay_us: int
-
-
-class Method(StrEnum):
-    """Which search answered."""
-
-    SHORTEST = "SHORTEST"
-    """One metric: A*, exact."""
-    LARAC = "LARAC"
-    """Lagrange relaxation of the delay bound (Jüttner et al. 2001): `gap` says how far from optimal it can be."""
-    LABELS = "LABELS"
-    """Label setting with dominance: exact."""
-    SUURBALLE = "SUURBALLE"
-    """Two disjoint paths of least sum: exact."""
-    CONFLICTS = "CONFLICTS"
-    """Two paths without a common risk group, by branching on what keeps them together: exact where `gap` is 0."""
-    MILP = "MILP"
-    """Two paths as a mixed-integer program (HiGHS): exact where `gap` is 0."""
 
 
 @dataclass(frozen=True, slots=True)

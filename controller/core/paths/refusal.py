@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from controller.core.errors import Infeasible
 from controller.core.graph import CLOSED, Graph, Objective
 from controller.core.paths.find import find
-from controller.core.paths.path import NONE, Constraints, Path
+from controller.core.paths.path import NONE, Constraints, Path, Route
 
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("LATENCY_BOUND", ("max_delay_us",)),
@@ -84,12 +84,12 @@ def require(
     constraints: Constraints,
     terms: Terms,
     objective: Objective = Objective.DELAY,
-) -> Path:
-    """The path that `find` finds, or its refusal explained."""
+) -> Route:
+    """What `find` finds, or its refusal explained."""
     route = find(graph, source, target, constraints, objective)
     if route is None:
         raise explain(graph, source, target, constraints, terms, objective)
-    return route.path
+    return route
 
 
 def _without(constraints: Constraints, names: tuple[str, ...]) -> Constraints:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -105,6 +107,13 @@ class Igp:
         return far
 
 
+class LinkMetrics(NamedTuple):
+    """What an IGP knows of an adjacency that takes part, for both algorithms."""
+
+    igp_metric: int
+    delay_us: int
+
+
 @dataclass(frozen=True, eq=False)
 class Underlay:
     """How the routers of a layer forward: one graph, and the algorithms that every one of them takes part in."""
@@ -115,6 +124,16 @@ class Underlay:
     @classmethod
     def of(cls, graph: Graph, algorithms: Iterable[Objective] = (Objective.IGP,)) -> Underlay:
         return cls(graph, {each: Igp(graph, each) for each in algorithms})
+
+    @cached_property
+    def links(self) -> Mapping[str, LinkMetrics]:
+        """The adjacencies that take part: routes follow from them and nothing else."""
+        graph, shape = self.graph, self.graph.shape
+        arcs = shape.arc[:, 0]
+        igp = graph.metrics[Objective.IGP].values[arcs]
+        delay = graph.delay[arcs] - shape.processing[shape.head[arcs]]
+        figures = zip(shape.links, (graph.room[arcs] != CLOSED).tolist(), igp.tolist(), delay.tolist(), strict=True)
+        return {name: LinkMetrics(metric, us) for name, up, metric, us in figures if up}
 
 
 @compiled

@@ -18,7 +18,7 @@ from controller.core.ids import IdKey, Ids
 from controller.core.model import Link, Status
 from controller.core.records import adjacency_ids
 from controller.core.render_packet import UNDERLAY_VRF, entry, node_ids
-from controller.core.segments.igp import Underlay
+from controller.core.segments.igp import LinkMetrics, Underlay
 from controller.core.segments.sids import Sids
 from controller.core.topology import Topology
 
@@ -78,6 +78,14 @@ def _carries(topology: Topology, link: Link) -> bool:
     parts += [topology.client_links[router] for router in (link.a_node, link.z_node)]
     wired = bool(link.trail) and all(part.a_port and part.z_port for part in parts)
     return wired and link.status is not Status.DOWN
+
+
+def as_it_was(packet: Graph, links: Mapping[str, LinkMetrics]) -> Graph:
+    """The packet layer with these adjacencies open, by the metrics that they had; what is gone since is left out."""
+    known = {name: each for name, each in links.items() if name in packet.shape.link_index}
+    graph = packet.opened({name: name in known for name in packet.shape.links})
+    graph = graph.with_metrics(Objective.IGP, {name: each.igp_metric for name, each in known.items()})
+    return graph.with_metrics(Objective.DELAY, {name: each.delay_us for name, each in known.items()})
 
 
 def underlay_of(topology: Topology, packet: Graph) -> Underlay:

@@ -13,13 +13,13 @@ from random_graphs import Layer, layers
 
 from controller.core.errors import Infeasible, Invalid
 from controller.core.graph import MAX_METRIC, Graph, Objective, build
-from controller.core.model import Link, LinkKind, Node, NodeKind
+from controller.core.model import Link, LinkKind, Method, Node, NodeKind
 from controller.core.paths.admissible import metric_of
 from controller.core.paths.bounded import bounded
 from controller.core.paths.find import find
 from controller.core.paths.ground import Ground
 from controller.core.paths.larac import larac
-from controller.core.paths.path import NONE, Constraints, Method, Route
+from controller.core.paths.path import NONE, Constraints, Route
 from controller.core.paths.places import places
 
 many = settings(max_examples=250, deadline=None)

@@ -14,9 +14,9 @@ from random_graphs import COLOURS, Layer, layers
 
 from controller.core.errors import Invalid
 from controller.core.graph import MAX_METRIC, Graph, Objective, build
-from controller.core.model import Link, LinkKind, Node, NodeKind
+from controller.core.model import Link, LinkKind, Method, Node, NodeKind
 from controller.core.paths.find import find
-from controller.core.paths.path import NONE, Constraints, Method
+from controller.core.paths.path import NONE, Constraints
 
 many = settings(max_examples=200, deadline=None)
 ADDITIVE = (Objective.DELAY, Objective.IGP, Objective.TE)
