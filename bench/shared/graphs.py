@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,17 @@ class Layer:
     room: Integers
     xyz: NDArray[np.float64]
     """N x 3: places on the unit sphere."""
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    """Link `i` is arcs `i` and `i + L`."""
+
+    def pruned(self, demand: int) -> Layer:
+        """Only the links that have room both ways: pruned once and for all contenders, none of which prunes then."""
+        keep = (self.room >= demand).reshape(2, -1).all(axis=0)
+        links = tuple(link for link, kept in zip(self.links, keep.tolist(), strict=True) if kept)
+        arcs = np.tile(keep, 2)
+        left = {"tail": self.tail[arcs], "head": self.head[arcs], "delay": self.delay[arcs], "room": self.room[arcs]}
+        return replace(self, graph=build(self.nodes, links), links=links, **left)
 
     def pairs(self, count: int, seed: int, demand: int = DEMAND_KBPS) -> list[tuple[int, int]]:
         """Ends drawn at random, of those that the demand can join."""
@@ -124,7 +135,8 @@ def layer(
     free = {(link.name, way): int(room[i + way * count]) for i, link in enumerate(links) for way in (0, 1)}
     graph = build(nodes, links).with_free(free)
     both = np.concatenate([ends, ends[:, ::-1]])
-    return Layer(name, graph, names, both[:, 0], both[:, 1], np.tile(delay, 2), room, on_sphere(places))
+    arrays = both[:, 0], both[:, 1], np.tile(delay, 2), room, on_sphere(places)
+    return Layer(name, graph, names, *arrays, tuple(nodes), tuple(links))
 
 
 def on_sphere(places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from controller.core.paths.heap import pop, push, replace
 from controller.core.paths.landmarks import known_distances
 from controller.core.paths.path import NONE, Constraints, Route, named
 
-ACTIVE = 6
+ACTIVE = 8
 """Landmarks that a search asks: those that say most of its own two ends."""
 MARK, FAR, BOUND, VIA = 0, 1, 2, 3
 """Columns of a node's state: the search that last saw it, weight from the source, least to the target, arc there."""
@@ -137,29 +137,34 @@ def _a_star(
     state[source, MARK], state[source, FAR], state[source, BOUND], state[source, VIA] = turn, 0, 0, -1
     straight = _straight(place, pace, source, target)
     asked = _active(known, source, target, straight)
+    guided, masked = len(asked) > 0, len(out) > 0
     size = push(heap, 0, 0, source)
     while size:
         key, u = heap[0, 0], heap[0, 1]
         if u == target:
             return _walk_back(head, twin, link, way, state, target, answer)
         vacant = True  # row 0 is done with, and most often the first arc on has something to put there
-        if key == state[u, FAR] + state[u, BOUND]:  # else it was reached on a shorter way meanwhile
+        far = state[u, FAR]
+        if key == far + state[u, BOUND]:  # else it was reached on a shorter way meanwhile
             for a in range(first[u], first[u + 1]):
-                if room[a] < need or (back and room[twin[a]] < back) or (len(out) and out[a]):
+                if room[a] < need or (back and room[twin[a]] < back) or (masked and out[a]):
                     continue
-                v, reached = head[a], state[u, FAR] + (metric[a] << HOP_BITS) + 1
+                v, reached = head[a], far + (metric[a] << HOP_BITS) + 1
                 if state[v, MARK] != turn:
                     state[v, MARK] = turn
-                    least = _word(known, asked, v, target) if len(asked) else _straight(place, pace, v, target)
-                    state[v, BOUND] = least << HOP_BITS
+                    least = _word(known, asked, v) if guided else _straight(place, pace, v, target)
+                    bound = least << HOP_BITS
+                    state[v, BOUND] = bound
                 elif reached >= state[v, FAR]:
                     continue
+                else:
+                    bound = state[v, BOUND]
                 state[v, FAR], state[v, VIA] = reached, a
                 if vacant:
-                    replace(heap, size, reached + state[v, BOUND], v)
+                    replace(heap, size, reached + bound, v)
                     vacant = False
                 else:
-                    size = push(heap, size, reached + state[v, BOUND], v)
+                    size = push(heap, size, reached + bound, v)
         if vacant:
             size = pop(heap, size)
     return -1
@@ -173,27 +178,28 @@ def _straight(place: Reals, pace: float, v: int, target: int) -> int:
 
 
 @compiled
-def _word(known: Ints, asked: Longs, v: int, target: int) -> int:
+def _word(known: Ints, asked: Longs, v: int) -> int:
     """Nor than what the landmarks asked say."""
     least = 0
-    for row in asked:
-        least = max(least, known[row, v] - known[row, target])
+    for i in range(len(asked)):
+        least = max(least, int(known[asked[i, 0], v]) - int(asked[i, 1]))
     return least
 
 
 @compiled
 def _active(known: Ints, source: int, target: int, straight: int) -> Longs:
-    """Rows of the landmarks that say most of this pair; none where the straight line says more than any."""
+    """(row, what it says of the target) of the landmarks that say most of this pair; none where the straight line says
+    more than any."""
     words = np.empty(len(known), np.int64)
     for row in range(len(known)):
         words[row] = known[row, source] - known[row, target]
     if not len(known) or words.max() <= straight:
-        return np.empty(0, np.int64)
-    rows = np.empty(ACTIVE, np.int64)
+        return np.empty((0, 2), np.int64)
+    asked = np.empty((ACTIVE, 2), np.int64)
     for i in range(ACTIVE):
-        rows[i] = np.argmax(words)
-        words[rows[i]] = -1
-    return rows
+        row = np.argmax(words)
+        asked[i, 0], asked[i, 1], words[row] = row, known[row, target], -1
+    return asked
 
 
 @compiled
