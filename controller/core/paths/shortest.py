@@ -197,7 +197,7 @@ def _active(known: Ints, source: int, target: int, straight: int) -> Longs:
         return np.empty((0, 2), np.int64)
     asked = np.empty((ACTIVE, 2), np.int64)
     for i in range(ACTIVE):
-        row = np.argmax(words)
+        row = int(np.argmax(words))
         asked[i, 0], asked[i, 1], words[row] = row, known[row, target], -1
     return asked
 
