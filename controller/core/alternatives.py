@@ -20,6 +20,7 @@ EXCLUSIONS = (
     *("include_any_affinities", "include_all_affinities", "exclude_any_affinities"),
 )
 INCLUSIONS = ("include_nodes", "include_links")
+MOST_JITTER_US = 1 << 24
 MOST_TRIED = 16
 """Single constraints whose loss is tried: who excludes more is told of all together."""
 
@@ -56,7 +57,8 @@ def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> I
 def _alternatives(corridor: Corridor, rooms: list[int], trial: Trial) -> Iterator[Alternative | None]:
     yield _bandwidth(corridor, rooms, trial)
     yield _latency(corridor, trial)
-    yield _sums(corridor, trial)
+    yield _hops(corridor, trial)
+    yield _jitter(corridor, trial)
     yield _without(corridor, EXCLUSIONS, "withoutExclusion", trial)
     yield _without(corridor, INCLUSIONS, "withoutInclusion", trial)
 
@@ -92,7 +94,10 @@ def _bandwidth(corridor: Corridor, rooms: list[int], trial: Trial) -> Alternativ
 
 
 def _slot_steps(corridor: Corridor, rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
-    """Fewer slots than the next room leaves open gain nothing and clock slower: only rooms are tried, largest first."""
+    """Fewer slots than the next room leaves open gain nothing and clock slower: only rooms are tried, largest first.
+
+    At most 119 of them, as many as a slice has slots.
+    """
     packet, overhead = corridor.reference_packet_bytes, srv6.overhead_bytes(1)
     wanted = fgts_for(wire_kbps(asked, packet, overhead))
     sizes = {min(room, wanted - 1, MAX_FGTS_PER_SLICE) for room in rooms if room > 0}
@@ -120,7 +125,7 @@ def _latency(corridor: Corridor, trial: Trial) -> Alternative | None:
     return Alternative("minLatencyUs", str(leg.latency_us), f"a latency bound of {leg.latency_us} µs at this bandwidth")
 
 
-def _sums(corridor: Corridor, trial: Trial) -> Alternative | None:
+def _hops(corridor: Corridor, trial: Trial) -> Alternative | None:
     """The least hop bound, where that is what binds."""
     asked = corridor.path_constraints
     if not asked.max_hops:
@@ -133,12 +138,25 @@ def _sums(corridor: Corridor, trial: Trial) -> Alternative | None:
     return Alternative("minHops", str(least), f"a bound of {least} hops") if least else None
 
 
+def _jitter(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """The least jitter bound, where that is what binds: found by bisection, no path has more than 2^24 µs."""
+    asked = corridor.path_constraints.max_jitter_us
+    if not asked or _accepted(_with(corridor, max_jitter_us=MOST_JITTER_US), trial) is None:
+        return None
+    low, high = asked, MOST_JITTER_US
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = _accepted(_with(corridor, max_jitter_us=middle), trial) is not None
+        low, high = (low, middle) if fits else (middle, high)
+    return Alternative("minJitterUs", str(high), f"a jitter bound of {high} µs")
+
+
 def _with(corridor: Corridor, **fields: object) -> Corridor:
     return replace(corridor, path_constraints=replace(corridor.path_constraints, **fields))  # type: ignore[arg-type]
 
 
 def _without(corridor: Corridor, fields: tuple[str, ...], key: str, trial: Trial) -> Alternative | None:
-    """The single constraints of which each alone stands in the way; all of them where only that helps."""
+    """The single constraints of which each alone stands in the way, of the first 16; all where only that helps."""
     asked = corridor.path_constraints
     single = [(field, value) for field in fields for value in getattr(asked, field)]
     if not single:

@@ -15,7 +15,7 @@ def great_circle_km(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Great-circle distance between (latitude, longitude) pairs in degrees (haversine)."""
     lat_a, lat_b = radians(a[0]), radians(b[0])
     half = sin((lat_b - lat_a) / 2) ** 2 + cos(lat_a) * cos(lat_b) * sin(radians(b[1] - a[1]) / 2) ** 2
-    return 2 * EARTH_RADIUS_KM * asin(sqrt(half))
+    return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half)))
 
 
 def light_floor_us(topology: Topology, a: str, b: str) -> int:

@@ -1,4 +1,4 @@
-"""Have every kernel that planning needs compiled, or fetched from its cache, before anybody waits for an answer.
+"""Have the kernels of path searches and segment lists compiled, or fetched from their cache, before anybody waits.
 
 `python -m controller.core.warm` fills the cache once, after an installation: a minute on a slow machine.
 """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from controller.topology_file.marked_yaml import parse, read
 from controller.topology_file.model import FIRST_LINE_PORT, LabHost, Role, Site, TopologyFile
-from controller.topology_file.reading import Reading, great_circle_km
+from controller.topology_file.reading import Reading
 
-__all__ = ["FIRST_LINE_PORT", "LabHost", "Role", "Site", "TopologyFile", "great_circle_km", "load", "loads"]
+__all__ = ["FIRST_LINE_PORT", "LabHost", "Role", "Site", "TopologyFile", "load", "loads"]
 
 
 def load(path: str | Path) -> TopologyFile:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from controller.core import names
+from controller.core.geography import great_circle_km
 from controller.core.graph import MAX_COLOURS
 from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
 from controller.topology_file.marked_yaml import Element
@@ -38,7 +39,6 @@ from controller.topology_file.values import (
 
 Thing = TypeVar("Thing")
 
-EARTH_RADIUS_KM = 6371.0088
 PAYLOAD_KBPS: Mapping[Container, int] = MappingProxyType(
     {Container.ODU0: 1_238_954, Container.ODU1: 2_488_320, Container.ODU2: 9_995_276}
 )
@@ -52,14 +52,6 @@ LINK_SECTIONS = {LinkKind.FIBRE: "fibres", LinkKind.ADJACENCY: "trails"}
 
 _CLIENT_PREFIX = "C-"
 _ROUNDING_KM = 0.05
-
-
-def great_circle_km(a: Site | Node, z: Site | Node) -> float:
-    """Shortest distance over the ground (haversine)."""
-    phi_a, phi_z = math.radians(a.latitude), math.radians(z.latitude)
-    half_lambda = math.radians(z.longitude - a.longitude) / 2
-    h = math.sin((phi_z - phi_a) / 2) ** 2 + math.cos(phi_a) * math.cos(phi_z) * math.sin(half_lambda) ** 2
-    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(h)))
 
 
 class Reading:
@@ -186,7 +178,7 @@ class Reading:
             raise keys["z"].wrong("a fibre ends at two nodes")
         if "line" in keys:
             keys["line"].choice(Container, [Container.ODU2])
-        km = self._length_km(item, keys, great_circle_km(a, z))
+        km = self._length_km(item, keys, great_circle_km((a.latitude, a.longitude), (z.latitude, z.longitude)))
         carried = servers(keys["servers"]) if "servers" in keys else ()
         self._slots_taken[name] = sum(server.tributary_slots for server in carried)
         delay_us = math.ceil(round(km * self._us_per_km, 6))

@@ -50,7 +50,13 @@ def wishes(draw: st.DrawFn, net: Network) -> Corridor:
     links = sorted(link.name for link in net.topology.of_kind(kind))
     out = draw(st.lists(st.sampled_from(links), max_size=2, unique=True)) if links else []
     wanted = replace(wanted, max_latency_us=draw(st.sampled_from([0, 0, 300, 700, 1500])))
-    return constrained(wanted, exclude_links=tuple(out), max_hops=draw(st.sampled_from([0, 0, 1, 2])))
+    nodes = sorted(node.name for node in net.topology.routers)
+    return constrained(
+        wanted,
+        exclude_links=tuple(out),
+        max_hops=draw(st.sampled_from([0, 0, 1, 2])),
+        include_nodes=tuple(draw(st.lists(st.sampled_from(nodes), max_size=1))),
+    )
 
 
 @st.composite
@@ -95,6 +101,8 @@ def test_what_a_refusal_names_is_accepted_when_asked_for(data: st.DataObject) ->
         assert not accepted(net, constrained(wanted, max_hops=hops - 1))
     for name in filter(None, told.get("withoutExclusion", "").split(",")):
         assert accepted(net, without(wanted, name) if name != "all" else constrained(wanted, exclude_links=()))
+    for name in filter(None, told.get("withoutInclusion", "").split(",")):
+        assert accepted(net, without(wanted, name))
     some = "maxBandwidthKbps" in told or wanted.isolation is Isolation.HARD
     assert some or not accepted(net, capped(wanted, 1)), "then no bandwidth at all would do"
 
@@ -162,3 +170,15 @@ def test_what_is_cut_off_has_no_alternative_but_names_the_links() -> None:
     assert refusal.metadata["links"] == link_name("F-12")
     assert not refusal.metadata.keys() & {"maxBandwidthKbps", "minLatencyUs", "withoutExclusion"}
     assert PathConstraints() == corridor().path_constraints
+
+
+def test_the_least_jitter_that_a_path_has_is_offered() -> None:
+    net = Network.of(square())
+    links = {
+        name: replace(link, jitter_us={"F-12": 7, "F-23": 5, "F-13": 40}.get(short(name), 30))
+        for name, link in net.topology.links.items()
+    }
+    net = Network.of(replace(net.topology, links=links), up=False)
+    refusal = explained(net, constrained(corridor(a=1, z=3), max_jitter_us=11))
+    assert (refusal.reason, refusal.metadata["minJitterUs"]) == ("JITTER_BOUND", "12")
+    assert accepted(net, constrained(corridor(a=1, z=3), max_jitter_us=12))

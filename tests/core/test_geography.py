@@ -32,6 +32,3 @@ def test_light_from_beijing_to_guian_needs_about_six_milliseconds() -> None:
     floor = light_floor_us(replace(topology, nodes=nodes), node_name("r1"), node_name("r2"))
     assert floor == int(central_angle_km(far["r1"], far["r2"]) / 299_792.458 * 1e6)
     assert 5_500 < floor < 6_500
-
-
-# ---- the live topology that paths are searched in --------------------------------------------------------------------

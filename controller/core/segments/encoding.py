@@ -126,8 +126,7 @@ def _plan(course: Course, tail: Tail) -> _Plan:
         )
     limit = course.sids.max_carriers(headend)
     raise Infeasible(
-        f"the path needs {direct.carriers} carriers, its headend imposes {limit} (RFC 9352 H.Encaps MSD), "
-        "and no binding SID on the way makes it shorter",
+        f"the path needs {direct.carriers} carriers, its headend imposes {limit} (RFC 9352 H.Encaps MSD)",
         reason="SEGMENT_LIST_TOO_LONG",
         metadata={"carriers": str(direct.carriers), "maxCarriers": str(limit)},
     )
