@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import ceil
 
 from controller.core import names
 from controller.core.errors import Infeasible
@@ -111,7 +112,7 @@ class Draft:
             terms,
             sum(term.value_us for term in terms),
             route.method,
-            route.gap,
+            ceil(route.gap * 1_000_000),
         )
 
     def _require_mtu(self, path: Path, size: int) -> None:

@@ -289,8 +289,8 @@ class Leg:
     latency_us: int = 0
     """One-way, the sum of the terms."""
     path_method: Method = Method.SHORTEST
-    path_gap: float = 0.0
-    """How far the path can be from the best by its objective: (cost - proven bound) / cost, 0 is optimal."""
+    path_gap_ppm: int = 0
+    """How far the path can be from the best by its objective, in millionths of its cost, rounded up: 0 is optimal."""
 
 
 @dataclass(frozen=True, slots=True)

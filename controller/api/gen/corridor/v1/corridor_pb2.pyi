@@ -342,15 +342,15 @@ class Leg(_message.Message):
         SHORTEST: Leg._Method.ValueType  # 2
         """One metric: A*, exact."""
         LARAC: Leg._Method.ValueType  # 3
-        """Lagrange relaxation of the delay bound: `path_gap` says how far from the best it can be."""
+        """Lagrange relaxation of the delay bound: `path_gap_ppm` says how far from the best it can be."""
         LABELS: Leg._Method.ValueType  # 4
         """Label setting with dominance: exact."""
         SUURBALLE: Leg._Method.ValueType  # 5
         """Two disjoint paths of least sum: exact."""
         CONFLICTS: Leg._Method.ValueType  # 6
-        """Two paths without a common risk group, by branching: exact where `path_gap` is 0."""
+        """Two paths without a common risk group, by branching: exact where `path_gap_ppm` is 0."""
         MILP: Leg._Method.ValueType  # 7
-        """Two paths as a mixed-integer program: exact where `path_gap` is 0."""
+        """Two paths as a mixed-integer program: exact where `path_gap_ppm` is 0."""
 
     class Method(_Method, metaclass=_MethodEnumTypeWrapper):
         """How a path was found."""
@@ -361,15 +361,15 @@ class Leg(_message.Message):
     SHORTEST: Leg.Method.ValueType  # 2
     """One metric: A*, exact."""
     LARAC: Leg.Method.ValueType  # 3
-    """Lagrange relaxation of the delay bound: `path_gap` says how far from the best it can be."""
+    """Lagrange relaxation of the delay bound: `path_gap_ppm` says how far from the best it can be."""
     LABELS: Leg.Method.ValueType  # 4
     """Label setting with dominance: exact."""
     SUURBALLE: Leg.Method.ValueType  # 5
     """Two disjoint paths of least sum: exact."""
     CONFLICTS: Leg.Method.ValueType  # 6
-    """Two paths without a common risk group, by branching: exact where `path_gap` is 0."""
+    """Two paths without a common risk group, by branching: exact where `path_gap_ppm` is 0."""
     MILP: Leg.Method.ValueType  # 7
-    """Two paths as a mixed-integer program: exact where `path_gap` is 0."""
+    """Two paths as a mixed-integer program: exact where `path_gap_ppm` is 0."""
 
     DOMAIN_FIELD_NUMBER: _builtins.int
     DELAY_BUDGET_US_FIELD_NUMBER: _builtins.int
@@ -383,15 +383,15 @@ class Leg(_message.Message):
     LATENCY_FIELD_NUMBER: _builtins.int
     LATENCY_US_FIELD_NUMBER: _builtins.int
     PATH_METHOD_FIELD_NUMBER: _builtins.int
-    PATH_GAP_FIELD_NUMBER: _builtins.int
+    PATH_GAP_PPM_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     """`domains/{domain}`."""
     delay_budget_us: _builtins.int
     latency_us: _builtins.int
     """One-way, the sum of the terms."""
     path_method: Global___Leg.Method.ValueType
-    path_gap: _builtins.float
-    """How far the path can be from the best by its objective: (cost - proven bound) / cost, 0 is optimal."""
+    path_gap_ppm: _builtins.int
+    """How far the path can be from the best by its objective, in millionths of its cost, rounded up: 0 is optimal."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Routers visited, A to Z."""
@@ -427,11 +427,11 @@ class Leg(_message.Message):
         latency: _abc.Iterable[Global___LatencyTerm] | None = ...,
         latency_us: _builtins.int = ...,
         path_method: Global___Leg.Method.ValueType = ...,
-        path_gap: _builtins.float = ...,
+        path_gap_ppm: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "forward_ipv4", b"forward_ipv4", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap", b"path_gap", "path_method", b"path_method", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap_ppm", b"path_gap_ppm", "path_method", b"path_method", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
