@@ -21,7 +21,6 @@ from controller.core.paths.pair import Question
 
 FAR = 1 << 62
 """Weight of what is not reached."""
-_NO_ARCS: Ints = np.zeros(0, np.int32)
 
 
 def least_sum(question: Question, *, share: bool = False) -> tuple[Ints, Ints] | None:

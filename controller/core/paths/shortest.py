@@ -61,17 +61,6 @@ def _route(graph: Graph, source: int, hops: int, rows: list[int], objective: Obj
     return Route(named(graph.shape, source, heads, links, ways, delay), cost)
 
 
-def shortest_arcs(
-    graph: Graph, source: int, target: int, constraints: Constraints = NONE, objective: Objective = Objective.DELAY
-) -> Ints | None:
-    """The arcs of what `shortest` finds."""
-    pool, scratch = _scratch(graph.shape)
-    hops = _search(graph, source, target, constraints, objective, scratch)
-    arcs = scratch.answer[1 : hops + 1].astype(np.int32) if hops >= 0 else None
-    pool.append(scratch)
-    return arcs
-
-
 def _search(
     graph: Graph, source: int, target: int, constraints: Constraints, objective: Objective, scratch: Scratch
 ) -> int:
