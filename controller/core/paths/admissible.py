@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from controller.core.errors import Invalid
 from controller.core.graph import CLOSED, Flags, Graph, Longs, Objective
-from controller.core.paths.path import Constraints, Path
+from controller.core.paths.path import Constraints, Path, arcs_of
 
 Mask = NDArray[np.bool_]
 
@@ -79,7 +79,7 @@ def holds(graph: Graph, path: Path, constraints: Constraints) -> bool:
     """True where every link of a path may be used: the sums over it are not looked at (`keeps` does)."""
     if not path.links:
         return True
-    arcs = np.array([graph.arc(link, way) for link, way in zip(path.links, path.directions, strict=True)])
+    arcs = arcs_of(graph.shape, path)
     return bool(usable(graph, constraints, blocked(graph, constraints))[arcs].all())
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from controller.core.graph import Graph, Objective
 from controller.core.paths.find import find
-from controller.core.paths.path import NONE, Constraints, Route, follow
+from controller.core.paths.path import NONE, Constraints, Route, arcs_of, follow
 from controller.core.paths.sums import cost_of
 
 
@@ -38,6 +36,5 @@ def both_ways(
 def _turned(graph: Graph, there: Route, constraints: Constraints, objective: Objective) -> Route:
     """The same links the other way; a delay is the same both ways, a load is not."""
     path = follow(graph, there.path.nodes[-1], there.path.links[::-1])
-    pairs = zip(path.links, path.directions, strict=True)
-    arcs = np.array([graph.arc(link, way) for link, way in pairs], np.int32)
+    arcs = arcs_of(graph.shape, path)
     return replace(there, path=path, cost=cost_of(graph, arcs, objective, constraints.reverse_demand))

@@ -12,16 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import repeat
-from operator import itemgetter
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from controller.core.errors import Invalid
-from controller.core.graph import CLOSED, HOP_BITS, Flags, Graph, Ints, Longs, Objective, Shape
+from controller.core.graph import CLOSED, HOP_BITS, Flags, Graph, Longs, Objective, Shape
 from controller.core.paths.admissible import blocked, require_ends
 from controller.core.paths.bulk_kernel import BEGIN, BOUND, END, FOUND, GOAL, NO_PATH, NO_ROOM, TARGET, reroute
-from controller.core.paths.path import NONE, Constraints, Path
+from controller.core.paths.path import NONE, Constraints, Path, arcs_of, picked
 from controller.core.paths.tree import grow
 
 BATCH = 1 << 20
@@ -325,7 +324,7 @@ def _batch(
 def _answers(shape: Shape, names: list[str], result: Longs, rows: Longs, arcs: Longs) -> list[Rerouted]:
     """All names at one go: looking them up path by path would cost more than the searches. Equal paths are one."""
     used = arcs[: rows[-1, 2]] if len(rows) else arcs[:0]
-    links, heads = _named(shape.links, shape.link[used]), _named(shape.nodes, shape.head[used])
+    links, heads = picked(shape.links, shape.link[used].tolist()), picked(shape.nodes, shape.head[used].tolist())
     ways, nodes = tuple(shape.way[used].tolist()), shape.nodes
     wanted = np.zeros(len(rows), bool)
     wanted[result[result[:, 0] == FOUND, 1]] = True
@@ -342,10 +341,6 @@ def _answers(shape: Shape, names: list[str], result: Longs, rows: Longs, arcs: L
         lacking = links[rows[row, 1] : rows[row, 2]] if what == NO_ROOM else ()
         answers.append(Rerouted(name, _OUTCOMES[what], path, lacking))
     return answers
-
-
-def _named(names: tuple[str, ...], indices: Longs | Ints) -> tuple[str, ...]:
-    return itemgetter(*indices.tolist())(names) if len(indices) > 1 else tuple(names[i] for i in indices)
 
 
 def _longer(figures: Longs, rows: int) -> Longs:
@@ -369,13 +364,17 @@ def _failed(graph: Graph, links: Iterable[str], nodes: Iterable[str]) -> list[in
 def _arcs(shape: Shape, path: Path) -> Longs:
     """The arcs of a path; `Invalid` where it has none, or is none of this shape."""
     try:
-        at = [shape.link_index[link] for link in path.links]
         nodes = [shape.node_index[node] for node in path.nodes]
     except KeyError as unknown:
         raise Invalid(f"{unknown.args[0]} is not of this layer", reason="UNKNOWN_LINK") from None
-    if not at or len(path.directions) != len(at) or {*path.directions} - {0, 1} or len({*nodes}) != len(nodes):
+    if (
+        not path.links
+        or len(path.directions) != len(path.links)
+        or {*path.directions} - {0, 1}
+        or len({*nodes}) != len(nodes)
+    ):
         raise Invalid("a path of a corridor has links, and passes no node twice", reason="BAD_PATH")
-    arcs = shape.arc[at, list(path.directions)].astype(np.int64)
+    arcs = arcs_of(shape, path).astype(np.int64)
     if [*shape.tail[arcs[:1]].tolist(), *shape.head[arcs].tolist()] != nodes or (
         shape.head[arcs[:-1]] != shape.tail[arcs[1:]]
     ).any():

@@ -99,12 +99,23 @@ def path_of(graph: Graph, source: int, arcs: Ints) -> Path:
 
 def named(shape: Shape, source: int, heads: list[int], links: list[int], ways: list[int], delay_us: int) -> Path:
     """The path over these links to these nodes, one after the other."""
-    nodes = (shape.nodes[source], *_names(shape.nodes, heads))
-    return Path(nodes, _names(shape.links, links), tuple(ways), delay_us)
+    nodes = (shape.nodes[source], *picked(shape.nodes, heads))
+    return Path(nodes, picked(shape.links, links), tuple(ways), delay_us)
 
 
-def _names(names: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
+def picked(names: tuple[str, ...], indices: list[int]) -> tuple[str, ...]:
+    """The names at these indices, at one go."""
     return itemgetter(*indices)(names) if len(indices) > 1 else tuple(names[i] for i in indices)
+
+
+def arcs_of(shape: Shape, path: Path) -> Ints:
+    """The arcs of a path; `Invalid` where a link is unknown. Whether they hang together is not looked at."""
+    try:
+        links = [shape.link_index[name] for name in path.links]
+    except KeyError as unknown:
+        raise Invalid(f"{unknown.args[0]} is not a link of this layer", reason="UNKNOWN_LINK") from None
+    arcs: Ints = shape.arc[links, list(path.directions)]
+    return arcs
 
 
 def follow(graph: Graph, start: str, links: Iterable[str]) -> Path:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
 
-import numpy as np
-
 from controller.core.errors import Invalid
 from controller.core.graph import CLOSED, Graph, Ints, Objective
-from controller.core.paths.path import Path
+from controller.core.paths.path import Path, arcs_of
 from controller.core.segments.igp import Igp, Underlay
 from controller.core.segments.sids import Sids, Tail
 from controller.core.srv6 import IDS_PER_CARRIER, Segment
@@ -62,7 +60,7 @@ class Course:
         self.sids = sids
         self.end = len(path.nodes) - 1
         self.algorithms = [by for by in sids.locators if all(by in each.igps for each in underlays)]
-        self._arcs = [(each, arcs_of(each.graph, path)) for each in underlays]
+        self._arcs = [(each, _whole(each.graph, path)) for each in underlays]
         self._views: dict[Objective, list[tuple[Igp, Ints]]] = {
             by: [(each.igps[by], arcs) for each, arcs in self._arcs] for by in self.algorithms
         }
@@ -152,14 +150,13 @@ def _as_good(one: Step, other: Step) -> bool:
     )
 
 
-def arcs_of(graph: Graph, path: Path) -> Ints:
+def _whole(graph: Graph, path: Path) -> Ints:
     """The path in the arcs of a graph; `Invalid` where it does not hold together or the graph has not all of it."""
     shape = graph.shape
     if len(path.nodes) != len(path.links) + 1 or len(path.links) != len(path.directions):
         raise Invalid("a path has one node more than links", reason="BAD_PATH")
-    arcs = np.empty(len(path.links), np.int32)
-    for i, (name, way) in enumerate(zip(path.links, path.directions, strict=True)):
-        arcs[i] = arc = shape.arc[graph.link(name), way]
+    arcs = arcs_of(shape, path)
+    for i, (name, arc) in enumerate(zip(path.links, arcs, strict=True)):
         if (shape.tail[arc], shape.head[arc]) != (graph.node(path.nodes[i]), graph.node(path.nodes[i + 1])):
             raise Invalid(f"{name} does not lead from {path.nodes[i]} to {path.nodes[i + 1]}", reason="BAD_PATH")
     if len({*path.nodes}) != len(path.nodes):
