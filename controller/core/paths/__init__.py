@@ -4,11 +4,12 @@ from controller.core.model import Method
 from controller.core.paths.admissible import holds
 from controller.core.paths.both_ways import both_ways
 from controller.core.paths.disjoint import disjoint_pair
-from controller.core.paths.find import find, keeps
+from controller.core.paths.find import find
 from controller.core.paths.path import NONE, Constraints, Path, Route, follow
 from controller.core.paths.ranking import ranked
 from controller.core.paths.refusal import Terms, explain, require
 from controller.core.paths.reports import delays, nearest
+from controller.core.paths.sums import keeps
 
 __all__ = [
     "NONE",

@@ -94,3 +94,11 @@ def require_ends(graph: Graph, source: str, target: str, constraints: Constraint
     if contradictory:
         raise Invalid(f"{min(contradictory)} is both included and excluded", reason="CONTRADICTION")
     return graph.node(source), graph.node(target)
+
+
+def require_places(graph: Graph, constraints: Constraints) -> None:
+    """`Invalid` where a place to pass is unknown."""
+    for node in constraints.include_nodes:
+        graph.node(node)
+    for link in constraints.include_links:
+        graph.link(link)

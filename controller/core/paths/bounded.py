@@ -18,7 +18,7 @@ from controller.core.paths.labels import FAR
 from controller.core.paths.larac import larac, multipliers
 from controller.core.paths.path import Constraints, Route, path_of
 from controller.core.paths.places import Places, places
-from controller.core.paths.sums import cost_of
+from controller.core.paths.sums import bounds_of, cost_of
 
 MAX_LABELS = 2_000_000
 """Some hundred MB, and a second or two."""
@@ -42,7 +42,7 @@ def bounded(
     where = places(ground, constraints)
     if where is None:
         return None
-    bounds = [(where.kind(ground, use), bound) for use, bound in _bounds(ground, constraints)]
+    bounds = [(where.kind(ground, use), bound) for use, bound in bounds_of(graph, target, constraints)]
     if objective is not Objective.DELAY and not where.every and _only_delay(constraints):
         answer = _relaxed_first(ground, where, where.kind(ground, cost), *bounds[0])
     else:
@@ -58,18 +58,6 @@ def _stay(graph: Graph, node: int, constraints: Constraints) -> Route | None:
     elsewhere = {graph.node(name) for name in constraints.include_nodes} - {node}
     links = {graph.link(name) for name in constraints.include_links}
     return None if elsewhere or links else Route(path_of(graph, node, np.empty(0, np.int32)), 0)
-
-
-def _bounds(ground: Ground, constraints: Constraints) -> list[tuple[Longs, int]]:
-    """(per arc, bound) of each sum that has a bound: delay, hops, jitter."""
-    shape = ground.graph.shape
-    sums = (
-        (ground.graph.delay, constraints.max_delay_us + int(shape.processing[ground.target])),
-        (np.ones(len(shape.head), np.int64), constraints.max_hops),
-        (shape.jitter, constraints.max_jitter_us),
-    )
-    asked = constraints.max_delay_us, constraints.max_hops, constraints.max_jitter_us
-    return [each for each, bound in zip(sums, asked, strict=True) if bound]
 
 
 def _only_delay(constraints: Constraints) -> bool:

@@ -6,13 +6,13 @@ import numpy as np
 
 from controller.core.graph import Graph, Ints, Objective
 from controller.core.model import Method
-from controller.core.paths.admissible import require_ends
+from controller.core.paths.admissible import require_ends, require_places
 from controller.core.paths.disjoint_flow import least_sum
 from controller.core.paths.disjoint_milp import programmed
 from controller.core.paths.disjoint_srlg import without_common_risk
-from controller.core.paths.find import keeps, require_places
 from controller.core.paths.pair import Diversity, Pair, Question, pair_of
 from controller.core.paths.path import NONE, Constraints
+from controller.core.paths.sums import keeps
 
 __all__ = ["Diversity", "Pair", "disjoint_pair"]
 

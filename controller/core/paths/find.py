@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from controller.core.graph import Graph, Objective
-from controller.core.paths.admissible import require_ends
+from controller.core.paths.admissible import require_ends, require_places
 from controller.core.paths.bounded import bounded
 from controller.core.paths.path import NONE, Constraints, Route
 from controller.core.paths.shortest import shortest
-from controller.core.paths.sums import cost_of, keeps
-
-__all__ = ["cost_of", "find", "keeps"]
+from controller.core.paths.sums import keeps
 
 
 def find(
@@ -30,11 +28,3 @@ def find(
     if route and constraints.bounded and not keeps(graph, route.path, constraints):
         return bounded(graph, a, z, constraints, objective)
     return route
-
-
-def require_places(graph: Graph, constraints: Constraints) -> None:
-    """`Invalid` where a place to pass is unknown."""
-    for node in constraints.include_nodes:
-        graph.node(node)
-    for link in constraints.include_links:
-        graph.link(link)

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from controller.core.errors import Infeasible, Invalid
-from controller.core.graph import Graph, Ints, Longs, Objective
-from controller.core.paths.admissible import blocked, metric_of, require_ends
-from controller.core.paths.find import cost_of, find, keeps, require_places
+from controller.core.graph import Graph, Ints, Objective
+from controller.core.paths.admissible import blocked, metric_of, require_ends, require_places
+from controller.core.paths.find import find
 from controller.core.paths.landmarks import known_distances
 from controller.core.paths.path import NONE, Constraints, Path, Route, path_of
 from controller.core.paths.spaces import Question, advance, approach
+from controller.core.paths.sums import bounds_of, cost_of, keeps
 from controller.core.paths.tree import grow
 
 LANDMARKS = 4
@@ -106,7 +107,7 @@ def _question(graph: Graph, source: int, target: int, constraints: Constraints, 
     shape, need, back = graph.shape, constraints.demand, constraints.reverse_demand
     out = blocked(graph, constraints)
     known = known_distances(graph, objective)
-    bounds = _bounds(graph, target, constraints)
+    bounds = bounds_of(graph, target, constraints)
     use = [each for each, _ in bounds]
     to = [grow(shape.first, shape.head, shape.twin, each, graph.room, out, target, need, back, True)[0] for each in use]
     return Question(
@@ -137,14 +138,3 @@ def _telling(known: Ints, source: int, target: int) -> Ints:
         return np.empty(0, np.int32)
     words = known[:, source].astype(np.int64) - known[:, target]
     return np.argsort(-words, kind="stable")[:LANDMARKS].astype(np.int32)
-
-
-def _bounds(graph: Graph, target: int, constraints: Constraints) -> list[tuple[Longs, int]]:
-    """(per arc, bound) of each sum that has a bound; the delay of arcs holds that of the target, a path's does not."""
-    shape = graph.shape
-    sums = (
-        (graph.delay, constraints.max_delay_us, int(shape.processing[target])),
-        (np.ones(len(shape.head), np.int64), constraints.max_hops, 0),
-        (shape.jitter, constraints.max_jitter_us, 0),
-    )
-    return [(each, bound + beyond) for each, bound, beyond in sums if bound]

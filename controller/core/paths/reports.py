@@ -9,9 +9,10 @@ import numpy as np
 
 from controller.core.errors import Invalid
 from controller.core.graph import HOP_BITS, Graph, Ints, Longs, Objective
-from controller.core.paths.admissible import blocked, metric_of, require_ends
-from controller.core.paths.find import cost_of, find, keeps, require_places
+from controller.core.paths.admissible import blocked, metric_of, require_ends, require_places
+from controller.core.paths.find import find
 from controller.core.paths.path import NONE, Constraints, Route, path_of
+from controller.core.paths.sums import cost_of, keeps
 from controller.core.paths.tree import UNREACHED, grow, tree
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from controller.core.graph import Graph, Ints, Objective
+import numpy as np
+
+from controller.core.graph import Graph, Ints, Longs, Objective
 from controller.core.paths.admissible import metric_of
-from controller.core.paths.path import Constraints, Path
+from controller.core.paths.path import Constraints, Path, arcs_of
 
 
 def cost_of(graph: Graph, arcs: Ints, objective: Objective, demand: int = 0) -> int:
@@ -15,9 +17,28 @@ def cost_of(graph: Graph, arcs: Ints, objective: Objective, demand: int = 0) -> 
     return total - int(graph.shape.processing[graph.shape.head[arcs[-1]]]) if objective is Objective.DELAY else total
 
 
+def jitter_of(graph: Graph, path: Path) -> int:
+    """Sum over the links, µs."""
+    return int(graph.shape.jitter[arcs_of(graph.shape, path)].sum())
+
+
+def bounds_of(graph: Graph, target: int, constraints: Constraints) -> list[tuple[Longs, int]]:
+    """(per arc, bound) of each sum that has a bound: delay, hops, jitter.
+
+    The delay of arcs holds that of the target, a path's does not: the bound is that much higher.
+    """
+    shape = graph.shape
+    sums = (
+        (graph.delay, constraints.max_delay_us, int(shape.processing[target])),
+        (np.ones(len(shape.head), np.int64), constraints.max_hops, 0),
+        (shape.jitter, constraints.max_jitter_us, 0),
+    )
+    return [(each, bound + beyond) for each, bound, beyond in sums if bound]
+
+
 def keeps(graph: Graph, path: Path, constraints: Constraints) -> bool:
     """True where a path keeps to the bounds on its sums and passes where it must."""
-    jitter = sum(int(graph.shape.jitter[graph.shape.arc[graph.link(name), 0]]) for name in path.links)
+    jitter = jitter_of(graph, path)
     bounds = (
         (path.delay_us, constraints.max_delay_us),
         (len(path.links), constraints.max_hops),
