@@ -56,7 +56,8 @@ def explain(
 ) -> Infeasible:
     """The refusal for a search that found nothing.
 
-    It names the families that cannot be kept even alone; else each whose loss alone would do; else the fewest together.
+    It names the families that cannot be kept even alone; else each whose loss alone would do; else some that would do
+    together and none of them to spare (fewer, but others, may do as well).
 
     Metadata has `links`, have and need of what binds: never a guess.
     """
@@ -84,11 +85,15 @@ def require(
     constraints: Constraints,
     terms: Terms,
     objective: Objective = Objective.DELAY,
+    *,
+    explained: bool = True,
 ) -> Route:
-    """What `find` finds, or its refusal explained."""
+    """What `find` finds, or its refusal; to explain it costs a dozen searches more."""
     route = find(graph, source, target, constraints, objective)
-    if route is None:
+    if route is None and explained:
         raise explain(graph, source, target, constraints, terms, objective)
+    if route is None:
+        raise Infeasible(f"no path from {source} to {target}", reason="NO_PATH")
     return route
 
 
