@@ -13,7 +13,7 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Ints, Longs, Objective
 from controller.core.model import Method
 from controller.core.paths.admissible import metric_of
-from controller.core.paths.ground import Ground, Kind, Terms
+from controller.core.paths.ground import Ground, Kind, Limits
 from controller.core.paths.labels import FAR
 from controller.core.paths.larac import larac, multipliers
 from controller.core.paths.path import Constraints, Route, path_of
@@ -110,16 +110,16 @@ def _priced(
     bounds: list[Bound],
     multiplier: tuple[int, list[int]],
     most: int = FAR - 1,
-) -> Terms:
+) -> Limits:
     """Cost of at most `most` and what is bounded, with the weight that a multiplier makes of them."""
     scale, prices = multiplier
     kinds, limits = (cost, *(kind for kind, _ in bounds)), (most, *(bound for _, bound in bounds))
     if not any(prices):
-        return Terms(kinds, limits)
+        return Limits(kinds, limits)
     weight = scale * cost.use + sum(price * kind.use for price, (kind, _) in zip(prices, bounds, strict=True))
     discount = sum(price * bound for price, (_, bound) in zip(prices, bounds, strict=True))
     heaviest = min(scale * most + discount, FAR - 1)
-    return Terms((*kinds, where.kind(ground, weight)), (*limits, heaviest), scale, discount)
+    return Limits((*kinds, where.kind(ground, weight)), (*limits, heaviest), scale, discount)
 
 
 def _circled(ground: Ground, arcs: Ints) -> int | None:

@@ -18,9 +18,7 @@ from controller.core.graph import HOP_BITS, Flags, Ints, Longs
 from controller.core.paths.admissible import blocked, metric_of, usable
 from controller.core.paths.heap import pop, push
 from controller.core.paths.pair import Question
-
-FAR = 1 << 62
-"""Weight of what is not reached."""
+from controller.core.paths.tree import UNREACHED
 
 
 def least_sum(question: Question, *, share: bool = False) -> tuple[Ints, Ints] | None:
@@ -85,7 +83,7 @@ def _price(tail: Ints, weight: Longs, may: Flags) -> int:
     dearest: Longs = np.zeros(int(tail.max(initial=0)) + 1, np.int64)
     np.maximum.at(dearest, tail[may != 0], weight[may != 0])
     price: int = 2 * sum(dearest.tolist()) + 1
-    if price * 4 >= FAR:
+    if price * 4 >= UNREACHED:
         raise _too_large()
     return price
 
@@ -108,10 +106,10 @@ def _flow(
     A single -1 where 64 bits cannot hold what the second path would pay.
     """
     far, via = settled(first, head, weight, may, source, target)
-    if far[target] == FAR:
+    if far[target] == UNREACHED:
         return np.empty(0, np.int32)
     taken, hops = _taken(tail, via, source, target)
-    if penalty > FAR // (2 * hops + 2):
+    if penalty > UNREACHED // (2 * hops + 2):
         return np.full(1, -1, np.int32)
     potential = np.minimum(far, far[target])
     _, back, by = _second(first, tail, head, twin, weight, may, taken, potential, source, target, nodes, penalty)
@@ -134,7 +132,7 @@ def _taken(tail: Ints, via: Ints, source: int, target: int) -> tuple[Ints, int]:
 def settled(first: Ints, head: Ints, weight: Longs, may: Flags, source: int, target: int) -> tuple[Longs, Ints]:
     """Dijkstra until the target is settled: weights so far (unsettled: its own or more), arcs that lead there."""
     n = len(first) - 1
-    far, via = np.full(n, FAR, np.int64), np.full(n, -1, np.int32)
+    far, via = np.full(n, UNREACHED, np.int64), np.full(n, -1, np.int32)
     heap = np.empty((len(head) + 1, 2), np.int64)
     far[source] = 0
     size = push(heap, 0, 0, source)
@@ -175,7 +173,7 @@ def _second(
     (-1: from its other side).
     """
     n = len(first) - 1
-    far, back, by = np.full(2 * n, FAR, np.int64), np.full(2 * n, -1, np.int32), np.full(2 * n, -1, np.int32)
+    far, back, by = np.full(2 * n, UNREACHED, np.int64), np.full(2 * n, -1, np.int32), np.full(2 * n, -1, np.int32)
     heap = np.empty((2 * len(head) + 2 * n + 1, 2), np.int64)
     far[2 * source + 1] = 0
     size = push(heap, 0, 0, 2 * source + 1)
@@ -193,7 +191,7 @@ def _second(
         for a in range(first[u], first[u + 1]):
             v = head[a]
             cost = _residual(a, taken[u], twin, head, weight, may, taken, inside, penalty)
-            if cost == FAR:
+            if cost == UNREACHED:
                 continue
             cancels = taken[u] == twin[a]
             side = 2 * v if nodes and not cancels and v != target and taken[v] >= 0 else 2 * v + 1
@@ -208,13 +206,13 @@ def _second(
 def _residual(
     a: int, back: int, twin: Ints, head: Ints, weight: Longs, may: Flags, taken: Ints, inside: bool, penalty: int
 ) -> int:
-    """What the second path pays for an arc, less than nothing to take `back` back; `FAR` where it may not."""
+    """What the second path pays for an arc, less than nothing to take `back` back; `UNREACHED` where it may not."""
     if back == twin[a]:
         return -int(weight[back])  # whatever the room that way: nothing will run there
     if inside or not may[a]:
-        return FAR
+        return UNREACHED
     if taken[head[a]] == a:
-        return int(weight[a]) + penalty if penalty else FAR
+        return int(weight[a]) + penalty if penalty else UNREACHED
     return int(weight[a])
 
 

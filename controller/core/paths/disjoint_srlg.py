@@ -21,10 +21,10 @@ import numpy as np
 from controller.core.graph import HOP_BITS, Flags, Ints, Longs
 from controller.core.model import Method
 from controller.core.paths.admissible import EVERY_ARC, blocked, usable
-from controller.core.paths.disjoint_flow import FAR, prices, settled, weight_of
+from controller.core.paths.disjoint_flow import prices, settled, weight_of
 from controller.core.paths.disjoint_milp import programmed
 from controller.core.paths.pair import Pair, Question, cost_bound, pair_of
-from controller.core.paths.tree import grow
+from controller.core.paths.tree import UNREACHED, grow
 
 WORK = 1 << 26
 """Arcs looked at before the search is given up: a few seconds."""
@@ -68,7 +68,7 @@ class _Search:
         """What two paths that share no link pay in prices at most."""
         self.alone = self.far((), self.priced)[0]
         """With prices, what a path costs at least."""
-        self.least = FAR
+        self.least = UNREACHED
         """Weight of the best pair so far."""
         self.best: tuple[Ints, Ints] | None = None
 
@@ -133,7 +133,7 @@ class _Search:
         return priced + self.far(risks, self.priced)[0] - self.charge >= self.least
 
     def far(self, kept_off: Collection[Risk], weight: Longs) -> tuple[int, Ints]:
-        """Weight of the best path off these risks, `FAR` where there is none; the arcs that lead to each node."""
+        """Weight of the best path off these risks, `UNREACHED` where there is none; the arcs that lead to each node."""
         self.left -= 1
         may, shape = self.may.copy(), self.shape
         for risk in kept_off:
@@ -142,7 +142,7 @@ class _Search:
         return int(to[self.question.target]), via
 
     def cheapest(self, kept_off: Collection[Risk]) -> tuple[int, Ints]:
-        """(weight, arcs) of the best path off these risks; `FAR` where there is none."""
+        """(weight, arcs) of the best path off these risks; `UNREACHED` where there is none."""
         to, via = self.far(kept_off, self.weight)
         arcs: list[int] = []
         at = self.question.target

@@ -53,7 +53,7 @@ def _most(least: Longs) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
+class Limits:
     """What a search sums up and within which limits; the rest as in `labels.search`."""
 
     kinds: tuple[Kind, ...]
@@ -94,7 +94,7 @@ class Ground:
         far[far > FAR] = FAR
         return far
 
-    def search(self, terms: Terms, bits: Bits, most: int) -> tuple[Ints, int]:
+    def search(self, terms: Limits, bits: Bits, most: int) -> tuple[Ints, int]:
         """`labels.search` on this ground."""
         shape = self.graph.shape
         return search(

@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import gcd
 
 from controller.core.graph import Ints
-from controller.core.paths.ground import Ground, Kind, Terms, mixed
+from controller.core.paths.ground import Ground, Kind, Limits, mixed
 from controller.core.paths.labels import FAR
 from controller.core.paths.places import Places
 
@@ -56,7 +56,7 @@ def larac(ground: Ground, where: Places, cost: Kind, delay: Kind, bound: int) ->
 
     def lightest(kind: Kind, below: int = FAR) -> tuple[_Sums | None, bool]:
         """The path of least sum, if less than `below`; False where labels ran out."""
-        arcs, made = ground.search(Terms((kind,), (below - 1,)), where.bits, most)
+        arcs, made = ground.search(Limits((kind,), (below - 1,)), where.bits, most)
         found = _Sums(arcs, int(cost.use[arcs].sum()), int(delay.use[arcs].sum())) if len(arcs) else None
         return found, made < most
 

@@ -72,7 +72,7 @@ def _exhausted(found: int) -> Infeasible:
     return Infeasible(
         f"of the {MAX_PATHS} best paths {found} keep to the bounds: there may be more or not",
         reason="SEARCH_EXHAUSTED",
-        metadata={"looked_at": str(MAX_PATHS), "found": str(found)},
+        metadata={"lookedAt": str(MAX_PATHS), "found": str(found)},
     )
 
 

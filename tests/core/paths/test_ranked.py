@@ -220,7 +220,7 @@ def test_an_exhausted_search_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Infeasible) as refused:
         ranked(graph, "n0", "n8", 1, asked)
     assert refused.value.reason == "SEARCH_EXHAUSTED"
-    assert refused.value.metadata == {"looked_at": "50", "found": "0"}
+    assert refused.value.metadata == {"lookedAt": "50", "found": "0"}
 
 
 def test_as_many_paths_as_there_are_is_no_exhaustion(monkeypatch: pytest.MonkeyPatch) -> None:
