@@ -112,24 +112,42 @@ class Restoration:
             task.add_done_callback(self._tasks.discard)
 
     async def _renew(self, name: str) -> None:
-        """The same path by lists that keep to it under the old routes and the new."""
+        """The same path by lists that keep to it under the old routes and the new; tried until routes need not wait."""
+        said = ""
         try:
-            async with self._progress.undisturbed(name):
-                record = self._state.records.get(name)
-                if record is None or record.target is None or name not in self._state.leaving or self._cut(record):
-                    return
-                await self._progress.begin(plan(self._state.snapshot(), record.corridor), EventType.UPDATED)
-            await self._progress.finished(name)
-        except (Conflict, Refused) as refusal:
-            log.warning("%s: routes wait for its segment lists: %s", name, refusal)
+            while name in self._state.leaving and not self._cut(name):
+                try:
+                    await self._renewed(name)
+                except (Conflict, Refused) as refusal:
+                    if str(refusal) != said:
+                        log.warning("%s: routes wait for its segment lists: %s", name, refusal)
+                    said = str(refusal)
+                if name in self._state.leaving:
+                    await asyncio.sleep(RETRY_S)
         finally:
             self._renewing.discard(name)
 
-    def _cut(self, record: Record) -> bool:
+    async def _renewed(self, name: str) -> None:
+        """Another list, never another path: whoever would have to move for it stays, and routes wait."""
+        async with self._progress.undisturbed(name):
+            record = self._state.records.get(name)
+            if record is None or record.target is None or name not in self._state.leaving or self._cut(name):
+                return
+            topology = self._state.topology
+            if not all(topology.usable(topology.links[link]) for link in record.target.leg.links):
+                return  # not known to be up: that will be heard of
+            change = plan(self._state.snapshot(), record.corridor)
+            assert change.record.target is not None
+            if change.record.target.leg.links != record.target.leg.links:
+                raise Infeasible("its path serves no longer what is asked of it", reason="WOULD_MOVE")
+            await self._progress.begin(change, EventType.UPDATED)
+        await self._progress.finished(name)
+
+    def _cut(self, name: str) -> bool:
         """Its path is down: it is moved, or stays where it is until there is room."""
-        assert record.target is not None
-        links = self._state.topology.links
-        return any(links[name].status is Status.DOWN for name in self._path(record.target))
+        record, links = self._state.records.get(name), self._state.topology.links
+        down = record and record.target and {links[link].status for link in self._path(record.target)}
+        return bool(down and Status.DOWN in down)
 
     async def _restore(self, name: str) -> None:
         """One task per corridor: it looks again after each change, so that no news between is lost on it."""
@@ -137,6 +155,7 @@ class Restoration:
             await self._restore_until_settled(name)
         finally:
             self._in_hand.discard(name)
+        self._renew_lists()  # what was not renewed because it was in hand
 
     async def _restore_until_settled(self, name: str) -> None:
         """Until it stands or nothing can be done; a move that was rolled back is planned again after a pause."""

@@ -8,6 +8,7 @@ routes change. So traffic whose path is cut stops there until it is moved, and n
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from controller.core.graph import Graph
 from controller.core.ids import Ids
@@ -37,9 +38,18 @@ class Routing:
         self.underlays = (present, coming) if self.waiting else (coming,)
         return not self.waiting
 
+    @property
+    def for_plans(self) -> tuple[Underlay, ...]:
+        """What a new list keeps its path in: the old routes and the new, over the links that are up now.
+
+        Whether a link can be crossed does not depend on whether routes use it.
+        """
+        present, *coming = self.underlays
+        return (replace(present, graph=coming[0].graph), *coming) if coming else self.underlays
+
     def changed(self, record: Record, topology: Topology, ids: Ids) -> bool:
-        """A corridor that was waited for stands otherwise, or is gone. True where nothing is waited for any more."""
-        if record.name in self.waiting:
+        """A corridor stands otherwise, or is gone. True where routes waited, and nothing is waited for any more."""
+        if len(self.underlays) > 1:
             self.waiting -= {record.name}
             self.waiting |= leaving_corridors(topology, ids, (record,), *self.underlays)
         return len(self.underlays) > 1 and not self.waiting

@@ -78,6 +78,7 @@ class NetworkState:
         if stored.routed:  # what the lists that stand were encoded for
             state._routing = Routing(Underlay.of(as_it_was(state._layers.packet, stored.routed), ALGORITHMS))
         await state._reroute()
+        await store.put_routed(state._routing.underlays[0].links)
         state._render_infrastructure()
         for record in stored.records.values():
             state._render(record)
@@ -102,7 +103,7 @@ class NetworkState:
             self._records,
             self._clock(),
             self._layers,
-            self._routing.underlays,
+            self._routing.for_plans,
         )
 
     async def commit(self, plan: Plan, kind: EventType) -> Touched:
@@ -141,12 +142,15 @@ class NetworkState:
         planned = [(old, links[name]) for name, old in before.links.items() if name in links]
         rewired = [new for old, new in planned if (old.a_port, old.z_port) != (new.a_port, new.z_port)]
         judged = [new for _, new in planned if self._judge(new)]
-        await self._reroute()
-        self._render_infrastructure()
-        if rewired:
-            self._rewired()
-        for link in {link.name: link for link in (*rewired, *judged)}.values():
-            await self._store.put_wiring(link.name, Wiring(link.a_port, link.z_port, link.name in self._down))
+        async with self.writer:  # a list that is being stored now is one of those that routes wait for
+            present = self._routing.underlays[0]
+            await self._reroute()
+            if rewired or self._routing.underlays[0] is not present:
+                self._render_infrastructure()
+            if rewired:
+                self._rewired()
+            for link in {link.name: link for link in (*rewired, *judged)}.values():
+                await self._store.put_wiring(link.name, Wiring(link.a_port, link.z_port, link.name in self._down))
 
     @property
     def leaving(self) -> frozenset[str]:

@@ -45,18 +45,31 @@ def plan_or_explain(snapshot: Snapshot, corridor: Corridor, request: str = "") -
 
 def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> Infeasible:
     def trial(other: Corridor) -> Leg:
-        return plan(snapshot, other).record.corridor.legs[0]
+        return plan(snapshot, other, explains=False).record.corridor.legs[0]
 
-    rooms = sorted({int(room) for room in snapshot.layers.optical.room}, reverse=True)
-    found = [each for each in _alternatives(corridor, rooms, trial) if each is not None]
+    if refusal.reason == "SEARCH_EXHAUSTED":
+        return refusal  # each alternative would be as long a search
+    known = int(refusal.metadata.get("latencyUs", 0))
+    found = [each for each in _alternatives(corridor, _rooms(snapshot, corridor), known, trial) if each is not None]
     text = "; accepted would be " + ", or ".join(each.text for each in found) if found else ""
     metadata = {**refusal.metadata, **{each.key: each.value for each in found}}
     return Infeasible(refusal.message + text, reason=refusal.reason, metadata=metadata)
 
 
-def _alternatives(corridor: Corridor, rooms: list[int], trial: Trial) -> Iterator[Alternative | None]:
+def _rooms(snapshot: Snapshot, corridor: Corridor) -> list[int]:
+    """Slots that fibres have left, and what a standing slice could grow to where it is; largest first."""
+    optical = snapshot.layers.optical
+    rooms = {int(room) for room in optical.room}
+    record = snapshot.records.get(corridor.name)
+    part = record.target.slice if record and record.target else None
+    if part is not None:
+        rooms.add(part.claimed_slots + min(int(optical.free[optical.arc(hop.link, 0)]) for hop in part.hops))
+    return sorted(rooms, reverse=True)
+
+
+def _alternatives(corridor: Corridor, rooms: list[int], latency_us: int, trial: Trial) -> Iterator[Alternative | None]:
     yield _bandwidth(corridor, rooms, trial)
-    yield _latency(corridor, trial)
+    yield _latency(corridor, latency_us, trial)
     yield _hops(corridor, trial)
     yield _jitter(corridor, trial)
     yield _without(corridor, EXCLUSIONS, "withoutExclusion", trial)
@@ -114,15 +127,19 @@ def _rate_steps(_corridor: Corridor, _rooms: list[int], asked: int, fits: Callab
     return low
 
 
-def _latency(corridor: Corridor, trial: Trial) -> Alternative | None:
-    """The least one-way latency at this bandwidth under these constraints."""
+def _latency(corridor: Corridor, fastest_us: int, trial: Trial) -> Alternative | None:
+    """The least one-way latency at this bandwidth under these constraints.
+
+    `fastest_us`: of the fastest path, where the refusal knows it; a standing corridor would else stay where it is.
+    """
     if not corridor.max_latency_us:
         return None
-    fastest = replace(corridor.path_constraints, objective=Objective.DELAY)
-    leg = _accepted(replace(corridor, max_latency_us=0, path_constraints=fastest), trial)
-    if leg is None or _accepted(replace(corridor, max_latency_us=leg.latency_us), trial) is None:
-        return None
-    return Alternative("minLatencyUs", str(leg.latency_us), f"a latency bound of {leg.latency_us} µs at this bandwidth")
+    quick = replace(corridor.path_constraints, objective=Objective.DELAY)
+    leg = _accepted(replace(corridor, max_latency_us=0, path_constraints=quick), trial)
+    bounds = sorted({bound for bound in (fastest_us, leg.latency_us if leg else 0) if bound})
+    least = next((us for us in bounds if _accepted(replace(corridor, max_latency_us=us), trial)), 0)
+    text = f"a latency bound of {least} µs at this bandwidth"
+    return Alternative("minLatencyUs", str(least), text) if least else None
 
 
 def _hops(corridor: Corridor, trial: Trial) -> Alternative | None:

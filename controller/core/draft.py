@@ -43,6 +43,7 @@ class Draft:
         ids: Ids,
         now: datetime,
         before: Record | None,
+        explains: bool = True,
     ) -> None:
         self.topology = topology
         self.ledger = ledger
@@ -50,6 +51,8 @@ class Draft:
         self.underlays = underlays
         self.ids = ids
         self.now = now
+        self.explains = explains
+        """Whether a refusal is for somebody to read."""
         self.standing: Placement | None = before.target if before else None
         self._own: dict[RowKey, Claim] = {claim.row: claim for claim in claims_of(before)} if before else {}
 

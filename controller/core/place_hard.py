@@ -117,7 +117,7 @@ def _kept_path(draft: Draft, corridor: Corridor, slots: int, constraints: Constr
 def _new_route(draft: Draft, corridor: Corridor, constraints: Constraints, fixed: int) -> Route:
     ends, objective = _otn_ends(draft, corridor), corridor.path_constraints.objective
     terms = Terms("fine-grain slots", fixed, corridor.max_latency_us)
-    return require(draft.layers.optical, *ends, constraints, terms, objective)
+    return require(draft.layers.optical, *ends, constraints, terms, objective, explained=draft.explains)
 
 
 def _standing_id(draft: Draft) -> int:

@@ -50,9 +50,8 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
         max_delay_us=delay_left(corridor, fixed),
     )
     kept = _standing_route(draft, corridor, graph, constraints)
-    return kept or require(
-        graph, *ends, constraints, Terms("kbit/s", fixed, corridor.max_latency_us), corridor.path_constraints.objective
-    )
+    terms, objective = Terms("kbit/s", fixed, corridor.max_latency_us), corridor.path_constraints.objective
+    return kept or require(graph, *ends, constraints, terms, objective, explained=draft.explains)
 
 
 def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints: Constraints) -> Route | None:

@@ -66,10 +66,10 @@ class Plan:
         return frozenset(claim.row for claims in held for claim in claims)
 
 
-def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
+def plan(snapshot: Snapshot, corridor: Corridor, request: str = "", *, explains: bool = True) -> Plan:
     """A new corridor, or a change of a settled one. Raises `Invalid` or `Infeasible`; touches nothing.
 
-    `request` is kept in the record of a new corridor.
+    `request` is kept in the record of a new corridor. `explains`: whether anybody reads the refusal, which costs.
     """
     corridor = completed(corridor, snapshot.topology)
     before = snapshot.records.get(corridor.name)
@@ -77,7 +77,14 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
     require_distinct(corridor, snapshot.records.values())
     _require_settled(before)
     draft = Draft(
-        snapshot.topology, snapshot.ledger, snapshot.layers, snapshot.underlays, snapshot.ids, snapshot.now, before
+        snapshot.topology,
+        snapshot.ledger,
+        snapshot.layers,
+        snapshot.underlays,
+        snapshot.ids,
+        snapshot.now,
+        before,
+        explains,
     )
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
@@ -121,15 +128,17 @@ def _place(draft: Draft, corridor: Corridor) -> Placement:
     place = place_hard if corridor.isolation is Isolation.HARD else place_soft
     leg, directions = place(draft, corridor, vrf)
     _require_latency(corridor, leg)
-    profile, packet, overhead = active(corridor), corridor.reference_packet_bytes, leg.forward.overhead_bytes
+    profile, packet = active(corridor), corridor.reference_packet_bytes
+    there, back = leg.forward.overhead_bytes, leg.reverse.overhead_bytes
     return Placement(
         canonical(corridor.a_end),
         canonical(corridor.z_end),
         vrf,
         corridor.mtu_bytes,
-        wire_kbps(profile.bandwidth_kbps, packet, overhead),
-        wire_kbps(reverse_of(profile), packet, overhead),
-        *claimed_kbps(corridor, overhead),
+        wire_kbps(profile.bandwidth_kbps, packet, there),
+        wire_kbps(reverse_of(profile), packet, back),
+        claimed_kbps(corridor, there)[0],
+        claimed_kbps(corridor, back)[1],
         leg,
         directions,
     )

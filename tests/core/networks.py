@@ -230,7 +230,7 @@ class Network:
     def snapshot(self) -> Snapshot:
         known = self.kept is not None and (self.kept[0], self.kept[1]) == (self.topology, self.ledger)
         layers = self.kept[2] if known and self.kept else None
-        routes = self.routing.underlays if self.routing else ()
+        routes = self.routing.for_plans if self.routing else ()
         return Snapshot(self.topology, self.ledger, self.ids, dict(self.records), self.now, layers, routes)
 
     def commit(self, change: Plan) -> Record:

@@ -182,3 +182,21 @@ def test_the_least_jitter_that_a_path_has_is_offered() -> None:
     refusal = explained(net, constrained(corridor(a=1, z=3), max_jitter_us=11))
     assert (refusal.reason, refusal.metadata["minJitterUs"]) == ("JITTER_BOUND", "12")
     assert accepted(net, constrained(corridor(a=1, z=3), max_jitter_us=12))
+
+
+def test_a_standing_corridor_is_offered_what_it_could_have_elsewhere() -> None:
+    """It stands on the long way, for the short one was down; and its own slots are room for itself."""
+    links = [fibre("F-near", 1, 2, 50, (Container.ODU0,)), fibre("F-far", 1, 2, 900, (Container.ODU0,))]
+    net = Network.of(domain((1, 2), [*links, adjacency("A-near", 1, 2, ["F-near"], 50)]))
+    net.link("F-near", Status.DOWN)
+    standing = net.stand(corridor(a=1, z=2, rates=(600_000,)))
+    net.link("F-near", Status.UP)
+    late = explained(net, replace(standing.corridor, max_latency_us=100)).metadata
+    assert int(late["minLatencyUs"]) < 500
+    assert accepted(net, replace(standing.corridor, max_latency_us=int(late["minLatencyUs"])))
+    net.stand(corridor("other", 1, 2, rates=(1_000_000,), tenant="globex"))
+    profile = replace(standing.corridor.profiles[0], bandwidth_kbps=1_190_000)
+    wide = replace(standing.corridor, profiles=(profile,))
+    most = int(explained(net, wide).metadata["maxBandwidthKbps"])
+    assert most > 1_000_000, "all of the fibre that it has to itself"
+    assert accepted(net, capped(wide, most))

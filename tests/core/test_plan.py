@@ -89,6 +89,24 @@ def test_a_longer_list_is_paid_for() -> None:
     assert record.target.claimed_forward_kbps == record.target.forward_kbps == wire(10_000, overhead=64)
 
 
+def test_each_direction_pays_for_its_own_list() -> None:
+    """Twins on all hops but the first: the way back, whose first link is free as well, needs a uA more."""
+    links: list[Link] = []
+    for here, there in pairwise(range(1, 6)):
+        links.append(fibre(f"F-{here}{there}", here, there, 20))
+        twins = "A" if here == 1 else "AB"
+        links += [adjacency(f"{x}-{here}{there}", here, there, [f"F-{here}{there}"], 70) for x in twins]
+    net = Network.of(domain(range(1, 6), links))
+    record = net.stand(corridor(a=1, z=5, isolation=Isolation.SOFT, rates=(100_000,)))
+    assert record.target is not None
+    leg = record.target.leg
+    sizes = leg.forward.overhead_bytes, leg.reverse.overhead_bytes
+    assert sizes[0] != sizes[1]
+    rates = tuple(wire(100_000, overhead=size) for size in sizes)
+    assert (record.target.forward_kbps, record.target.reverse_kbps) == rates
+    assert (record.target.claimed_forward_kbps, record.target.claimed_reverse_kbps) == rates
+
+
 def test_latency_is_the_sum_of_its_terms() -> None:
     net = Network.of(square())
     hard = net.stand(corridor(a=1, z=4, rates=(20_000, 100_000)))

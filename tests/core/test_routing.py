@@ -84,6 +84,21 @@ def test_traffic_of_a_cut_corridor_never_strays_over_links_that_are_reserved_for
     assert [first_route(net, f"r{site}", 4) for site in (1, 2, 3, 5)] != routes, "nobody minds any more"
 
 
+def test_held_routes_do_not_keep_a_cut_corridor_from_a_link_that_came_back() -> None:
+    net = Network.of(ring())
+    net.link("F-24", Status.DOWN)  # nobody is on it: routes drop it
+    record = net.stand(corridor(a=1, z=4, isolation=Isolation.SOFT))
+    net.link("F-34", Status.DOWN)
+    net.link("F-24", Status.UP)
+    assert net.routing is not None
+    assert net.routing.waiting == {NAME}
+    moved = net.stand(record.corridor)
+    assert moved.target is not None
+    assert moved.target.leg.links == (link_name("A-12"), link_name("A-24"))
+    assert not net.routing.waiting
+    all_arrive(net)
+
+
 def test_a_new_list_is_good_for_the_routes_to_come() -> None:
     net = Network.of(ring())
     net.stand(around())

@@ -3,8 +3,10 @@
 from controller.core.model import Method
 from controller.core.paths.admissible import holds
 from controller.core.paths.both_ways import both_ways
+from controller.core.paths.bulk import Book, restore
 from controller.core.paths.disjoint import disjoint_pair
 from controller.core.paths.find import find
+from controller.core.paths.pair import Diversity, Pair
 from controller.core.paths.path import NONE, Constraints, Path, Route, follow
 from controller.core.paths.ranking import ranked
 from controller.core.paths.refusal import Terms, explain, require
@@ -13,8 +15,11 @@ from controller.core.paths.sums import keeps
 
 __all__ = [
     "NONE",
+    "Book",
     "Constraints",
+    "Diversity",
     "Method",
+    "Pair",
     "Path",
     "Route",
     "Terms",
@@ -29,4 +34,5 @@ __all__ = [
     "nearest",
     "ranked",
     "require",
+    "restore",
 ]
