@@ -14,8 +14,6 @@ from controller.core.paths.pair import Diversity, Pair, Question, pair_of
 from controller.core.paths.path import NONE, Constraints
 from controller.core.paths.sums import keeps
 
-__all__ = ["Diversity", "Pair", "disjoint_pair"]
-
 
 def disjoint_pair(
     graph: Graph,

@@ -11,8 +11,7 @@ from random_graphs import Layer
 
 from controller.core.graph import Objective
 from controller.core.model import Link, LinkKind, Node, NodeKind
-from controller.core.paths import Constraints
-from controller.core.paths.disjoint import Diversity, Pair
+from controller.core.paths import Constraints, Diversity, Pair
 
 Answer = tuple[int, int, int] | None
 """(shared risks, summed cost, summed hops)."""

@@ -11,8 +11,7 @@ from random_graphs import layers
 
 from controller.core.errors import Invalid
 from controller.core.graph import MAX_METRIC, Objective
-from controller.core.paths import Constraints, Method
-from controller.core.paths.disjoint import Diversity, disjoint_pair
+from controller.core.paths import Constraints, Diversity, Method, disjoint_pair
 
 OBJECTIVES = st.sampled_from(list(Objective))
 WITHOUT_GROUPS = st.sampled_from((Diversity.LINK, Diversity.NODE))

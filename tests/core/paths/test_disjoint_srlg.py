@@ -12,8 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from controller.core.errors import Infeasible
 from controller.core.graph import Objective
-from controller.core.paths import Constraints, Method, disjoint_milp, disjoint_srlg
-from controller.core.paths.disjoint import Diversity, disjoint_pair
+from controller.core.paths import Constraints, Diversity, Method, disjoint_milp, disjoint_pair, disjoint_srlg
 
 OBJECTIVES = st.sampled_from(list(Objective))
 WITH_GROUPS = st.sampled_from((Diversity.SRLG, Diversity.SRLG_NODE))
