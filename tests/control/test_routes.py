@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from ipaddress import IPv6Address
+from typing import Any
 
+import pytest
 from running_controller import DOMAIN, METRO, Controller, corridor, end, load
 from simulated_network import SimulatedNetwork, Write
 from waiting import until
@@ -112,3 +115,28 @@ async def test_a_metric_that_the_file_changes_waits_for_lists_as_well(controller
     controller.network.writes.clear()
     await controller.start(plan)
     await renewed(controller, before, round_about)
+
+
+async def test_a_link_that_comes_back_while_a_list_is_being_stored(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await without_cp_to_tz(controller)
+    round_about, commit = route(controller.network, "cp-r"), controller.store.commit
+    storing, stored = asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any) -> Any:
+        storing.set()
+        await stored.wait()
+        return await commit(*arguments)
+
+    monkeypatch.setattr(controller.store, "commit", slow)
+    making = asyncio.create_task(by_way_of_sy(controller))
+    await storing.wait()
+    controller.network.mend("F-cp-tz")
+    await until(lambda: controller.link("A-cp-tz") is Status.UP, "it is back")
+    stored.set()
+    await making
+    await until(lambda: route(controller.network, "cp-r") != round_about, "routes follow")
+    await controller.settled(NAME)
+    assert "sy-r" in controller.state.records[NAME].corridor.legs[0].forward.description
+    await controller.in_line()

@@ -93,7 +93,7 @@ def require(
     if route is None and explained:
         raise explain(graph, source, target, constraints, terms, objective)
     if route is None:
-        raise Infeasible(f"no path from {source} to {target}", reason="NO_PATH")
+        raise Infeasible(f"no path from {source} to {target} under these constraints")
     return route
 
 
