@@ -38,7 +38,7 @@ def bounds_of(graph: Graph, target: int, constraints: Constraints) -> list[tuple
 
 def keeps(graph: Graph, path: Path, constraints: Constraints) -> bool:
     """True where a path keeps to the bounds on its sums and passes where it must."""
-    jitter = jitter_of(graph, path)
+    jitter = jitter_of(graph, path) if constraints.max_jitter_us else 0
     bounds = (
         (path.delay_us, constraints.max_delay_us),
         (len(path.links), constraints.max_hops),
