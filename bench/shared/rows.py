@@ -55,8 +55,13 @@ class Row:
 
 
 def row(name: str, value: float, unit: str, peer: tuple[str, float] | None = None, **more: Any) -> Row:
-    """A row, with its ratio and whether the goal is met worked out; `goal` and `limit` may be given."""
+    """A row, with its ratio and whether the goal is met worked out; `goal` and `limit` may be given.
+
+    `ValueError` for a goal without a limit: a goal that is missed has to say why.
+    """
     ratio, goal = (value / peer[1] if peer else None), more.get("goal")
+    if goal is not None and not more.get("limit"):
+        raise ValueError(f"{name}: a goal without what limits it")
     met = None if goal is None else (value if ratio is None else ratio) <= goal
     beside = {"name": peer[0], "value": round(peer[1], 2)} if peer else None
     short = None if ratio is None else float(f"{ratio:.4g}")

@@ -42,6 +42,13 @@ def test_answers_are_compared() -> None:
     rows = importlib.import_module("shared.rows")
     right = rows.Contender("right", lambda a, z: a + z, lambda answer, *_: answer)
     wrong = rows.Contender("wrong", lambda a, z: a - z, lambda answer, *_: answer)
-    assert rows.race([right, right], [(1, 2), (3, 4)]).keys() == {"right"}
+    alike = rows.Contender("alike", lambda a, z: z + a, lambda answer, *_: answer)
+    assert rows.race([right, alike], [(1, 2), (3, 4)]).keys() == {"right", "alike"}
     with pytest.raises(rows.Differ):
         rows.race([right, wrong], [(1, 2)])
+
+
+def test_a_goal_says_what_limits_it() -> None:
+    rows = importlib.import_module("shared.rows")
+    with pytest.raises(ValueError, match="limits"):
+        rows.row("bare", 1.0, "µs", goal=2)
