@@ -23,8 +23,7 @@ class Routing:
     """The underlay in force, the one that is to follow, and the corridors that it waits for."""
 
     def __init__(self, underlay: Underlay) -> None:
-        self.underlays: tuple[Underlay, ...] = (underlay,)
-        """The one in force, and the one to follow if there is any: a new list keeps its path in each."""
+        self._let(underlay)
         self.waiting: frozenset[str] = frozenset()
 
     def follow(self, wanted: Graph, topology: Topology, ids: Ids, records: Iterable[Record]) -> bool:
@@ -32,20 +31,12 @@ class Routing:
         present = self.underlays[0]
         coming = Underlay.of(wanted, ALGORITHMS)
         if coming.links == present.links:
-            self.underlays, self.waiting = (present,), frozenset()
+            self._let(present)
+            self.waiting = frozenset()
             return False
         self.waiting = leaving_corridors(topology, ids, records, present, coming)
-        self.underlays = (present, coming) if self.waiting else (coming,)
+        self._let(*(present, coming) if self.waiting else (coming,))
         return not self.waiting
-
-    @property
-    def for_plans(self) -> tuple[Underlay, ...]:
-        """What a new list keeps its path in: the old routes and the new, over the links that are up now.
-
-        Whether a link can be crossed does not depend on whether routes use it.
-        """
-        present, *coming = self.underlays
-        return (replace(present, graph=coming[0].graph), *coming) if coming else self.underlays
 
     def changed(self, record: Record, topology: Topology, ids: Ids) -> bool:
         """A corridor stands otherwise, or is gone. True where routes waited, and nothing is waited for any more."""
@@ -53,3 +44,12 @@ class Routing:
             self.waiting -= {record.name}
             self.waiting |= leaving_corridors(topology, ids, (record,), *self.underlays)
         return len(self.underlays) > 1 and not self.waiting
+
+    def _let(self, *underlays: Underlay) -> None:
+        """Be in force, and follow."""
+        self.underlays = underlays
+        """The one in force, and the one to follow if there is any."""
+        present, *coming = underlays
+        self.for_plans = (replace(present, graph=coming[0].graph), *coming) if coming else underlays
+        """What a new list keeps its path in: the old routes and the new, over the links that are up now. Whether a
+        link can be crossed does not depend on whether routes use it."""
