@@ -11,7 +11,7 @@ from random_graphs import Layer
 
 from controller.core.graph import Objective
 from controller.core.model import Link, LinkKind, Node, NodeKind
-from controller.core.paths import Constraints, Diversity, Pair
+from controller.core.paths import Constraints, Diversity, Pair, disjoint_pair
 
 Answer = tuple[int, int, int] | None
 """(shared risks, summed cost, summed hops)."""
@@ -96,6 +96,16 @@ def _keeps(layer: Layer, way: Way, limit: Constraints) -> bool:
         and not limit.exclude_links & names
         and not limit.exclude_srlgs & groups
     )
+
+
+def proved(
+    layer: Layer, a: str, z: str, diversity: Diversity, limit: Constraints, objective: Objective, maximal: bool = False
+) -> Pair | None:
+    """The answer, after it was found to be as good as the best of all pairs."""
+    pair = disjoint_pair(layer.graph(), a, z, diversity, limit, objective, maximal=maximal)
+    best = best_pair(layer, a, z, diversity, limit, objective, maximal)
+    assert explained(layer, a, z, diversity, limit, objective, pair) == best
+    return pair
 
 
 def explained(
