@@ -19,8 +19,9 @@ import networkx as nx
 
 from controller.core.ids import Ids
 from controller.core.model import Corridor, EndPoint, Isolation, LinkKind, Profile, Status
-from controller.core.plan import Snapshot, plan
+from controller.core.plan import plan
 from controller.core.render import render_record
+from controller.core.snapshot import Snapshot
 from controller.core.topology import LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.topology_file import load

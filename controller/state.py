@@ -11,11 +11,12 @@ from controller.core.entries import Entry
 from controller.core.errors import Invalid
 from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
 from controller.core.otn import Ledger, resumed
-from controller.core.plan import Plan, Snapshot
+from controller.core.plan import Plan
 from controller.core.records import Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
+from controller.core.snapshot import Snapshot
 from controller.core.topology import Event, LinkChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.reconcile import Reconciler

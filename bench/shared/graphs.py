@@ -20,7 +20,8 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 from scipy.spatial import cKDTree
 
-from controller.core.graph import EARTH_RADIUS_KM, Graph, build
+from controller.core.geography import EARTH_RADIUS_KM
+from controller.core.graph import Graph, build
 from controller.core.model import Link, LinkKind, Node, NodeKind
 
 US_PER_KM = 4.9

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import dijkstra
 from shared.graphs import US_PER_KM, Layer
 from shared.rows import Contender
 
-from controller.core.graph import EARTH_RADIUS_KM
+from controller.core.geography import EARTH_RADIUS_KM
 from controller.core.paths import Constraints, Route, find
 
 LEAST_US_PER_KM = 0.999 * US_PER_KM

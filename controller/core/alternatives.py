@@ -8,18 +8,15 @@ from dataclasses import dataclass, replace
 from controller.core import srv6
 from controller.core.admission import peak
 from controller.core.errors import Infeasible, Refused
-from controller.core.model import Corridor, Isolation, Leg, Objective, PathConstraints
+from controller.core.model import Corridor, Isolation, Leg, Objective
 from controller.core.otn import MAX_FGTS_PER_SLICE, fgts_for, slots_bandwidth_kbps, wire_kbps
-from controller.core.plan import Plan, Snapshot, plan
+from controller.core.path_constraints import EXCLUSIONS, INCLUSIONS, UNCONSTRAINED
+from controller.core.plan import Plan, plan
+from controller.core.snapshot import Snapshot
 
 Trial = Callable[[Corridor], Leg]
 """Plans a corridor and throws the plan away; raises `Refused`."""
 
-EXCLUSIONS = (
-    *("exclude_nodes", "exclude_links", "exclude_srlgs"),
-    *("include_any_affinities", "include_all_affinities", "exclude_any_affinities"),
-)
-INCLUSIONS = ("include_nodes", "include_links")
 MOST_JITTER_US = 1 << 24
 MOST_TRIED = 16
 """Single constraints whose loss is tried: who excludes more is told of all together."""
@@ -100,13 +97,17 @@ def _bandwidth(corridor: Corridor, rooms: list[int], trial: Trial) -> Alternativ
     """The most that no profile may exceed, at the latency and the constraints asked for."""
     rates = peak(corridor)
     asked = max(rates.bandwidth_kbps, rates.reverse_bandwidth_kbps)
-    steps = _slot_steps if corridor.isolation is Isolation.HARD else _rate_steps
-    best = steps(corridor, rooms, asked, lambda kbps: _accepted(capped(corridor, kbps), trial) is not None)
+
+    def fits(kbps: int) -> bool:
+        return _accepted(capped(corridor, kbps), trial) is not None
+
+    hard = corridor.isolation is Isolation.HARD
+    best = _most_slots(corridor, rooms, asked, fits) if hard else _last(asked, 0, fits)
     text = f"at most {best} kbit/s at this latency"
     return Alternative("maxBandwidthKbps", str(best), text) if best else None
 
 
-def _slot_steps(corridor: Corridor, rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
+def _most_slots(corridor: Corridor, rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
     """Fewer slots than the next room leaves open gain nothing and clock slower: only rooms are tried, largest first.
 
     At most 119 of them, as many as a slice has slots.
@@ -118,13 +119,12 @@ def _slot_steps(corridor: Corridor, rooms: list[int], asked: int, fits: Callable
     return next((kbps for kbps in rates if fits(kbps)), 0)
 
 
-def _rate_steps(_corridor: Corridor, _rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
-    """The less it asks, the more links have room: bisection to the kbit/s."""
-    low, high = 0, asked
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
+def _last(refused: int, fitting: int, fits: Callable[[int], bool]) -> int:
+    """By bisection, the figure nearest to the refused one that fits, where all on the side of `fitting` do."""
+    while abs(refused - fitting) > 1:
+        middle = (refused + fitting) // 2
+        refused, fitting = (refused, middle) if fits(middle) else (middle, fitting)
+    return fitting
 
 
 def _latency(corridor: Corridor, fastest_us: int, trial: Trial) -> Alternative | None:
@@ -160,12 +160,8 @@ def _jitter(corridor: Corridor, trial: Trial) -> Alternative | None:
     asked = corridor.path_constraints.max_jitter_us
     if not asked or _accepted(_with(corridor, max_jitter_us=MOST_JITTER_US), trial) is None:
         return None
-    low, high = asked, MOST_JITTER_US
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = _accepted(_with(corridor, max_jitter_us=middle), trial) is not None
-        low, high = (low, middle) if fits else (middle, high)
-    return Alternative("minJitterUs", str(high), f"a jitter bound of {high} µs")
+    least = _last(asked, MOST_JITTER_US, lambda us: _accepted(_with(corridor, max_jitter_us=us), trial) is not None)
+    return Alternative("minJitterUs", str(least), f"a jitter bound of {least} µs")
 
 
 def _with(corridor: Corridor, **fields: object) -> Corridor:
@@ -182,8 +178,7 @@ def _without(corridor: Corridor, fields: tuple[str, ...], key: str, trial: Trial
     if alone:
         names = ",".join(str(value) for value in alone)
         return Alternative(key, names, f"the same without {' or '.join(str(value) for value in alone)}")
-    nothing = PathConstraints()
-    every = _with(corridor, **{field: getattr(nothing, field) for field in fields})
+    every = _with(corridor, **{field: getattr(UNCONSTRAINED, field) for field in fields})
     if _accepted(every, trial) is None:
         return None
     return Alternative(key, "all", f"the same without {' and '.join(str(value) for _, value in single)}")

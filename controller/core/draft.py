@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from math import ceil
 
 from controller.core import names
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
-from controller.core.ids import IdKey, Ids
+from controller.core.ids import IdKey
 from controller.core.latency import budget
-from controller.core.layers import Layers
 from controller.core.model import Corridor, Leg, SegmentList, Slice
-from controller.core.otn import Claim, Ledger, Row, RowKey
+from controller.core.otn import Claim, Row, RowKey
 from controller.core.paths import Path, Route
 from controller.core.records import (
     Placement,
@@ -23,9 +21,8 @@ from controller.core.records import (
     headend_ids,
     vrf_key,
 )
-from controller.core.segments.igp import Underlay
 from controller.core.segments.sids import Tail
-from controller.core.topology import Topology
+from controller.core.snapshot import Snapshot
 
 Lists = tuple[SegmentList, SegmentList]
 """For IPv6 and for IPv4 customers."""
@@ -34,23 +31,13 @@ Lists = tuple[SegmentList, SegmentList]
 class Draft:
     """The one mutable thing of planning; it lives for one call of `plan`."""
 
-    def __init__(
-        self,
-        topology: Topology,
-        ledger: Ledger,
-        layers: Layers,
-        underlays: tuple[Underlay, ...],
-        ids: Ids,
-        now: datetime,
-        before: Record | None,
-        explains: bool = True,
-    ) -> None:
-        self.topology = topology
-        self.ledger = ledger
-        self.layers = layers
-        self.underlays = underlays
-        self.ids = ids
-        self.now = now
+    def __init__(self, snapshot: Snapshot, before: Record | None, explains: bool = True) -> None:
+        self.topology = snapshot.topology
+        self.ledger = snapshot.ledger
+        self.layers = snapshot.layers
+        self.underlays = snapshot.underlays
+        self.ids = snapshot.ids
+        self.now = snapshot.now
         self.explains = explains
         """Whether a refusal is for somebody to read."""
         self.standing: Placement | None = before.target if before else None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.core.errors import Invalid
+from controller.core.geography import EARTH_RADIUS_KM
 from controller.core.model import Link, Node
 from controller.core.model import Objective as Objective  # searches and their callers know it from here
 
@@ -23,7 +24,6 @@ Ints = NDArray[np.int32]
 Flags = NDArray[np.uint8]
 Reals = NDArray[np.float64]
 
-EARTH_RADIUS_KM = 6371.0088
 HOP_BITS = 20
 """A weight is metric << HOP_BITS | 1: equal metrics are told apart by their hops, and no arc is free."""
 MAX_METRIC = (1 << 24) - 1

@@ -27,10 +27,11 @@ MAY_NAME: dict[tuple[str, Isolation], tuple[NodeKind | LinkKind, ...]] = {
     ("exclude_links", Isolation.SOFT): (LinkKind.ADJACENCY, LinkKind.FIBRE),
     ("exclude_links", Isolation.HARD): (LinkKind.FIBRE,),
 }
-LISTS = (
-    *("include_nodes", "include_links", "exclude_nodes", "exclude_links", "exclude_srlgs"),
-    *("include_any_affinities", "include_all_affinities", "exclude_any_affinities"),
-)
+INCLUSIONS = ("include_nodes", "include_links")
+AFFINITIES = ("include_any_affinities", "include_all_affinities", "exclude_any_affinities")
+EXCLUSIONS = ("exclude_nodes", "exclude_links", "exclude_srlgs", *AFFINITIES)
+"""What keeps a path from links, those too that have not the affinities asked for."""
+LISTS = (*INCLUSIONS, *EXCLUSIONS)
 
 
 def search_constraints(
@@ -127,7 +128,7 @@ def _repeated(field: str, values: Sequence[object]) -> Iterator[Violation]:
 
 
 def _names(corridor: Corridor, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
-    for field in LISTS[:4]:
+    for field in (*INCLUSIONS, "exclude_nodes", "exclude_links"):
         allowed = MAY_NAME[field, corridor.isolation]
         for index, name in enumerate(getattr(corridor.path_constraints, field)):
             kind = _kind(topology, field, name)
@@ -161,10 +162,10 @@ def _groups(asked: PathConstraints, topology: Topology, agreed: PathConstraints)
 
 
 def _colours(asked: PathConstraints, topology: Topology, agreed: PathConstraints) -> Iterator[Violation]:
-    if not any(getattr(asked, field) for field in LISTS[5:]):
+    if not any(getattr(asked, field) for field in AFFINITIES):
         return
     known = {colour for link in topology.links.values() for colour in link.affinities}
-    for field in LISTS[5:]:
+    for field in AFFINITIES:
         includes = field != "exclude_any_affinities"
         for index, colour in enumerate(getattr(asked, field)):
             if includes and colour in asked.exclude_any_affinities:

@@ -23,6 +23,7 @@ from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, follow, holds, keeps, require
 from controller.core.records import adjacency_ids, slice_id_key
 from controller.core.segments.locators import sids_of
+from controller.core.segments.sids import Sids
 
 
 def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:
@@ -40,7 +41,8 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
             for key in adjacency_ids(router, slice_id):
                 draft.assign(key)
         part = Slice(slice_id, container, claimed, active, hops)
-        lists = _list(draft, routers[1], vrf), _list(draft, routers[0], vrf)
+        sids = sids_of(draft.topology, draft.ids)
+        lists = _list(draft, sids, routers[1], vrf), _list(draft, sids, routers[0], vrf)
         return draft.leg(corridor, routers, route, lists, part, min(sizes.values()))
 
     fixed = _fixed_us(draft, corridor, min(sizes.values()))
@@ -52,9 +54,8 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     return leg_over(route, _new_slice_id(draft, corridor)), route.path.directions
 
 
-def _list(draft: Draft, tail: str, vrf: int) -> Lists:
+def _list(draft: Draft, sids: Sids, tail: str, vrf: int) -> Lists:
     """The slice leads to the tail itself: there is only to decapsulate."""
-    sids = sids_of(draft.topology, draft.ids)
     ends = [sids.end(Objective.IGP, each) for each in draft.tails(tail, vrf)]
     six, four = (srv6.segment_list(sids.block, [end], 1) for end in ends if end)
     return six, four

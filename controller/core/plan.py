@@ -5,10 +5,7 @@ Pure: the plan is applied elsewhere, in one store transaction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cached_property
 
 from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import without_condition
@@ -16,38 +13,12 @@ from controller.core.distinct import canonical, require_distinct
 from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
-from controller.core.layers import Layers
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.place_hard import place_hard
 from controller.core.place_soft import claimed_kbps, place_soft
 from controller.core.records import Placement, Record, claims_of, own_ids
-from controller.core.segments.igp import Underlay
-from controller.core.segments.locators import underlay_of
-from controller.core.topology import Topology
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The network at one instant, as planning sees it."""
-
-    topology: Topology
-    ledger: Ledger
-    ids: Ids
-    records: Mapping[str, Record]
-    now: datetime
-    kept: Layers | None = None
-    """The layers in step with topology and ledger, where somebody keeps them so."""
-    routes: tuple[Underlay, ...] = ()
-    """The underlay in force, and the one to follow, where somebody keeps them: lists keep their path in each."""
-
-    @cached_property
-    def layers(self) -> Layers:
-        return self.kept or Layers.of(self.topology, self.ledger)
-
-    @cached_property
-    def underlays(self) -> tuple[Underlay, ...]:
-        return self.routes or (underlay_of(self.topology, self.layers.packet),)
+from controller.core.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -76,16 +47,7 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "", *, explains:
     validate(corridor, snapshot.topology, before.corridor.path_constraints if before else PathConstraints())
     require_distinct(corridor, snapshot.records.values())
     _require_settled(before)
-    draft = Draft(
-        snapshot.topology,
-        snapshot.ledger,
-        snapshot.layers,
-        snapshot.underlays,
-        snapshot.ids,
-        snapshot.now,
-        before,
-        explains,
-    )
+    draft = Draft(snapshot, before, explains)
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change
     public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)

@@ -33,10 +33,11 @@ from controller.core.model import (
     Status,
 )
 from controller.core.otn import Ledger
-from controller.core.plan import Plan, Snapshot, advance, plan, removal
+from controller.core.plan import Plan, advance, plan, removal
 from controller.core.records import Record
 from controller.core.render import merged, render_infrastructure, render_record
 from controller.core.segments.locators import routed
+from controller.core.snapshot import Snapshot
 from controller.core.topology import LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.routing import Routing

@@ -9,6 +9,7 @@ from controller.core.errors import Infeasible
 from controller.core.graph import CLOSED, Graph, Objective
 from controller.core.paths.find import find
 from controller.core.paths.path import NONE, Constraints, Path, Route
+from controller.core.paths.sums import jitter_of
 
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("LATENCY_BOUND", ("max_delay_us",)),
@@ -196,7 +197,7 @@ def _too_many_hops(_graph: Graph, path: Path, constraints: Constraints, _terms: 
 
 
 def _too_much_jitter(graph: Graph, path: Path, constraints: Constraints, _terms: Terms) -> tuple[str, dict[str, str]]:
-    jitter = sum(int(graph.shape.jitter[graph.arc(name, 0)]) for name in path.links)
+    jitter = jitter_of(graph, path)
     text = f"the fastest path varies by {jitter} µs, {constraints.max_jitter_us} are allowed"
     return text, {"pathJitterUs": str(jitter)}
 
