@@ -78,7 +78,7 @@ class NetworkState:
         state._down = {name for name, seen in wiring.items() if seen.down}
         if stored.routed:  # what the lists that stand were encoded for
             state._routing = Routing(Underlay.of(as_it_was(state._layers.packet, stored.routed), ALGORITHMS))
-        await state._reroute()
+        state._follow()
         await store.put_routed(state._routing.underlays[0].links)
         state._render_infrastructure()
         for record in stored.records.values():
@@ -159,12 +159,17 @@ class NetworkState:
         return self._routing.waiting
 
     async def _reroute(self) -> None:
-        """Routes follow the topology: at once, or when the lists that mind are gone. Stored before a device hears."""
-        wanted = routed(self._known(), self._layers.packet)
-        if self._routing.follow(wanted, self._topology, self._ids, self._records.values()):
+        """Routes follow the topology, and are stored before a device hears of them."""
+        if self._follow():
             await self._store.put_routed(self._routing.underlays[0].links)
+
+    def _follow(self) -> bool:
+        """At once, or when the lists that mind are gone. True where the routes in force changed."""
+        wanted = routed(self._known(), self._layers.packet)
+        changed = self._routing.follow(wanted, self._topology, self._ids, self._records.values())
         if self._routing.waiting:
             self.when_lists_leave()
+        return changed
 
     def _known(self) -> Topology:
         known = self._topology

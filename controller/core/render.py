@@ -50,8 +50,7 @@ def render_infrastructure(topology: Topology, ids: Ids, underlay: Underlay) -> D
     desired: Desired = {}
     block = IPv6Network(topology.srv6_block)
     filtered = [(int(net.network_address), net.prefixlen) for net in (block, INFRASTRUCTURE)]
-    trails = [link for link in topology.of_kind(LinkKind.ADJACENCY) if link.trail]
-    wired = [link for link in trails if trail_connection(topology, link).wired(topology)]
+    wired = [link for link in topology.of_kind(LinkKind.ADJACENCY) if topology.wired(link)]
     for router in topology.routers:
         _add(desired, ((router.name, e) for e in node_entries(topology, router.name, filtered)))
     for link in wired:

@@ -36,12 +36,6 @@ class Connection:
     rate_kbps: int
     """Frame bits per second / 1000 that its meters let through."""
 
-    def wired(self, topology: Topology) -> bool:
-        """True where every port on the way is known: nothing can be rendered before discovery saw it once."""
-        links = [topology.links[hop.link] for hop in self.hops]
-        links += [topology.client_links[router] for router in (self.a_router, self.z_router)]
-        return all(link.a_port and link.z_port for link in links)
-
 
 def connection_entries(topology: Topology, connection: Connection) -> Iterator[tuple[str, Entry]]:
     """(OTN node, entry) pairs of a connection, both directions."""

@@ -135,6 +135,12 @@ class Topology:
         ends = (self.nodes[link.a_node].status, self.nodes[link.z_node].status)
         return link.status is Status.UP and ends == (Status.UP, Status.UP)
 
+    def wired(self, adjacency: Link) -> bool:
+        """True where it has a trail of which every port is known: nothing is rendered before discovery saw it once."""
+        links = [self.links[fibre] for fibre in adjacency.trail]
+        links += [self.client_links[router] for router in (adjacency.a_node, adjacency.z_node)]
+        return bool(adjacency.trail) and all(link.a_port and link.z_port for link in links)
+
     def access_port(self, node: str, port: str) -> AccessPort | None:
         return next((p for p in self.nodes[node].access_ports if p.name == port), None)
 

@@ -15,7 +15,7 @@ from controller.core.entries import Entry, Exact, Lpm, MatchValue
 from controller.core.errors import Invalid
 from controller.core.graph import Graph, Objective
 from controller.core.ids import IdKey, Ids
-from controller.core.model import Link, Status
+from controller.core.model import Status
 from controller.core.records import adjacency_ids
 from controller.core.render_packet import UNDERLAY_VRF, entry, node_ids
 from controller.core.segments.igp import LinkMetrics, Underlay
@@ -70,14 +70,8 @@ def routed(topology: Topology, packet: Graph) -> Graph:
 
     Whether a node answers its controller does not matter: its routes stay.
     """
-    return packet.opened({name: _carries(topology, topology.links[name]) for name in packet.shape.links})
-
-
-def _carries(topology: Topology, link: Link) -> bool:
-    parts = [topology.links[fibre] for fibre in link.trail]
-    parts += [topology.client_links[router] for router in (link.a_node, link.z_node)]
-    wired = bool(link.trail) and all(part.a_port and part.z_port for part in parts)
-    return wired and link.status is not Status.DOWN
+    links = [topology.links[name] for name in packet.shape.links]
+    return packet.opened({link.name: topology.wired(link) and link.status is not Status.DOWN for link in links})
 
 
 def as_it_was(packet: Graph, links: Mapping[str, LinkMetrics]) -> Graph:
