@@ -14,6 +14,7 @@ from controller.core.model import Corridor, EventType, Link, LinkKind, Protectio
 from controller.core.plan import advance, plan
 from controller.core.records import Placement, Record
 from controller.core.topology import Event, LinkChanged, NodeChanged
+from controller.drivers.device import Selector
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -39,6 +40,9 @@ class Restoration:
         """Corridors whose lists are being encoded anew."""
         state.when_released = self._room
         state.when_lists_leave = self._renew_lists
+
+    def selector_moved(self, device: str, selector: Selector) -> None:
+        """One end of a protected slice says which slice its traffic takes."""
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""

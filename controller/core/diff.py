@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
 
-from controller.core.entries import Change, CrossConnect, Entry, MeterEntry, Operation, SliceMeter, SlotAssignment
+from controller.core.entries import (
+    Change,
+    CrossConnect,
+    Entry,
+    MeterEntry,
+    Operation,
+    ProtectionGroup,
+    SliceMeter,
+    SlotAssignment,
+)
 
 _TABLE_RANK: Mapping[str, int] = MappingProxyType(
     {
@@ -30,7 +39,7 @@ _RAISED_METER_RANK = 6
 def rank(entry: Entry) -> int:
     """Order of creation: what is referred to stands before what refers to it; removal runs the other way."""
     match entry:
-        case SlotAssignment():
+        case SlotAssignment() | ProtectionGroup():
             return 0
         case SliceMeter():
             return 1

@@ -7,9 +7,11 @@ same keys to equal entries. Numbers are plain integers; drivers turn them into w
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+
+from controller.core.otn.rates import FGTS_ETHERNET_BPS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +67,10 @@ class MeterEntry:
         return (self.meter, self.index)
 
 
+SELECTOR = 0
+"""Out port of a cross-connect whose line-card program chooses between working and protection slice."""
+
+
 @dataclass(frozen=True, slots=True)
 class CrossConnect:
     """One direction of a slice through one OTN node: in port and channel address to out port."""
@@ -76,46 +82,87 @@ class CrossConnect:
     channel: int
     """48-bit channel address the frame arrives with."""
     out_port: int
+    """`SELECTOR`: where the line-card program of a protected slice's end sends it."""
     rewrite: int | None = None
     """Last node: the router's own MAC that replaces the channel address."""
 
     @property
     def key(self) -> Hashable:
-        return ("cross-connect", self.slice_id, self.direction)
+        """By in port too: while a slice is moved, the node where both paths meet takes it from either."""
+        return ("cross-connect", self.slice_id, self.direction, self.in_port)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SliceMeter:
-    """The rate limit of one direction of a slice in one OTN node, in frame bits."""
+    """The rate limit of one direction of a slice in one OTN node, in frame bits.
+
+    A meter that `follows` has the rate of the slots that the line-card program has committed, which sets it: what
+    stands here is its rate at the time of its making, and no difference between two of them.
+    """
 
     slice_id: int
     direction: int
     rate_kbps: int
     burst_kbit: int
+    follows: bool = False
+    transit: bool = False
+    """Behind another meter of the slice, whose frames it never drops."""
 
     @property
     def key(self) -> Hashable:
         return ("slice-meter", self.slice_id, self.direction)
 
+    @property
+    def _kept(self) -> tuple[object, ...]:
+        """What the controller holds it to."""
+        limit = () if self.follows else (self.rate_kbps, self.burst_kbit)
+        return (self.slice_id, self.direction, self.follows, self.transit, *limit)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SliceMeter) and self._kept == other._kept
+
+    def __hash__(self) -> int:
+        return hash(self._kept)
+
 
 @dataclass(frozen=True, slots=True)
 class SlotAssignment:
-    """The slots that a slice holds in one server ODU at one line port, kept by the line-card program."""
+    """The slots reserved for a slice in one server ODU at one line port, kept by the line-card program."""
 
     slice_id: int
     line_port: int
     server: str
     slots: tuple[int, ...]
-    """All claimed numbers, ascending."""
-    active: int
-    """How many of them, from the first, carry traffic."""
+    """All claimed numbers, in the order in which they were got."""
+    active: int = field(compare=False)
+    """How many of them, from the first, carry traffic when the node first hears of the slice. From then on the in-band
+    resizing protocol alone changes the count, and no difference is made of it here."""
+    slot_bps: int = FGTS_ETHERNET_BPS
+    """Frame bits per second that one slot carries."""
 
     @property
     def key(self) -> Hashable:
         return ("slots", self.slice_id, self.line_port)
 
 
-Entry: TypeAlias = TableEntry | MeterEntry | CrossConnect | SliceMeter | SlotAssignment
+@dataclass(frozen=True, slots=True)
+class ProtectionGroup:
+    """The end of a slice that is protected by another: its line-card program watches both and moves the selector."""
+
+    working: int
+    """Slice id; frames of the router carry its channel address whichever slice they then take."""
+    protection: int
+    direction: int
+    """Of what this node sends: 0 at the A end, 1 at the Z end."""
+    working_port: int
+    protection_port: int
+
+    @property
+    def key(self) -> Hashable:
+        return ("protection", self.working)
+
+
+Entry: TypeAlias = TableEntry | MeterEntry | CrossConnect | SliceMeter | SlotAssignment | ProtectionGroup
 
 
 class Operation(StrEnum):

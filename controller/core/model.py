@@ -86,6 +86,31 @@ class Container(StrEnum):
     ODU1 = "ODU1"
     ODU2 = "ODU2"
     ODUFLEX = "ODUFLEX"
+    ODU3 = "ODU3"
+    ODU4 = "ODU4"
+    ODUC = "ODUC"
+    """ODUCn of a line: n is a hundredth of its rate in Gbit/s, or its tributary slots / 20."""
+
+
+class SliceRole(StrEnum):
+    """What a slice is to its corridor."""
+
+    WORKING = "WORKING"
+    PROTECTION = "PROTECTION"
+    """Stands beside the working slice on a way without a common risk; carries its traffic while that one fails."""
+
+
+class ResizeState(StrEnum):
+    """Of the last change of a slice's size (draft-ietf-ccamp-fgotn-yang)."""
+
+    NEVER = "NEVER"
+    """It has the size it was made with."""
+    MODIFYING = "MODIFYING"
+    """`lsp-bandwidth-modifying`"""
+    MODIFIED_OK = "MODIFIED_OK"
+    """`lsp-bandwidth-modified-ok`"""
+    MODIFY_FAILED = "MODIFY_FAILED"
+    """`lsp-bandwidth-modify-failed`: it has the size it had before."""
 
 
 class NodeKind(StrEnum):
@@ -253,7 +278,8 @@ class SliceHop:
     server: str
     """Name of the server ODU within the fibre, such as `odu1-1`."""
     slots: str
-    """1-based fgTS (or tributary slot) numbers as `1-4,20` (ietf-fgotn-topology ts-list)."""
+    """1-based fgTS (or tributary slot) numbers as `1-4,20`, in the order in which the slice got them: the first
+    `active_slots` carry traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +294,10 @@ class Slice:
     active_slots: int
     """Committed in the devices: meters follow this count."""
     hops: tuple[SliceHop, ...] = ()
+    role: SliceRole = SliceRole.WORKING
+    opened_servers: int = 0
+    """Server ODUs that had to be opened for it, of all that it runs through: what it cost beside its slots."""
+    resize_state: ResizeState = ResizeState.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,6 +434,10 @@ class Link:
     """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
     mtu_bytes: int = 9000
     srlgs: tuple[int, ...] = ()
+    line: Container = Container.ODU2
+    """Fibre: the ODU of its line interface (OTU2: ODU2, OTU4: ODU4, OTUCn: ODUC)."""
+    line_slots: int = 0
+    """Fibre: tributary slots of the line: 8 of 1.25G (ODU2), 80 of 1.25G (ODU4), 20 n of 5G (ODUCn)."""
     servers: tuple[Server, ...] = ()
     """Fibre: the server ODUs open for slices."""
     trail: tuple[str, ...] = ()

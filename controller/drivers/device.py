@@ -3,10 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from controller.core.entries import Change, Entry, Rejection
 from controller.core.model import Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """One end of a protected slice: which slice its traffic takes, and which of the two are whole."""
+
+    working: int
+    on_protection: bool
+    working_ok: bool
+    protection_ok: bool
+    reason: str = ""
+    """What moved it last: SIGNAL_FAIL, FAR_END, REVERTED, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Slots that carry a slice at one node, by direction: A to Z, Z to A."""
+
+    forward: int
+    reverse: int
+    modifying: bool = False
+
+
+class ResizeRefused(Exception):
+    """A slice has the size it had before, unless `reason` is ONE_SIDED.
+
+    `reason`: REJECTED (a hop has not the slots), TIMEOUT (a hop did not answer), ONE_SIDED (one direction has the new
+    size and could not be taken back), or a gRPC status name where the command itself was refused.
+    """
+
+    def __init__(self, device: str, reason: str, message: str) -> None:
+        super().__init__(f"{device}: {message}")
+        self.device = device
+        self.reason = reason
+
+
+class SliceResizer(Protocol):
+    """What an OTN node can do about the size of a slice. Calls raise `DeviceUnreachable` when it does not answer."""
+
+    async def resize(self, slice_id: int, count: int) -> None:
+        """Command this node as the source; returns when both directions have the size on every hop.
+
+        Raises `ResizeRefused`. Cancelled, the handshake goes on.
+        """
+        ...
+
+    async def committed(self, slice_id: int) -> Committed | None:
+        """Read back; None where the node does not know the slice."""
+        ...
+
+    async def force(self, slice_id: int, count: int) -> None:
+        """Set the size here alone, without a handshake: may hit traffic. Raises `ResizeRefused`."""
+        ...
 
 
 class DeviceListener(Protocol):
@@ -23,6 +77,9 @@ class DeviceListener(Protocol):
 
     def frame_received(self, device: str, port: int, frame: bytes) -> None:
         """A punted Ethernet frame and the port it came in on."""
+
+    def selector_moved(self, device: str, selector: Selector) -> None:
+        """What the end of a protected slice says of it: at first, and whenever it changed."""
 
 
 class Device(Protocol):

@@ -53,11 +53,11 @@ class LineCard:
 
     async def apply(self, changes: Sequence[Change]) -> list[Rejection]:
         """One batch, planned on the table as it was last read or written: the program may have been restarted since."""
-        request = pb.ApplySlotsRequest(epoch=self._epoch, changes=[_slot_change(change) for change in changes])
+        request = pb.ApplyRequest(epoch=self._epoch, changes=[_slot_change(change) for change in changes])
         if self._version is not None:
             request.expected_version = self._version
         try:
-            answer = await self._stub.ApplySlots(request, timeout=self._deadline_s)
+            answer = await self._stub.Apply(request, timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
             self._version = None
             return [_rejection(change, error) for change in changes]

@@ -33,17 +33,17 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
             servers=[pb.ServerSize(line_port=port, server=name, slots=n) for (port, name), n in sorted(sizes.items())],
         )
 
-    async def ApplySlots(  # noqa: N802
-        self, request: pb.ApplySlotsRequest, context: Context
-    ) -> pb.ApplySlotsResponse:
+    async def Apply(  # noqa: N802
+        self, request: pb.ApplyRequest, context: Context
+    ) -> pb.ApplyResponse:
         await self._fence(request, context)
         errors = self._table.apply(changes_of(request.changes))
-        return pb.ApplySlotsResponse(
+        return pb.ApplyResponse(
             version=self._table.version,
             errors=[pb.ChangeError(index=e.index, code=e.code, message=e.message) for e in errors],
         )
 
-    async def _fence(self, request: pb.ApplySlotsRequest, context: Context) -> None:
+    async def _fence(self, request: pb.ApplyRequest, context: Context) -> None:
         if request.epoch < self._epoch:
             message = f"epoch {request.epoch} is fenced off by {self._epoch}"
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, message)

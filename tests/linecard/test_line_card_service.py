@@ -41,36 +41,36 @@ async def table(stub: line_card_pb2_grpc.LineCardStub) -> dict[int, list[int]]:
 
 
 async def test_set_read_delete(stub: line_card_pb2_grpc.LineCardStub) -> None:
-    answer = await stub.ApplySlots(pb.ApplySlotsRequest(epoch=1, changes=[set_slots(7, 1, 2), set_slots(8, 3)]))
+    answer = await stub.Apply(pb.ApplyRequest(epoch=1, changes=[set_slots(7, 1, 2), set_slots(8, 3)]))
     assert (answer.version, list(answer.errors)) == (1, [])
     read = await stub.GetSlotTable(pb.GetSlotTableRequest())
     assert (read.node, read.version) == ("zgc-o", 1)
     assert [(s.line_port, s.server, s.slots) for s in read.servers] == [(2, "odu1-1", 238)]
     assert await table(stub) == {7: [1, 2], 8: [3]}
-    await stub.ApplySlots(pb.ApplySlotsRequest(epoch=1, changes=[delete(7)]))
+    await stub.Apply(pb.ApplyRequest(epoch=1, changes=[delete(7)]))
     assert await table(stub) == {8: [3]}
 
 
 async def test_refused_items_are_named_and_the_rest_stands(stub: line_card_pb2_grpc.LineCardStub) -> None:
     changes = [set_slots(7, 1), set_slots(8, 1), set_slots(9, 239), pb.SlotChange(), set_slots(10, 2)]
-    answer = await stub.ApplySlots(pb.ApplySlotsRequest(epoch=1, changes=changes))
+    answer = await stub.Apply(pb.ApplyRequest(epoch=1, changes=changes))
     codes = [(error.index, error.code) for error in answer.errors]
     assert codes == [(1, "FAILED_PRECONDITION"), (2, "OUT_OF_RANGE"), (3, "INVALID_ARGUMENT")]
     assert await table(stub) == {7: [1], 10: [2]}
 
 
 async def test_a_stale_epoch_is_fenced_off(stub: line_card_pb2_grpc.LineCardStub) -> None:
-    await stub.ApplySlots(pb.ApplySlotsRequest(epoch=5, changes=[set_slots(7, 1)]))
+    await stub.Apply(pb.ApplyRequest(epoch=5, changes=[set_slots(7, 1)]))
     with pytest.raises(grpc.aio.AioRpcError) as stale:
-        await stub.ApplySlots(pb.ApplySlotsRequest(epoch=4, changes=[delete(7)]))
+        await stub.Apply(pb.ApplyRequest(epoch=4, changes=[delete(7)]))
     assert stale.value.code() == grpc.StatusCode.PERMISSION_DENIED
     assert await table(stub) == {7: [1]}
 
 
 async def test_a_stale_version_is_aborted(stub: line_card_pb2_grpc.LineCardStub) -> None:
-    await stub.ApplySlots(pb.ApplySlotsRequest(epoch=1, expected_version=0, changes=[set_slots(7, 1)]))
+    await stub.Apply(pb.ApplyRequest(epoch=1, expected_version=0, changes=[set_slots(7, 1)]))
     with pytest.raises(grpc.aio.AioRpcError) as stale:
-        await stub.ApplySlots(pb.ApplySlotsRequest(epoch=1, expected_version=0, changes=[delete(7)]))
+        await stub.Apply(pb.ApplyRequest(epoch=1, expected_version=0, changes=[delete(7)]))
     assert stale.value.code() == grpc.StatusCode.ABORTED
     assert await table(stub) == {7: [1]}
 
@@ -85,8 +85,8 @@ async def test_the_program_serves_and_a_killed_one_comes_back_empty_on_the_same_
     program = await start_program(address)
     async with grpc.aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
         stub = line_card_pb2_grpc.LineCardStub(channel)
-        request = pb.ApplySlotsRequest(epoch=1, changes=[set_slots(7, 1)])
-        await stub.ApplySlots(request, timeout=DEADLINE_S, wait_for_ready=True)
+        request = pb.ApplyRequest(epoch=1, changes=[set_slots(7, 1)])
+        await stub.Apply(request, timeout=DEADLINE_S, wait_for_ready=True)
         program.kill()
         await program.wait()
         program = await start_program(address, "--server", "2:odu1-1=238")

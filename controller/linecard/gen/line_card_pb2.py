@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'controller/linecard/gen/line_card.proto\x12\x14\x63orridor.linecard.v1\"\x15\n\x13GetSlotTableRequest\"\x8e\x01\n\tSlotTable\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12/\n\x08holdings\x18\x03 \x03(\x0b\x32\x1d.corridor.linecard.v1.Holding\x12\x31\n\x07servers\x18\x04 \x03(\x0b\x32 .corridor.linecard.v1.ServerSize\"c\n\x07Holding\x12\x10\n\x08slice_id\x18\x01 \x01(\r\x12\x11\n\tline_port\x18\x02 \x01(\r\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x03(\r\x12\x14\n\x0c\x61\x63tive_count\x18\x05 \x01(\r\">\n\nServerSize\x12\x11\n\tline_port\x18\x01 \x01(\r\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\"1\n\nHoldingKey\x12\x10\n\x08slice_id\x18\x01 \x01(\r\x12\x11\n\tline_port\x18\x02 \x01(\r\"x\n\nSlotChange\x12,\n\x03set\x18\x01 \x01(\x0b\x32\x1d.corridor.linecard.v1.HoldingH\x00\x12\x32\n\x06\x64\x65lete\x18\x02 \x01(\x0b\x32 .corridor.linecard.v1.HoldingKeyH\x00\x42\x08\n\x06\x63hange\"\x89\x01\n\x11\x41pplySlotsRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x31\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .corridor.linecard.v1.SlotChangeB\x13\n\x11_expected_version\"X\n\x12\x41pplySlotsResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x31\n\x06\x65rrors\x18\x02 \x03(\x0b\x32!.corridor.linecard.v1.ChangeError\";\n\x0b\x43hangeError\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t2\xc7\x01\n\x08LineCard\x12Z\n\x0cGetSlotTable\x12).corridor.linecard.v1.GetSlotTableRequest\x1a\x1f.corridor.linecard.v1.SlotTable\x12_\n\nApplySlots\x12\'.corridor.linecard.v1.ApplySlotsRequest\x1a(.corridor.linecard.v1.ApplySlotsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'controller/linecard/gen/line_card.proto\x12\x14\x63orridor.linecard.v1\"\x15\n\x13GetSlotTableRequest\"\xca\x01\n\tSlotTable\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12/\n\x08holdings\x18\x03 \x03(\x0b\x32\x1d.corridor.linecard.v1.Holding\x12\x31\n\x07servers\x18\x04 \x03(\x0b\x32 .corridor.linecard.v1.ServerSize\x12:\n\x0bprotections\x18\x05 \x03(\x0b\x32%.corridor.linecard.v1.ProtectionGroup\"u\n\x07Holding\x12\x10\n\x08slice_id\x18\x01 \x01(\r\x12\x11\n\tline_port\x18\x02 \x01(\r\x12\x0e\n\x06server\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x03(\r\x12\x14\n\x0c\x61\x63tive_count\x18\x05 \x01(\r\x12\x10\n\x08slot_bps\x18\x06 \x01(\r\">\n\nServerSize\x12\x11\n\tline_port\x18\x01 \x01(\r\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\"1\n\nHoldingKey\x12\x10\n\x08slice_id\x18\x01 \x01(\r\x12\x11\n\tline_port\x18\x02 \x01(\r\"x\n\x0fProtectionGroup\x12\x0f\n\x07working\x18\x01 \x01(\r\x12\x12\n\nprotection\x18\x02 \x01(\r\x12\x11\n\tdirection\x18\x03 \x01(\r\x12\x14\n\x0cworking_port\x18\x04 \x01(\r\x12\x17\n\x0fprotection_port\x18\x05 \x01(\r\"\xc7\x01\n\nSlotChange\x12,\n\x03set\x18\x01 \x01(\x0b\x32\x1d.corridor.linecard.v1.HoldingH\x00\x12\x32\n\x06\x64\x65lete\x18\x02 \x01(\x0b\x32 .corridor.linecard.v1.HoldingKeyH\x00\x12\x38\n\x07protect\x18\x03 \x01(\x0b\x32%.corridor.linecard.v1.ProtectionGroupH\x00\x12\x13\n\tunprotect\x18\x04 \x01(\rH\x00\x42\x08\n\x06\x63hange\"\x84\x01\n\x0c\x41pplyRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x1d\n\x10\x65xpected_version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x31\n\x07\x63hanges\x18\x03 \x03(\x0b\x32 .corridor.linecard.v1.SlotChangeB\x13\n\x11_expected_version\"S\n\rApplyResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x31\n\x06\x65rrors\x18\x02 \x03(\x0b\x32!.corridor.linecard.v1.ChangeError\";\n\x0b\x43hangeError\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"#\n\x0fGetSliceRequest\x12\x10\n\x08slice_id\x18\x01 \x01(\r\"^\n\tSliceSize\x12\x10\n\x08slice_id\x18\x01 \x01(\r\x12\x15\n\rforward_count\x18\x02 \x01(\r\x12\x15\n\rreverse_count\x18\x03 \x01(\r\x12\x11\n\tmodifying\x18\x04 \x01(\x08\"F\n\rResizeRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08slice_id\x18\x02 \x01(\r\x12\x14\n\x0ctarget_count\x18\x03 \x01(\r\"\xea\x01\n\x0cResizeNotice\x12\x37\n\x05state\x18\x01 \x01(\x0e\x32(.corridor.linecard.v1.ResizeNotice.State\x12-\n\x04size\x18\x02 \x01(\x0b\x32\x1f.corridor.linecard.v1.SliceSize\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"Q\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\r\n\tMODIFYING\x10\x01\x12\x0f\n\x0bMODIFIED_OK\x10\x02\x12\x11\n\rMODIFY_FAILED\x10\x03\"B\n\x10\x46orceSizeRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x10\n\x08slice_id\x18\x02 \x01(\r\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"\x18\n\x16WatchProtectionRequest\"u\n\x10ProtectionStatus\x12\x0f\n\x07working\x18\x01 \x01(\r\x12\x15\n\ron_protection\x18\x02 \x01(\x08\x12\x12\n\nworking_ok\x18\x03 \x01(\x08\x12\x15\n\rprotection_ok\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t2\xa2\x04\n\x08LineCard\x12Z\n\x0cGetSlotTable\x12).corridor.linecard.v1.GetSlotTableRequest\x1a\x1f.corridor.linecard.v1.SlotTable\x12P\n\x05\x41pply\x12\".corridor.linecard.v1.ApplyRequest\x1a#.corridor.linecard.v1.ApplyResponse\x12R\n\x08GetSlice\x12%.corridor.linecard.v1.GetSliceRequest\x1a\x1f.corridor.linecard.v1.SliceSize\x12S\n\x06Resize\x12#.corridor.linecard.v1.ResizeRequest\x1a\".corridor.linecard.v1.ResizeNotice0\x01\x12T\n\tForceSize\x12&.corridor.linecard.v1.ForceSizeRequest\x1a\x1f.corridor.linecard.v1.SliceSize\x12i\n\x0fWatchProtection\x12,.corridor.linecard.v1.WatchProtectionRequest\x1a&.corridor.linecard.v1.ProtectionStatus0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSLOTTABLEREQUEST']._serialized_start=65
   _globals['_GETSLOTTABLEREQUEST']._serialized_end=86
   _globals['_SLOTTABLE']._serialized_start=89
-  _globals['_SLOTTABLE']._serialized_end=231
-  _globals['_HOLDING']._serialized_start=233
-  _globals['_HOLDING']._serialized_end=332
-  _globals['_SERVERSIZE']._serialized_start=334
-  _globals['_SERVERSIZE']._serialized_end=396
-  _globals['_HOLDINGKEY']._serialized_start=398
-  _globals['_HOLDINGKEY']._serialized_end=447
-  _globals['_SLOTCHANGE']._serialized_start=449
-  _globals['_SLOTCHANGE']._serialized_end=569
-  _globals['_APPLYSLOTSREQUEST']._serialized_start=572
-  _globals['_APPLYSLOTSREQUEST']._serialized_end=709
-  _globals['_APPLYSLOTSRESPONSE']._serialized_start=711
-  _globals['_APPLYSLOTSRESPONSE']._serialized_end=799
-  _globals['_CHANGEERROR']._serialized_start=801
-  _globals['_CHANGEERROR']._serialized_end=860
-  _globals['_LINECARD']._serialized_start=863
-  _globals['_LINECARD']._serialized_end=1062
+  _globals['_SLOTTABLE']._serialized_end=291
+  _globals['_HOLDING']._serialized_start=293
+  _globals['_HOLDING']._serialized_end=410
+  _globals['_SERVERSIZE']._serialized_start=412
+  _globals['_SERVERSIZE']._serialized_end=474
+  _globals['_HOLDINGKEY']._serialized_start=476
+  _globals['_HOLDINGKEY']._serialized_end=525
+  _globals['_PROTECTIONGROUP']._serialized_start=527
+  _globals['_PROTECTIONGROUP']._serialized_end=647
+  _globals['_SLOTCHANGE']._serialized_start=650
+  _globals['_SLOTCHANGE']._serialized_end=849
+  _globals['_APPLYREQUEST']._serialized_start=852
+  _globals['_APPLYREQUEST']._serialized_end=984
+  _globals['_APPLYRESPONSE']._serialized_start=986
+  _globals['_APPLYRESPONSE']._serialized_end=1069
+  _globals['_CHANGEERROR']._serialized_start=1071
+  _globals['_CHANGEERROR']._serialized_end=1130
+  _globals['_GETSLICEREQUEST']._serialized_start=1132
+  _globals['_GETSLICEREQUEST']._serialized_end=1167
+  _globals['_SLICESIZE']._serialized_start=1169
+  _globals['_SLICESIZE']._serialized_end=1263
+  _globals['_RESIZEREQUEST']._serialized_start=1265
+  _globals['_RESIZEREQUEST']._serialized_end=1335
+  _globals['_RESIZENOTICE']._serialized_start=1338
+  _globals['_RESIZENOTICE']._serialized_end=1572
+  _globals['_RESIZENOTICE_STATE']._serialized_start=1491
+  _globals['_RESIZENOTICE_STATE']._serialized_end=1572
+  _globals['_FORCESIZEREQUEST']._serialized_start=1574
+  _globals['_FORCESIZEREQUEST']._serialized_end=1640
+  _globals['_WATCHPROTECTIONREQUEST']._serialized_start=1642
+  _globals['_WATCHPROTECTIONREQUEST']._serialized_end=1666
+  _globals['_PROTECTIONSTATUS']._serialized_start=1668
+  _globals['_PROTECTIONSTATUS']._serialized_end=1785
+  _globals['_LINECARD']._serialized_start=1788
+  _globals['_LINECARD']._serialized_end=2334
 # @@protoc_insertion_point(module_scope)

@@ -39,10 +39,30 @@ class LineCardStub:
                 request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.GetSlotTableRequest.SerializeToString,
                 response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SlotTable.FromString,
                 _registered_method=True)
-        self.ApplySlots = channel.unary_unary(
-                '/corridor.linecard.v1.LineCard/ApplySlots',
-                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsRequest.SerializeToString,
-                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsResponse.FromString,
+        self.Apply = channel.unary_unary(
+                '/corridor.linecard.v1.LineCard/Apply',
+                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyRequest.SerializeToString,
+                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyResponse.FromString,
+                _registered_method=True)
+        self.GetSlice = channel.unary_unary(
+                '/corridor.linecard.v1.LineCard/GetSlice',
+                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.GetSliceRequest.SerializeToString,
+                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.FromString,
+                _registered_method=True)
+        self.Resize = channel.unary_stream(
+                '/corridor.linecard.v1.LineCard/Resize',
+                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeRequest.SerializeToString,
+                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeNotice.FromString,
+                _registered_method=True)
+        self.ForceSize = channel.unary_unary(
+                '/corridor.linecard.v1.LineCard/ForceSize',
+                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ForceSizeRequest.SerializeToString,
+                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.FromString,
+                _registered_method=True)
+        self.WatchProtection = channel.unary_stream(
+                '/corridor.linecard.v1.LineCard/WatchProtection',
+                request_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.WatchProtectionRequest.SerializeToString,
+                response_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ProtectionStatus.FromString,
                 _registered_method=True)
 
 
@@ -56,11 +76,46 @@ class LineCardServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ApplySlots(self, request, context):
+    def Apply(self, request, context):
         """Changes the table, one change after the other. A change that is refused does not touch the others.
 
         Errors: PERMISSION_DENIED when `epoch` is lower than the highest one seen; ABORTED when `expected_version` is
         not the version of the table. In both cases nothing was changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSlice(self, request, context):
+        """What this node has of one slice. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resize(self, request, context):
+        """Commands the source (G.709 Annex O): resize a slice that is reserved on every hop, in band, without a hit. Notices
+        follow: MODIFYING, and one of MODIFIED_OK and MODIFY_FAILED, which ends the stream. To hang up does not stop it.
+        A command to the target that is under way already joins it; to the present size it answers MODIFIED_OK at once.
+
+        Errors: PERMISSION_DENIED as above; NOT_FOUND when the node has no such slice; FAILED_PRECONDITION when this is
+        not an end of the slice, fewer slots are reserved here than are asked for, or another target is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceSize(self, request, context):
+        """The last resort: makes this the slice's size at this node alone, both ways, without any handshake. May hit traffic.
+
+        Errors: PERMISSION_DENIED, NOT_FOUND; FAILED_PRECONDITION when fewer are reserved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchProtection(self, request, context):
+        """The selector of every protection group now, and whenever one moves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,10 +129,30 @@ def add_LineCardServicer_to_server(servicer, server):
                     request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.GetSlotTableRequest.FromString,
                     response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SlotTable.SerializeToString,
             ),
-            'ApplySlots': grpc.unary_unary_rpc_method_handler(
-                    servicer.ApplySlots,
-                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsRequest.FromString,
-                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsResponse.SerializeToString,
+            'Apply': grpc.unary_unary_rpc_method_handler(
+                    servicer.Apply,
+                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyRequest.FromString,
+                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyResponse.SerializeToString,
+            ),
+            'GetSlice': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSlice,
+                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.GetSliceRequest.FromString,
+                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.SerializeToString,
+            ),
+            'Resize': grpc.unary_stream_rpc_method_handler(
+                    servicer.Resize,
+                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeRequest.FromString,
+                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeNotice.SerializeToString,
+            ),
+            'ForceSize': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceSize,
+                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ForceSizeRequest.FromString,
+                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.SerializeToString,
+            ),
+            'WatchProtection': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchProtection,
+                    request_deserializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.WatchProtectionRequest.FromString,
+                    response_serializer=controller_dot_linecard_dot_gen_dot_line__card__pb2.ProtectionStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -118,7 +193,7 @@ class LineCard:
             _registered_method=True)
 
     @staticmethod
-    def ApplySlots(request,
+    def Apply(request,
             target,
             options=(),
             channel_credentials=None,
@@ -131,9 +206,117 @@ class LineCard:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/corridor.linecard.v1.LineCard/ApplySlots',
-            controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsRequest.SerializeToString,
-            controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplySlotsResponse.FromString,
+            '/corridor.linecard.v1.LineCard/Apply',
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyRequest.SerializeToString,
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSlice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.linecard.v1.LineCard/GetSlice',
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.GetSliceRequest.SerializeToString,
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/corridor.linecard.v1.LineCard/Resize',
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeRequest.SerializeToString,
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ResizeNotice.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceSize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.linecard.v1.LineCard/ForceSize',
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ForceSizeRequest.SerializeToString,
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.SliceSize.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchProtection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/corridor.linecard.v1.LineCard/WatchProtection',
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.WatchProtectionRequest.SerializeToString,
+            controller_dot_linecard_dot_gen_dot_line__card__pb2.ProtectionStatus.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,17 +24,21 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63orridor/v1/slice.proto\x12\x0b\x63orridor.v1\"7\n\x08SliceHop\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\t\"\x90\x01\n\x05Slice\x12\n\n\x02id\x18\x01 \x01(\r\x12)\n\tcontainer\x18\x02 \x01(\x0e\x32\x16.corridor.v1.Container\x12\x15\n\rclaimed_slots\x18\x03 \x01(\r\x12\x14\n\x0c\x61\x63tive_slots\x18\x04 \x01(\r\x12#\n\x04hops\x18\x05 \x03(\x0b\x32\x15.corridor.v1.SliceHop*`\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\r\n\tFGODUFLEX\x10\x01\x12\x08\n\x04ODU0\x10\x02\x12\x08\n\x04ODU1\x10\x03\x12\x08\n\x04ODU2\x10\x04\x12\x0b\n\x07ODUFLEX\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x63orridor/v1/slice.proto\x12\x0b\x63orridor.v1\"7\n\x08SliceHop\x12\x0c\n\x04link\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\t\"\xab\x03\n\x05Slice\x12\n\n\x02id\x18\x01 \x01(\r\x12)\n\tcontainer\x18\x02 \x01(\x0e\x32\x16.corridor.v1.Container\x12\x15\n\rclaimed_slots\x18\x03 \x01(\r\x12\x14\n\x0c\x61\x63tive_slots\x18\x04 \x01(\r\x12#\n\x04hops\x18\x05 \x03(\x0b\x32\x15.corridor.v1.SliceHop\x12%\n\x04role\x18\x06 \x01(\x0e\x32\x17.corridor.v1.Slice.Role\x12\x16\n\x0eopened_servers\x18\x07 \x01(\r\x12\x34\n\x0cresize_state\x18\x08 \x01(\x0e\x32\x1e.corridor.v1.Slice.ResizeState\"9\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0b\n\x07WORKING\x10\x01\x12\x0e\n\nPROTECTION\x10\x02\"i\n\x0bResizeState\x12\x1c\n\x18RESIZE_STATE_UNSPECIFIED\x10\x00\x12\t\n\x05NEVER\x10\x01\x12\r\n\tMODIFYING\x10\x02\x12\x0f\n\x0bMODIFIED_OK\x10\x03\x12\x11\n\rMODIFY_FAILED\x10\x04*~\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\r\n\tFGODUFLEX\x10\x01\x12\x08\n\x04ODU0\x10\x02\x12\x08\n\x04ODU1\x10\x03\x12\x08\n\x04ODU2\x10\x04\x12\x0b\n\x07ODUFLEX\x10\x05\x12\x08\n\x04ODU3\x10\x06\x12\x08\n\x04ODU4\x10\x07\x12\x08\n\x04ODUC\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'corridor.v1.slice_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTAINER']._serialized_start=244
-  _globals['_CONTAINER']._serialized_end=340
+  _globals['_CONTAINER']._serialized_start=527
+  _globals['_CONTAINER']._serialized_end=653
   _globals['_SLICEHOP']._serialized_start=40
   _globals['_SLICEHOP']._serialized_end=95
   _globals['_SLICE']._serialized_start=98
-  _globals['_SLICE']._serialized_end=242
+  _globals['_SLICE']._serialized_end=525
+  _globals['_SLICE_ROLE']._serialized_start=361
+  _globals['_SLICE_ROLE']._serialized_end=418
+  _globals['_SLICE_RESIZESTATE']._serialized_start=420
+  _globals['_SLICE_RESIZESTATE']._serialized_end=525
 # @@protoc_insertion_point(module_scope)

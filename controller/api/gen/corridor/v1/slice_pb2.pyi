@@ -33,6 +33,10 @@ class _ContainerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Container.V
     ODU1: _Container.ValueType  # 3
     ODU2: _Container.ValueType  # 4
     ODUFLEX: _Container.ValueType  # 5
+    ODU3: _Container.ValueType  # 6
+    ODU4: _Container.ValueType  # 7
+    ODUC: _Container.ValueType  # 8
+    """ODUCn of a line; 20 n tributary slots of 5G."""
 
 class Container(_Container, metaclass=_ContainerEnumTypeWrapper):
     """What carries a slice over the optical layer (G.709 clause 7, Annex M)."""
@@ -45,6 +49,10 @@ ODU0: Container.ValueType  # 2
 ODU1: Container.ValueType  # 3
 ODU2: Container.ValueType  # 4
 ODUFLEX: Container.ValueType  # 5
+ODU3: Container.ValueType  # 6
+ODU4: Container.ValueType  # 7
+ODUC: Container.ValueType  # 8
+"""ODUCn of a line; 20 n tributary slots of 5G."""
 Global___Container: _TypeAlias = Container  # noqa: Y015
 
 @_typing.final
@@ -61,7 +69,7 @@ class SliceHop(_message.Message):
     server: _builtins.str
     """Name of the server ODU within the fibre, such as `odu1-1`."""
     slots: _builtins.str
-    """1-based slot numbers as `1-4,20` (ietf-fgotn-topology ts-list)."""
+    """1-based slot numbers as `1-4,20`, in the order in which the slice got them: the first `active_slots` carry traffic."""
     def __init__(
         self,
         *,
@@ -83,11 +91,62 @@ class Slice(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Role:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Slice._Role.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ROLE_UNSPECIFIED: Slice._Role.ValueType  # 0
+        WORKING: Slice._Role.ValueType  # 1
+        PROTECTION: Slice._Role.ValueType  # 2
+        """Stands beside the working slice on a way without a common risk; carries its traffic while that one fails."""
+
+    class Role(_Role, metaclass=_RoleEnumTypeWrapper):
+        """What a slice is to its corridor."""
+
+    ROLE_UNSPECIFIED: Slice.Role.ValueType  # 0
+    WORKING: Slice.Role.ValueType  # 1
+    PROTECTION: Slice.Role.ValueType  # 2
+    """Stands beside the working slice on a way without a common risk; carries its traffic while that one fails."""
+
+    class _ResizeState:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ResizeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Slice._ResizeState.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        RESIZE_STATE_UNSPECIFIED: Slice._ResizeState.ValueType  # 0
+        NEVER: Slice._ResizeState.ValueType  # 1
+        """It has the size it was made with."""
+        MODIFYING: Slice._ResizeState.ValueType  # 2
+        """`lsp-bandwidth-modifying`"""
+        MODIFIED_OK: Slice._ResizeState.ValueType  # 3
+        """`lsp-bandwidth-modified-ok`"""
+        MODIFY_FAILED: Slice._ResizeState.ValueType  # 4
+        """`lsp-bandwidth-modify-failed`: it has the size it had before."""
+
+    class ResizeState(_ResizeState, metaclass=_ResizeStateEnumTypeWrapper):
+        """Of the last change of its size (draft-ietf-ccamp-fgotn-yang)."""
+
+    RESIZE_STATE_UNSPECIFIED: Slice.ResizeState.ValueType  # 0
+    NEVER: Slice.ResizeState.ValueType  # 1
+    """It has the size it was made with."""
+    MODIFYING: Slice.ResizeState.ValueType  # 2
+    """`lsp-bandwidth-modifying`"""
+    MODIFIED_OK: Slice.ResizeState.ValueType  # 3
+    """`lsp-bandwidth-modified-ok`"""
+    MODIFY_FAILED: Slice.ResizeState.ValueType  # 4
+    """`lsp-bandwidth-modify-failed`: it has the size it had before."""
+
     ID_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
     CLAIMED_SLOTS_FIELD_NUMBER: _builtins.int
     ACTIVE_SLOTS_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    OPENED_SERVERS_FIELD_NUMBER: _builtins.int
+    RESIZE_STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Unique in the network; with the direction it makes the channel address."""
     container: Global___Container.ValueType
@@ -95,6 +154,10 @@ class Slice(_message.Message):
     """Slots held in the ledger at every hop."""
     active_slots: _builtins.int
     """Slots committed in the devices: meters follow this count."""
+    role: Global___Slice.Role.ValueType
+    opened_servers: _builtins.int
+    """Server ODUs that had to be opened for it, of all that it runs through: what it cost beside its slots."""
+    resize_state: Global___Slice.ResizeState.ValueType
     @_builtins.property
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceHop]:
         """A to Z."""
@@ -107,10 +170,13 @@ class Slice(_message.Message):
         claimed_slots: _builtins.int = ...,
         active_slots: _builtins.int = ...,
         hops: _abc.Iterable[Global___SliceHop] | None = ...,
+        role: Global___Slice.Role.ValueType = ...,
+        opened_servers: _builtins.int = ...,
+        resize_state: Global___Slice.ResizeState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_slots", b"active_slots", "claimed_slots", b"claimed_slots", "container", b"container", "hops", b"hops", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_slots", b"active_slots", "claimed_slots", b"claimed_slots", "container", b"container", "hops", b"hops", "id", b"id", "opened_servers", b"opened_servers", "resize_state", b"resize_state", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

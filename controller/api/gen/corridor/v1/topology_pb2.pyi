@@ -338,6 +338,8 @@ class Link(_message.Message):
     RESERVED_FORWARD_KBPS_FIELD_NUMBER: _builtins.int
     RESERVED_REVERSE_KBPS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    LINE_SLOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`domains/{domain}/links/{link}`."""
     kind: Global___Link.Kind.ValueType
@@ -368,6 +370,10 @@ class Link(_message.Message):
     reserved_reverse_kbps: _builtins.int
     """Adjacency: claimed by soft corridors Z to A, wire rate."""
     status: Global___Status.ValueType
+    line: _slice_pb2.Container.ValueType
+    """Fibre: the ODU of its line interface (OTU2: ODU2, OTU4: ODU4, OTUCn: ODUC)."""
+    line_slots: _builtins.int
+    """Fibre: tributary slots of the line: 8 of 1.25G (ODU2), 80 of 1.25G (ODU4), 20 n of 5G (ODUCn)."""
     @_builtins.property
     def affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
@@ -409,10 +415,12 @@ class Link(_message.Message):
         reserved_forward_kbps: _builtins.int = ...,
         reserved_reverse_kbps: _builtins.int = ...,
         status: Global___Status.ValueType = ...,
+        line: _slice_pb2.Container.ValueType = ...,
+        line_slots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "mtu_bytes", b"mtu_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "affinities", b"affinities", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "igp_metric", b"igp_metric", "jitter_us", b"jitter_us", "kind", b"kind", "length_km", b"length_km", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "te_metric", b"te_metric", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "affinities", b"affinities", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "igp_metric", b"igp_metric", "jitter_us", b"jitter_us", "kind", b"kind", "length_km", b"length_km", "line", b"line", "line_slots", b"line_slots", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "te_metric", b"te_metric", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mtu_bytes: _TypeAlias = _typing.Literal["mtu_bytes"]  # noqa: Y015
     _WhichOneofArgType__mtu_bytes: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes"]  # noqa: Y015

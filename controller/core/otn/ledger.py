@@ -1,84 +1,11 @@
-"""Fine-grain OTN: how many slots a bandwidth needs, and the ledger that hands them out.
-
-Rates in bit/s are exact integers. Sources: G.709 Annex M/N as summarised in the project's facts (one fgTS
-carries p x 10 009 306 bit/s of Ethernet; 119, 238, 952 fgTS in an ODU0, ODU1, ODU2).
-"""
+"""The ledger: which slots of each server ODU, and how much of each adjacency, are held by whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from controller.core.errors import Infeasible
-from controller.core.model import Container
-
-FGTS_ETHERNET_BPS = 10_009_306
-"""Ethernet payload of one fine-grain tributary slot, bit/s."""
-MAX_FGTS_PER_SLICE = 119
-"""fgODUflex(p), p = 1..119."""
-FGTS_PER_SERVER: Mapping[Container, int] = MappingProxyType(
-    {Container.ODU0: 119, Container.ODU1: 238, Container.ODU2: 952}
-)
-ETHERNET_OVERHEAD_BYTES = 38
-"""Header 14, FCS 4, preamble 8, inter-packet gap 12."""
-
-
-def wire_kbps(bandwidth_kbps: int, packet_bytes: int, encapsulation_bytes: int) -> int:
-    """Ethernet rate that carries `bandwidth_kbps` of customer IP bits in packets of `packet_bytes`, rounded up."""
-    return -(-bandwidth_kbps * (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES) // packet_bytes)
-
-
-def fgts_for(rate_kbps: int) -> int:
-    """Fine-grain slots for a wire rate; at least one."""
-    return max(1, -(-rate_kbps * 1000 // FGTS_ETHERNET_BPS))
-
-
-def slots_bandwidth_kbps(slots: int, packet_bytes: int, encapsulation_bytes: int) -> int:
-    """The most customer bandwidth that needs no more than `slots`: the inverse of `fgts_for(wire_kbps(…))`."""
-    wire = slots * FGTS_ETHERNET_BPS // 1000
-    return wire * packet_bytes // (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES)
-
-
-def slots_rate_kbps(slots: int) -> int:
-    """Ethernet rate of `slots` fine-grain slots, rounded down."""
-    return slots * FGTS_ETHERNET_BPS // 1000
-
-
-def serialisation_us(packet_bytes: int, slots: int) -> int:
-    """Time to clock a packet into a slice of `slots`, rounded up: the real latency cost of a thin slice."""
-    return -(-packet_bytes * 8 * 1_000_000 // (slots * FGTS_ETHERNET_BPS))
-
-
-def container_for(slots: int) -> Container:
-    """Smallest container for `slots`; beyond fgODUflex(119) nothing is offered yet."""
-    if slots > MAX_FGTS_PER_SLICE:
-        raise Infeasible(
-            f"{slots} fine-grain slots are more than one fgODUflex holds ({MAX_FGTS_PER_SLICE})",
-            reason="CONTAINER_TOO_SMALL",
-            metadata={"slots": str(slots), "maxSlots": str(MAX_FGTS_PER_SLICE)},
-        )
-    return Container.FGODUFLEX
-
-
-def format_slots(slots: Iterable[int]) -> str:
-    """Ascending ranges as ietf-fgotn-topology writes them: `2-4,20`."""
-    ranges: list[list[int]] = []
-    for slot in sorted(slots):
-        if ranges and slot == ranges[-1][1] + 1:
-            ranges[-1][1] = slot
-        else:
-            ranges.append([slot, slot])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
-
-
-def parse_slots(text: str) -> tuple[int, ...]:
-    """The numbers of a ts-list, ascending; the empty string has none."""
-    slots: list[int] = []
-    for part in filter(None, text.split(",")):
-        low, _, high = part.partition("-")
-        slots.extend(range(int(low), int(high or low) + 1))
-    return tuple(slots)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -161,9 +88,11 @@ def _take(row: Row, claim: Claim) -> Row:
 
 
 def pick_slots(rows: Iterable[Row], count: int, keep: tuple[int, ...] = ()) -> tuple[int, ...] | None:
-    """`count` slot numbers free in every row, lowest first, keeping those of `keep` that are already held.
+    """`count` slot numbers free in every row: those of `keep` that are already held, in their order, then the lowest.
 
-    Numbers are local to a server segment and need not be contiguous. None where too few are free.
+    Numbers are local to a server segment and need not be contiguous. The order is that in which they were got: the
+    first N carry traffic, so growing appends, shrinking cuts off the end, and both ends of a segment agree on which
+    are active by their count alone. None where too few are free.
     """
     rows = tuple(rows)
     kept = keep[:count]
@@ -175,11 +104,4 @@ def pick_slots(rows: Iterable[Row], count: int, keep: tuple[int, ...] = ()) -> t
     capacity = min(row.capacity for row in rows)
     free = (slot for slot in range(1, capacity + 1) if not taken >> (slot - 1) & 1)
     picked = [*kept, *(slot for slot, _ in zip(free, range(count - len(kept)), strict=False))]
-    return tuple(sorted(picked)) if len(picked) == count else None
-
-
-def bitmap_of(slots: Iterable[int]) -> int:
-    bitmap = 0
-    for slot in slots:
-        bitmap |= 1 << (slot - 1)
-    return bitmap
+    return tuple(picked) if len(picked) == count else None

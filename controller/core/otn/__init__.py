@@ -1,0 +1,38 @@
+"""The optical layer's arithmetic: rates, containers, slot numbers, and the ledger that hands slots out."""
+
+from controller.core.otn.containers import container_for
+from controller.core.otn.ledger import Claim, Ledger, Row, RowKey, pick_slots, resumed
+from controller.core.otn.rates import (
+    ETHERNET_OVERHEAD_BYTES,
+    FGTS_ETHERNET_BPS,
+    FGTS_PER_SERVER,
+    MAX_FGTS_PER_SLICE,
+    fgts_for,
+    serialisation_us,
+    slots_bandwidth_kbps,
+    slots_rate_kbps,
+    wire_kbps,
+)
+from controller.core.otn.slots import bitmap_of, format_slots, parse_slots
+
+__all__ = [
+    "ETHERNET_OVERHEAD_BYTES",
+    "FGTS_ETHERNET_BPS",
+    "FGTS_PER_SERVER",
+    "MAX_FGTS_PER_SLICE",
+    "Claim",
+    "Ledger",
+    "Row",
+    "RowKey",
+    "bitmap_of",
+    "container_for",
+    "fgts_for",
+    "format_slots",
+    "parse_slots",
+    "pick_slots",
+    "resumed",
+    "serialisation_us",
+    "slots_bandwidth_kbps",
+    "slots_rate_kbps",
+    "wire_kbps",
+]
