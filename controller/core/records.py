@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey
 from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
+from controller.core.otn import LINE as LINE
 from controller.core.otn import Claim, RowKey, bitmap_of, parse_slots
-
-LINE = "line"
-"""Name of the ledger row of a fibre's line ODU2: its 1.25G tributary slots."""
 
 
 @dataclass(frozen=True, slots=True)

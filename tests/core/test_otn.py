@@ -84,19 +84,23 @@ def test_beyond_one_fgoduflex_is_refused_with_figures() -> None:
     assert refusal.value.metadata == {"slots": "120", "maxSlots": "119"}
 
 
-def test_slot_lists_as_the_yang_model_writes_them() -> None:
-    assert format_slots([20, 2, 4, 3]) == "2-4,20"
+def test_slot_lists_keep_their_order_and_the_standard_view_ascends() -> None:
+    assert format_slots([5, 6, 7, 1]) == "5-7,1"
+    assert parse_slots("5-7,1") == (5, 6, 7, 1)
+    assert format_slots([20, 2, 4, 3]) == "20,2,4,3"
+    assert format_slots(sorted([20, 2, 4, 3])) == "2-4,20"
     assert format_slots([]) == ""
     assert parse_slots("2-4,20") == (2, 3, 4, 20)
     assert parse_slots("") == ()
 
 
-@given(st.sets(st.integers(1, 952)))
-def test_slot_lists_round_trip(slots: set[int]) -> None:
+@given(st.lists(st.integers(1, 952), unique=True))
+def test_slot_lists_round_trip(slots: list[int]) -> None:
     text = format_slots(slots)
-    assert parse_slots(text) == tuple(sorted(slots))
+    assert parse_slots(text) == tuple(slots)
     parts = [tuple(map(int, part.split("-"))) for part in text.split(",") if part]
-    assert all(later[0] > earlier[-1] + 1 for earlier, later in pairwise(parts))
+    assert all(part[0] < part[-1] for part in parts if len(part) > 1)
+    assert all(later[0] != earlier[-1] + 1 for earlier, later in pairwise(parts)), "as few ranges as can be"
     assert bitmap_of(slots) == sum(1 << (slot - 1) for slot in slots)
 
 
@@ -104,26 +108,27 @@ def test_slot_lists_round_trip(slots: set[int]) -> None:
     st.integers(1, 40),
     st.sets(st.integers(1, 40)),
     st.sets(st.integers(1, 40)),
-    st.sets(st.integers(1, 40)),
+    st.lists(st.integers(1, 40), unique=True),
     st.integers(1, 40),
 )
 def test_picked_slots_are_free_in_every_row(
-    capacity: int, there: set[int], back: set[int], mine: set[int], count: int
+    capacity: int, there: set[int], back: set[int], mine: list[int], count: int
 ) -> None:
-    there, back, mine = ({s for s in each if s <= capacity} for each in (there, back, mine))
-    there, back = there - mine, back - mine
-    rows = [Row(capacity, bitmap_of(there | mine)), Row(capacity, bitmap_of(back | mine))]
-    picked = pick_slots(rows, count, tuple(sorted(mine)))
+    mine = [slot for slot in mine if slot <= capacity]
+    there, back = ({s for s in each if s <= capacity} - set(mine) for each in (there, back))
+    rows = [Row(capacity, bitmap_of(there | {*mine})), Row(capacity, bitmap_of(back | {*mine}))]
+    picked = pick_slots(rows, count, tuple(mine))
     room = capacity - len(there | back)
     if picked is None:
         assert room < count
         return
     assert room >= count
     assert len(picked) == len(set(picked)) == count
-    assert list(picked) == sorted(picked)
     assert not set(picked) & (there | back)
     assert set(picked) <= set(range(1, capacity + 1))
-    assert set(picked) <= mine or mine <= set(picked), "what it has is kept before anything new is taken"
+    assert list(picked[: len(mine)]) == mine[:count], "what it has stays in its order, and is cut at the end"
+    lowest = [slot for slot in range(1, capacity + 1) if slot not in there | back | {*mine}]
+    assert list(picked[len(mine) :]) == lowest[: max(0, count - len(mine))], "growing appends the lowest"
 
 
 def test_without_history_the_lowest_free_slots_are_taken() -> None:

@@ -1,7 +1,7 @@
 """The optical layer's arithmetic: rates, containers, slot numbers, and the ledger that hands slots out."""
 
 from controller.core.otn.containers import container_for
-from controller.core.otn.ledger import Claim, Ledger, Row, RowKey, pick_slots, resumed
+from controller.core.otn.ledger import LINE, Claim, Ledger, Row, RowKey, pick_slots, resumed
 from controller.core.otn.rates import (
     ETHERNET_OVERHEAD_BYTES,
     FGTS_ETHERNET_BPS,
@@ -19,6 +19,7 @@ __all__ = [
     "ETHERNET_OVERHEAD_BYTES",
     "FGTS_ETHERNET_BPS",
     "FGTS_PER_SERVER",
+    "LINE",
     "MAX_FGTS_PER_SLICE",
     "Claim",
     "Ledger",

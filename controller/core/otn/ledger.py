@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from controller.core.errors import Infeasible
 
+LINE = "line"
+"""Server of the rows that hold the tributary slots of a fibre's line."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowKey:
