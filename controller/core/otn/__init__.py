@@ -1,6 +1,6 @@
 """The optical layer's arithmetic: rates, containers, slot numbers, and the ledger that hands slots out."""
 
-from controller.core.otn.containers import container_for
+from controller.core.otn.containers import Carriage, carriage_for, container_for, slot_bps
 from controller.core.otn.ledger import LINE, Claim, Ledger, Row, RowKey, pick_slots, resumed
 from controller.core.otn.rates import (
     ETHERNET_OVERHEAD_BYTES,
@@ -8,12 +8,14 @@ from controller.core.otn.rates import (
     FGTS_PER_SERVER,
     MAX_FGTS_PER_SLICE,
     fgts_for,
+    least_slots,
     serialisation_us,
     slots_bandwidth_kbps,
     slots_rate_kbps,
     wire_kbps,
 )
 from controller.core.otn.slots import bitmap_of, format_slots, parse_slots
+from controller.core.otn.tributary import line_slots, tributary_slots
 
 __all__ = [
     "ETHERNET_OVERHEAD_BYTES",
@@ -21,19 +23,25 @@ __all__ = [
     "FGTS_PER_SERVER",
     "LINE",
     "MAX_FGTS_PER_SLICE",
+    "Carriage",
     "Claim",
     "Ledger",
     "Row",
     "RowKey",
     "bitmap_of",
+    "carriage_for",
     "container_for",
     "fgts_for",
     "format_slots",
+    "least_slots",
+    "line_slots",
     "parse_slots",
     "pick_slots",
     "resumed",
     "serialisation_us",
+    "slot_bps",
     "slots_bandwidth_kbps",
     "slots_rate_kbps",
+    "tributary_slots",
     "wire_kbps",
 ]
