@@ -9,20 +9,19 @@ import ipaddress
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TypeVar
 
 from controller.core import names
 from controller.core.geography import great_circle_km
 from controller.core.graph import MAX_COLOURS
 from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
+from controller.core.otn.odu import payload_kbps
+from controller.topology_file.lines import DEFAULT_LINE, TRAILS, Occupation, line_of, servers
 from controller.topology_file.marked_yaml import Element
 from controller.topology_file.model import FIRST_ACCESS_PORT, LabHost, Role, Site, TopologyFile
 from controller.topology_file.values import (
     LABEL,
-    LINE_SLOTS,
     LINK_LABEL,
-    TRIBUTARY_SLOTS,
     IpInterface,
     affinities,
     fresh,
@@ -33,16 +32,11 @@ from controller.topology_file.values import (
     metric,
     overlap,
     risk_groups,
-    servers,
     unused,
 )
 
 Thing = TypeVar("Thing")
 
-PAYLOAD_KBPS: Mapping[Container, int] = MappingProxyType(
-    {Container.ODU0: 1_238_954, Container.ODU1: 2_488_320, Container.ODU2: 9_995_276}
-)
-"""OPU payload rate: the Ethernet that a trail in the container carries."""
 CLIENT_KBPS = 10_000_000
 MTU_BYTES = 9000
 
@@ -68,7 +62,7 @@ class Reading:
         self._fibres: dict[str, Link] = {}
         self._trails: dict[str, Link] = {}
         self._hosts: dict[str, LabHost] = {}
-        self._slots_taken: dict[str, int] = {}
+        self._occupation = Occupation()
         self._colours: dict[LinkKind, set[str]] = {kind: set() for kind in LINK_SECTIONS}
         self._prefixes: list[tuple[str, IpInterface]] = []
         self._occupied: set[tuple[str, str]] = set()
@@ -176,11 +170,10 @@ class Reading:
         a, z = _known(keys["a"], self._otn_nodes), _known(keys["z"], self._otn_nodes)
         if a is z:
             raise keys["z"].wrong("a fibre ends at two nodes")
-        if "line" in keys:
-            keys["line"].choice(Container, [Container.ODU2])
+        line = line_of(keys["line"]) if "line" in keys else DEFAULT_LINE
         km = self._length_km(item, keys, great_circle_km((a.latitude, a.longitude), (z.latitude, z.longitude)))
-        carried = servers(keys["servers"]) if "servers" in keys else ()
-        self._slots_taken[name] = sum(server.tributary_slots for server in carried)
+        carried = servers(keys["servers"], line) if "servers" in keys else ()
+        self._occupation.open(name, line, carried)
         delay_us = math.ceil(round(km * self._us_per_km, 6))
         self._fibres[name] = Link(
             name=names.link(self._domain, name),
@@ -189,13 +182,15 @@ class Reading:
             z_node=z.name,
             length_km=km,
             delay_us=delay_us,
-            capacity_kbps=PAYLOAD_KBPS[Container.ODU2],
+            capacity_kbps=line.capacity_kbps,
             igp_metric=metric(keys, "igp_metric", delay_us),
             te_metric=metric(keys, "te_metric", delay_us),
             jitter_us=jitter_us(keys, 0),
             affinities=self._affinities(keys, LinkKind.FIBRE, ()),
             mtu_bytes=MTU_BYTES,
             srlgs=risk_groups(keys["srlgs"]) if "srlgs" in keys else (),
+            line=line.odu,
+            line_slots=line.slots,
             servers=carried,
         )
 
@@ -227,9 +222,9 @@ class Reading:
         a, z = _known(keys["a"], self._routers), _known(keys["z"], self._routers)
         if a is z:
             raise keys["z"].wrong("a trail joins two routers")
-        container = keys["container"].choice(Container, TRIBUTARY_SLOTS) if "container" in keys else Container.ODU0
+        container = keys["container"].choice(Container, TRAILS) if "container" in keys else Container.ODU0
         fibres, otn_nodes = self._route(keys["fibres"], names.short(a.name), names.short(z.name))
-        self._occupy(keys["fibres"], TRIBUTARY_SLOTS[container])
+        self._occupation.occupy(keys["fibres"], container)
         delay_us = sum(fibre.delay_us for fibre in fibres) + sum(node.processing_us for node in otn_nodes)
         self._trails[name] = Link(
             name=names.link(self._domain, name),
@@ -238,7 +233,7 @@ class Reading:
             z_node=z.name,
             length_km=round(sum(fibre.length_km for fibre in fibres), 3),
             delay_us=delay_us,
-            capacity_kbps=PAYLOAD_KBPS[container],
+            capacity_kbps=payload_kbps(container),
             igp_metric=metric(keys, "igp_metric", delay_us),
             te_metric=metric(keys, "te_metric", delay_us),
             jitter_us=jitter_us(keys, sum(fibre.jitter_us for fibre in fibres)),
@@ -277,14 +272,6 @@ class Reading:
         if names.short(here.name) != self._otn_of[z]:
             raise route.wrong(f"the route ends at {names.short(here.name)}, not at {self._otn_of[z]}")
         return fibres, otn_nodes
-
-    def _occupy(self, route: Element, slots: int) -> None:
-        for item in route.sequence():
-            fibre = item.text()
-            self._slots_taken[fibre] += slots
-            if self._slots_taken[fibre] > LINE_SLOTS:
-                taken = self._slots_taken[fibre]
-                raise item.wrong(f"servers and trails take {taken} of the {LINE_SLOTS} tributary slots of {fibre}")
 
     def _link_name(self, key: Element) -> str:
         name = fresh(key, key.text(LINK_LABEL), self._fibres, self._trails)

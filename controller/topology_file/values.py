@@ -1,4 +1,4 @@
-"""The values of a topology file: labels, containers, risk groups, customer addresses.
+"""The values of a topology file: labels, metrics, risk groups, customer addresses.
 
 Each takes an element and returns its value or raises `Invalid` with the element's place.
 """
@@ -8,20 +8,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
-from controller.core.model import Container, Server
-from controller.core.otn import FGTS_PER_SERVER
 from controller.topology_file.marked_yaml import Element
 
 IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 LABEL = r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 LINK_LABEL = r"[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-LINE_SLOTS = 8
-"""1.25G tributary slots of an OPU2, the only line so far."""
-TRIBUTARY_SLOTS: Mapping[Container, int] = MappingProxyType({Container.ODU0: 1, Container.ODU1: 2, Container.ODU2: 8})
-"""1.25G slots of a line ODU2 that each container takes (G.709)."""
 
 
 def fresh(element: Element, name: str, *taken: Mapping[str, object]) -> str:
@@ -33,20 +26,6 @@ def fresh(element: Element, name: str, *taken: Mapping[str, object]) -> str:
 def unused(element: Element, number: int, taken: Iterable[int]) -> None:
     if number in taken:
         raise element.wrong(f"{number} is given twice")
-
-
-def servers(element: Element) -> tuple[Server, ...]:
-    carried: dict[str, Server] = {}
-    for item in element.sequence():
-        keys = item.mapping(["name", "odu"])
-        name = fresh(keys["name"], keys["name"].text(LABEL), carried)
-        odu = keys["odu"].choice(Container, TRIBUTARY_SLOTS)
-        fgts = FGTS_PER_SERVER[odu]
-        carried[name] = Server(name, odu, TRIBUTARY_SLOTS[odu], fgts, free_forward=fgts, free_reverse=fgts)
-    taken = sum(server.tributary_slots for server in carried.values())
-    if taken > LINE_SLOTS:
-        raise element.wrong(f"the servers take {taken} of {LINE_SLOTS} tributary slots")
-    return tuple(carried.values())
 
 
 def risk_groups(element: Element) -> tuple[int, ...]:

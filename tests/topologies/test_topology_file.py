@@ -142,7 +142,14 @@ WRONG = [
     ("km: 10.0", "km: 10000.0", "absurd"),
     ("km: 20.5, ", "", "give its km"),
     ("z: m-o, km: 10.0", "z: a-o, km: 10.0", "two nodes"),
-    ("line: ODU2, servers", "line: ODU4, servers", "not one of"),
+    ("line: ODU2, servers", "line: ODU3, servers", "not one of ODU2, ODU4, ODUC1"),
+    ("line: ODU2, servers", "line: ODUC11, servers", "not one of"),
+    ("line: ODU2, servers", "line: [ODU2], servers", "single value"),
+    ("odu: ODU1}]", "odu: ODU4}]", "not one of ODU0, ODU1, ODU2"),
+    ("name: odu1-1,", "name: line,", "given twice"),
+    ("container: ODU1", "container: ODU4", "the line of F-1 carries no ODU4"),
+    ("container: ODU1", "container: ODU3", "not one of"),
+    ("container: ODU1", "container: ODUC", "not one of"),
     ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU2}, {name: y, odu: ODU0}]", "9 of 8"),
     ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU0}, {name: x, odu: ODU0}]", "given twice"),
     ("[{name: odu1-1, odu: ODU1}]", "[{name: x, odu: ODU2}]", "10 of the 8 tributary slots of F-1"),
@@ -181,7 +188,53 @@ WRONG = [
 ]
 
 
-ELSEWHERE = {"no OTN node names 'b-r'": 15, "10 of the 8 tributary slots of F-1": 24}
+LINES = [
+    ("ODU2", "ODU2", Container.ODU2, 8, 9_995_276),
+    ("ODU4", "ODU1", Container.ODU4, 80, 104_355_975),
+    ("ODUC1", "ODU0", Container.ODUC, 20, 104_817_727),
+    ("ODUC10", "ODU2", Container.ODUC, 200, 1_048_177_274),
+]
+
+
+@pytest.mark.parametrize(("line", "odu", "kind", "slots", "kbps"), LINES)
+def test_a_line_has_the_slots_and_the_payload_of_its_odu(
+    line: str, odu: str, kind: Container, slots: int, kbps: int
+) -> None:
+    text = TWO_SITES.replace("line: ODU2, srlgs", f"line: {line}, servers: [{{name: s, odu: {odu}}}], srlgs", 1)
+    fibre = link(loads(text[: text.index("trails")]), "F-2")
+    assert (fibre.line, fibre.line_slots, fibre.capacity_kbps) == (kind, slots, kbps)
+    taken = {("ODU2", "ODU2"): 8, ("ODU4", "ODU1"): 2, ("ODUC1", "ODU0"): 1, ("ODUC10", "ODU2"): 2}[line, odu]
+    fgts = {"ODU0": 119, "ODU1": 238, "ODU2": 952}[odu]
+    assert [(s.tributary_slots, s.fgts) for s in fibre.servers] == [(taken, fgts)]
+
+
+def on_lines(first: str, second: str, container: str) -> str:
+    text = TWO_SITES.replace("line: ODU2, servers", f"line: {first}, servers")
+    return text.replace("line: ODU2, srlgs", f"line: {second}, srlgs").replace(
+        "container: ODU1", f"container: {container}"
+    )
+
+
+def test_what_carries_no_line_is_an_odu2() -> None:
+    assert link(loads(TWO_SITES.replace("line: ODU2, srlgs", "srlgs")), "F-2").line is Container.ODU2
+
+
+def test_a_trail_takes_of_each_line_what_that_one_s_slots_ask_for() -> None:
+    """A server ODU1 stands on F-1: 2 slots of 1.25G or one of 5G; an ODU4 needs 80 or 20."""
+    assert link(loads(on_lines("ODUC2", "ODU4", "ODU4")), "A-1").capacity_kbps == 104_355_975
+    assert link(loads(on_lines("ODU4", "ODUC1", "ODU2")), "A-1").container is Container.ODU2
+    with pytest.raises(Invalid, match=r"^<text>:24: .*take 82 of the 80 tributary slots of F-1"):
+        loads(on_lines("ODU4", "ODUC1", "ODU4"))
+    with pytest.raises(Invalid, match=r"^<text>:24: .*take 21 of the 20 tributary slots of F-1"):
+        loads(on_lines("ODUC1", "ODUC1", "ODU4"))
+    with pytest.raises(Invalid, match=r"^<text>:24: .*the line of F-2 carries no ODU4"):
+        loads(on_lines("ODUC2", "ODU2", "ODU4"))
+
+
+ELSEWHERE = {
+    "no OTN node names 'b-r'": 15,
+    "10 of the 8 tributary slots of F-1": 24,
+}
 """Where the fault shows in another line than the one changed: the router's, the trail's."""
 
 
