@@ -1,27 +1,38 @@
-"""The slot table of one OTN node: which slice holds which fine-grain tributary slots. A value with one invariant:
-no slot of a server ODU is ever held by two slices."""
+"""The slot table of one OTN node: which slots are reserved for a slice, and how many of them carry it each way.
+
+A value with two invariants: no slot of a server ODU is ever held by two slices, and slots that carry traffic are never
+taken away while the slice has a holding here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
+
+from controller.core.entries import ProtectionGroup
+from controller.linecard.line_servers import LINE, server_slots, tributary_slots
 
 LineServer: TypeAlias = tuple[int, str]
 """Line port and name of the server ODU."""
+FORWARD, REVERSE = 0, 1
+"""Directions of traffic: A to Z, Z to A."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The slots of one slice in one server ODU at one line port."""
+    """The slots reserved for one slice in one server ODU at one line port."""
 
     slice_id: int
     line_port: int
     server: str
     slots: tuple[int, ...]
-    """1-based, ascending, local to the server."""
+    """1-based, distinct, local to the server, in the order in which they were got: the first carry traffic."""
     active: int
-    """How many of them, from the first, carry traffic."""
+    """In a change: the size, both ways, when the node does not know the slice yet; else without meaning.
+    As kept: the smaller of both directions' sizes."""
+    slot_bps: int = 0
+    """Frame bits per second that one slot carries."""
 
     @property
     def key(self) -> HoldingKey:
@@ -34,8 +45,15 @@ class HoldingKey:
     line_port: int
 
 
-SlotChange: TypeAlias = Holding | HoldingKey
-"""A holding to set, or the key of one to delete."""
+@dataclass(frozen=True, slots=True)
+class Unprotect:
+    """Ends the protection group of this working slice; it need not exist."""
+
+    working: int
+
+
+SlotChange: TypeAlias = Holding | HoldingKey | ProtectionGroup | Unprotect
+"""A holding or a protection group to set, or the key of one to delete."""
 
 
 class SlotError(Exception):
@@ -57,53 +75,131 @@ class ChangeError:
 
 
 @dataclass(slots=True)
+class _Slice:
+    """What a node keeps of a slice beside its holdings, from the first of them to the last."""
+
+    committed: list[int]
+    """Slots that carry traffic, by direction."""
+    since: int
+    held: dict[int, Holding] = field(default_factory=dict)
+    """By line port; their `active` is without meaning."""
+
+
+@dataclass(slots=True)
 class SlotTable:
     sizes: Mapping[LineServer, int] = field(default_factory=dict)
-    """Slots of the servers whose size is known; the others are not checked for it."""
+    """Slots of the servers whose size is told; of others it follows from the name, or is not checked."""
     version: int = 0
-    _holdings: dict[HoldingKey, Holding] = field(default_factory=dict)
+    _slices: dict[int, _Slice] = field(default_factory=dict)
+    _protections: dict[int, ProtectionGroup] = field(default_factory=dict)
+    _births: int = 0
 
     @property
     def holdings(self) -> tuple[Holding, ...]:
         """Ordered by slice, then line port."""
-        return tuple(self._holdings[key] for key in sorted(self._holdings))
+        return tuple(holding for slice_id in sorted(self._slices) for holding in self.held(slice_id))
+
+    @property
+    def protections(self) -> tuple[ProtectionGroup, ...]:
+        """Ordered by working slice."""
+        return tuple(self._protections[working] for working in sorted(self._protections))
+
+    def held(self, slice_id: int) -> tuple[Holding, ...]:
+        """The holdings of one slice by line port: one at an end, two in transit, more while it is moved."""
+        known = self._slices.get(slice_id)
+        if known is None:
+            return ()
+        return tuple(replace(known.held[port], active=min(known.committed)) for port in sorted(known.held))
+
+    def committed(self, slice_id: int) -> tuple[int, int] | None:
+        """Slots that carry a slice, A to Z and Z to A; None where the node does not know it."""
+        known = self._slices.get(slice_id)
+        return None if known is None else (known.committed[FORWARD], known.committed[REVERSE])
+
+    def since(self, slice_id: int) -> int:
+        """Differs between a slice and a later one of the same id; 0 where the node does not know it."""
+        known = self._slices.get(slice_id)
+        return 0 if known is None else known.since
+
+    def commit(self, slice_id: int, direction: int, count: int) -> bool:
+        """Lets `count` slots carry one direction; whether that is another number than before.
+
+        Raises `SlotError`: NOT_FOUND, or FAILED_PRECONDITION where fewer are reserved.
+        """
+        known = self._slices.get(slice_id)
+        if known is None:
+            raise SlotError("NOT_FOUND", f"no slice {slice_id}")
+        for holding in self.held(slice_id):
+            if len(holding.slots) < count:
+                raise SlotError("FAILED_PRECONDITION", f"{len(holding.slots)} slots of {place(holding)} are reserved")
+        changed = known.committed[direction] != count
+        known.committed[direction] = count
+        return changed
 
     def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
         """Change after change; returns the refused ones, the others stand. Raises the version when anything changed."""
-        before = dict(self._holdings)
+        before = self.holdings, self.protections
         errors = []
         for index, change in enumerate(changes):
             try:
                 self._change(change)
             except SlotError as error:
                 errors.append(ChangeError(index, error.code, error.message))
-        if self._holdings != before:
+        if (self.holdings, self.protections) != before:
             self.version += 1
         return tuple(errors)
 
     def _change(self, change: SlotChange) -> None:
-        if isinstance(change, HoldingKey):
-            self._holdings.pop(change, None)
+        match change:
+            case Holding():
+                self._set(change)
+            case HoldingKey():
+                self._delete(change)
+            case ProtectionGroup():
+                check_group(change)
+                self._protections[change.working] = change
+            case Unprotect():
+                self._protections.pop(change.working, None)
+
+    def _set(self, holding: Holding) -> None:
+        check_shape(holding)
+        self._check_size(holding)
+        self._check_carrying(holding)
+        for slice_id, known in self._slices.items():
+            other = known.held.get(holding.line_port)
+            if other is not None and slice_id != holding.slice_id:
+                check_apart(holding, other)
+        if holding.slice_id not in self._slices:
+            self._births += 1
+            self._slices[holding.slice_id] = _Slice([holding.active, holding.active], self._births)
+        self._slices[holding.slice_id].held[holding.line_port] = holding
+
+    def _delete(self, key: HoldingKey) -> None:
+        known = self._slices.get(key.slice_id)
+        if known is None:
             return
-        check_shape(change)
-        self._check_size(change)
-        self._check_free(change)
-        self._holdings[change.key] = change
+        known.held.pop(key.line_port, None)
+        if not known.held:
+            del self._slices[key.slice_id]
 
     def _check_size(self, holding: Holding) -> None:
-        size = self.sizes.get((holding.line_port, holding.server))
-        if size is not None and holding.slots[-1] > size:
-            raise SlotError("OUT_OF_RANGE", f"slot {holding.slots[-1]}: {place(holding)} has {size} slots")
+        size = self.sizes.get((holding.line_port, holding.server)) or server_slots(holding.server)
+        if size is not None and max(holding.slots) > size:
+            raise SlotError("OUT_OF_RANGE", f"slot {max(holding.slots)}: {place(holding)} has {size} slots")
 
-    def _check_free(self, holding: Holding) -> None:
-        wanted = set(holding.slots)
-        for other in self._holdings.values():
-            same_server = (other.line_port, other.server) == (holding.line_port, holding.server)
-            if not same_server or other.slice_id == holding.slice_id:
-                continue
-            if taken := wanted.intersection(other.slots):
-                message = f"slot {min(taken)} of {place(holding)} is held by slice {other.slice_id}"
-                raise SlotError("FAILED_PRECONDITION", message)
+    def _check_carrying(self, holding: Holding) -> None:
+        """What carries traffic stays. A node that knows nothing of the slice takes what it is told."""
+        carrying = max(self.committed(holding.slice_id) or (0,))
+        if len(holding.slots) < carrying:
+            message = f"{carrying} slots of {place(holding)} carry traffic, not {len(holding.slots)}"
+            raise SlotError("FAILED_PRECONDITION", message)
+        known = self._slices.get(holding.slice_id)
+        before = known.held.get(holding.line_port) if known else None
+        if before is None or not carrying:
+            return
+        if before.server != holding.server or before.slots[:carrying] != holding.slots[:carrying]:
+            message = f"the first {carrying} slots of {place(before)} carry traffic and stay as they are"
+            raise SlotError("FAILED_PRECONDITION", message)
 
 
 def place(holding: Holding) -> str:
@@ -114,7 +210,32 @@ def check_shape(holding: Holding) -> None:
     """Raises `SlotError` where the holding makes no sense whatever the table holds."""
     if not holding.server or not holding.slots or holding.line_port < 1 or holding.slice_id < 1:
         raise SlotError("INVALID_ARGUMENT", "slice, line port, server and at least one slot are required")
-    if holding.slots[0] < 1 or any(a >= b for a, b in zip(holding.slots, holding.slots[1:], strict=False)):
-        raise SlotError("INVALID_ARGUMENT", "slots are numbered from 1 and ascend")
+    if min(holding.slots) < 1 or len(set(holding.slots)) < len(holding.slots):
+        raise SlotError("INVALID_ARGUMENT", "slots are numbered from 1, each once")
     if not 0 <= holding.active <= len(holding.slots):
         raise SlotError("INVALID_ARGUMENT", f"{holding.active} active of {len(holding.slots)} slots")
+
+
+def check_group(group: ProtectionGroup) -> None:
+    """Raises `SlotError` where the protection group makes no sense."""
+    apart = group.working != group.protection and group.working_port != group.protection_port
+    if min(group.working, group.protection, group.working_port, group.protection_port) < 1 or not apart:
+        raise SlotError("INVALID_ARGUMENT", "a protection group is of two slices at two line ports")
+    if group.direction not in (FORWARD, REVERSE):
+        raise SlotError("INVALID_ARGUMENT", f"no direction {group.direction}")
+
+
+def check_apart(holding: Holding, other: Holding) -> None:
+    """Raises `SlotError` where two slices at one line port want the same slot, of a server or of the line below."""
+    if holding.server == other.server:
+        taken, whose = frozenset(holding.slots).intersection(other.slots), place(holding)
+    else:
+        taken, whose = line_slots(holding) & line_slots(other), f"line port {holding.line_port}"
+    if taken:
+        message = f"slot {min(taken)} of {whose} is held by slice {other.slice_id}"
+        raise SlotError("FAILED_PRECONDITION", message)
+
+
+def line_slots(holding: Holding) -> frozenset[int]:
+    """Tributary slots of the line that it takes, as far as its server's name says."""
+    return frozenset(holding.slots) if holding.server == LINE else tributary_slots(holding.server)

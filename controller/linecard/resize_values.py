@@ -1,0 +1,135 @@
+"""What goes into and comes out of the resizing machine of one node: timing, outputs, and an attempt's state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TypeAlias
+
+from controller.linecard.resize_messages import ResizeMessage
+
+TIMED_OUT, REJECTED, ONE_SIDED = "TIMEOUT", "REJECTED", "ONE_SIDED"
+"""Reasons of a failure: after the first two the slice has the size it had before, at every node."""
+
+
+class ResizeState(StrEnum):
+    """draft-ietf-ccamp-fgotn-yang."""
+
+    MODIFYING = "lsp-bandwidth-modifying"
+    MODIFIED_OK = "lsp-bandwidth-modified-ok"
+    MODIFY_FAILED = "lsp-bandwidth-modify-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    retry_s: float = 1.0
+    """An end repeats what is not answered in this time; more than a frame takes to the far end and back."""
+    attempts: int = 4
+    """How often it says a thing before it gives up."""
+
+    @property
+    def patience_s(self) -> float:
+        """A node that hears no more of an attempt in this time counts it as given up."""
+        return 3 * self.attempts * self.retry_s
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    line_port: int
+    message: ResizeMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """So many slots carry this direction of the slice from now on. To be done before what follows is sent."""
+
+    slice_id: int
+    direction: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """For whoever commanded this node. All but MODIFYING end the command."""
+
+    slice_id: int
+    state: ResizeState
+    reason: str = ""
+    """Of a failure: REJECTED, TIMEOUT or ONE_SIDED."""
+    message: str = ""
+
+
+Output: TypeAlias = Send | Commit | Notice
+"""In the order in which they are to be done."""
+
+
+class Phase(IntEnum):
+    """How far one direction of an attempt is at one node."""
+
+    IDLE = 0
+    REQUESTED = 1
+    GRANTED = 2
+    INDICATED = 3
+    """BWR_IND has passed: this node has at most the target."""
+    COMMITTED = 4
+    """NCS has passed: this node and all behind it have the target."""
+    CLOSED = 5
+
+
+Segment: TypeAlias = tuple[str, tuple[int, ...]]
+"""Server ODU, and the slots of it that are to carry the slice."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one node knows of the latest attempt to resize a slice. Directions as in `ResizeMessage`."""
+
+    slice_id: int
+    number: int
+    targets: tuple[int, int]
+    previous: int
+    """Of the forward direction, at the commanded source."""
+    ends: tuple[int | None, int | None]
+    """Line ports towards the commanded source and away from it; None at that end itself."""
+    since: int
+    """Of the slot table: the slice that is meant."""
+    deadline: float
+    phase: list[Phase] = field(default_factory=lambda: [Phase.IDLE, Phase.IDLE])
+    granted: dict[int, Segment] = field(default_factory=dict)
+    """By line port: what has been agreed upon with the neighbour."""
+    open: bool = True
+    said: int = 0
+    """How often this end has said what it waits on."""
+    failure: tuple[int, str] | None = None
+    """Of the reverse direction at its source: reason and detail."""
+    command: Command | None = None
+    """At the commanded source only."""
+
+    def upstream(self, direction: int) -> int | None:
+        """Line port that the direction's traffic comes from; None at its source."""
+        return self.ends[direction]
+
+    def downstream(self, direction: int) -> int | None:
+        """Line port that the direction's traffic leaves by; None at its sink."""
+        return self.ends[1 - direction]
+
+    @property
+    def own(self) -> int | None:
+        """The direction that this node is the source of; None in transit."""
+        return next((direction for direction in (0, 1) if self.ends[direction] is None), None)
+
+    def reach(self, direction: int, phase: Phase) -> None:
+        self.phase[direction] = max(self.phase[direction], phase)
+
+
+@dataclass(slots=True)
+class Command:
+    """What the source was told, and how that stands."""
+
+    target: int
+    before: tuple[int, int]
+    """Sizes that a failure returns to."""
+    taking_back: tuple[str, str] | None = None
+    """Reason and message of the failure on whose account this attempt takes all back."""
+    settled: bool = False
+    """Every node is known to have the size that this one has."""
