@@ -1,0 +1,225 @@
+"""Filling: a list of slices that is known as a whole, planned as a whole.
+
+Arrival order wastes what a long slice takes on many fibres. Here a linear program says how much of each group of
+demands belongs on each route (`relaxation`), subset sums choose the slices that make up these amounts and the server
+ODUs that hold them (`packing`), and local search fills what is left. The same list gives the same plan; the work is
+bounded by `ROUNDS`, and what is missing to the best is known from `bound`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import floor
+
+from controller.core.model import SliceHop
+from controller.core.otn.packing import fullest, parted
+from controller.core.otn.relaxation import Routes, relax
+from controller.core.otn.rooms import Room
+from controller.core.otn.slots import format_slots
+
+ROUNDS = 20
+"""Of local search, at most; each one carries more than the one before."""
+_ALMOST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A slice that is asked for: its slots, on one of these routes (the fibres of each, A to Z)."""
+
+    name: str
+    slots: int
+    routes: Routes
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What of a list is carried, and where."""
+
+    placements: Mapping[str, tuple[SliceHop, ...]]
+    """By the names of the demands that are carried, in the order of the list."""
+    carried: int
+    """Slots, each demand counted once."""
+    bound: float
+    """No plan for this list and these routes carries more, not even one that splits demands."""
+
+
+def fill(demands: Sequence[Demand], rooms: Mapping[str, Sequence[Room]]) -> Filled:
+    """Carry as many slots of `demands` as can be, in the rooms of each fibre. Names are unique."""
+    asked: dict[Routes, int] = defaultdict(int)
+    for demand in demands:
+        asked[demand.routes] += demand.slots
+    total = {fibre: sum(room.free.bit_count() for room in each) for fibre, each in rooms.items()}
+    relaxed = relax(asked, total)
+    plan = _Plan(demands, rooms)
+    for routes, flow in relaxed.flow.items():
+        plan.choose(routes, flow)
+    plan.pack()
+    for _ in range(ROUNDS):
+        if not plan.refill() + plan.swap() + plan.offer():
+            break
+    chosen = [(demand, plan.where[each]) for each, demand in enumerate(demands) if each in plan.where]
+    carried = sum(demand.slots for demand, _ in chosen)
+    return Filled(_numbered(chosen, rooms), carried, relaxed.bound)
+
+
+def _numbered(
+    chosen: Iterable[tuple[Demand, Mapping[str, int]]], rooms: Mapping[str, Sequence[Room]]
+) -> dict[str, tuple[SliceHop, ...]]:
+    """The lowest slot numbers that are free, slice by slice."""
+    free = {
+        (fibre, server): iter([slot + 1 for slot in range(room.free.bit_length()) if room.free >> slot & 1])
+        for fibre, each in rooms.items()
+        for server, room in enumerate(each)
+    }
+    return {
+        demand.name: tuple(
+            SliceHop(
+                fibre,
+                rooms[fibre][server].server,
+                format_slots([next(free[fibre, server]) for _ in range(demand.slots)]),
+            )
+            for fibre, server in servers.items()
+        )
+        for demand, servers in chosen
+    }
+
+
+@dataclass
+class _Plan:
+    """A plan in the making: where each demand that is carried runs, and what is left. Demands by their positions."""
+
+    demands: Sequence[Demand]
+    rooms: Mapping[str, Sequence[Room]]
+    where: dict[int, dict[str, int]] = field(default_factory=dict)
+    """Of each demand that is carried: fibre -> position of its server."""
+    left: dict[str, list[int]] = field(init=False)
+    """Free slots of each server of a fibre."""
+    waiting: dict[Routes, list[tuple[int, int]]] = field(init=False)
+    """(slots, demand) of those that are not carried, ascending."""
+    route: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of those that were chosen and are not packed yet."""
+
+    def __post_init__(self) -> None:
+        self.left = {fibre: [room.free.bit_count() for room in each] for fibre, each in self.rooms.items()}
+        groups: dict[Routes, list[tuple[int, int]]] = defaultdict(list)
+        for each, demand in enumerate(self.demands):
+            groups[demand.routes].append((demand.slots, each))
+        self.waiting = {routes: sorted(group) for routes, group in groups.items()}
+
+    def choose(self, routes: Routes, flow: Sequence[float]) -> None:
+        """Slices of this group that make up the flow of each route, as nearly as can be without going above."""
+        for slots, route in sorted(zip(flow, routes, strict=True), key=lambda each: -each[0]):
+            group = self.waiting[routes][::-1]
+            for position in fullest([size for size, _ in group], floor(slots + _ALMOST)):
+                self.route[group[position][1]] = route
+            self.waiting[routes] = [each for each in self.waiting[routes] if each[1] not in self.route]
+
+    def pack(self) -> None:
+        """Put the chosen ones into servers, fibre by fibre; one that finds no server somewhere is not carried.
+
+        The longest routes come first, and those of one fibre last: these are what servers are topped up with, also
+        with such as were not chosen.
+        """
+        through: dict[str, list[int]] = defaultdict(list)
+        for each, route in self.route.items():
+            for fibre in route:
+                through[fibre].append(each)
+        servers: dict[int, dict[str, int]] = defaultdict(dict)
+        refused: set[int] = set()
+        for fibre in self.rooms:
+            mine = sorted(set(through[fibre]) - refused, key=lambda each: (-len(self.route[each]), -self._size(each)))
+            for each, server in zip(mine, parted([self._size(each) for each in mine], self.left[fibre]), strict=True):
+                if server is None:
+                    refused.add(each)
+                else:
+                    servers[each][fibre] = server
+        for each, route in self.route.items():
+            if each in refused:
+                insort(self.waiting[self.demands[each].routes], (self._size(each), each))
+            else:
+                self._place(each, {fibre: servers[each][fibre] for fibre in route})
+
+    def offer(self) -> int:
+        """Carry what waits and fits, on the first route that has room for the largest. Returns slots gained."""
+        gained = 0
+        for routes, group in self.waiting.items():
+            while group and (best := self._roomiest(routes)):
+                position = bisect_right(group, (best[0], len(self.demands))) - 1
+                if position < 0:
+                    break
+                slots, each = group.pop(position)
+                self._place(each, {fibre: self._snuggest(fibre, slots) for fibre in best[1]})
+                gained += slots
+        return gained
+
+    def swap(self) -> int:
+        """Give the servers of a slice to a larger one of its group, where it has room. Returns slots gained."""
+        gained = 0
+        for each in list(self.where):
+            servers, size = self.where[each], self._size(each)
+            group = self.waiting[self.demands[each].routes]
+            room = size + min(self.left[fibre][server] for fibre, server in servers.items())
+            position = bisect_right(group, (room, len(self.demands))) - 1
+            if position >= 0 and group[position][0] > size:
+                slots, other = group.pop(position)
+                self._release(each)
+                self._place(other, servers)
+                gained += slots - size
+        return gained
+
+    def refill(self) -> int:
+        """Choose anew those of a server that run over no other fibre, from all such. Returns slots gained."""
+        alone: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for each, servers in self.where.items():
+            if len(servers) == 1:
+                alone[next(iter(servers.items()))].append(each)
+        gained = 0
+        for fibre, free_of in self.left.items():
+            groups = [routes for routes in self.waiting if (fibre,) in routes]
+            for server, free in enumerate(free_of):
+                if free:
+                    gained += self._refill(fibre, server, alone[fibre, server], groups)
+        return gained
+
+    def _refill(self, fibre: str, server: int, held: list[int], groups: list[Routes]) -> int:
+        waiting = sorted((entry for routes in groups for entry in self.waiting[routes]), reverse=True)
+        pool = held + [each for _, each in waiting]
+        before = sum(map(self._size, held))
+        chosen = fullest([self._size(each) for each in pool], before + self.left[fibre][server])
+        gained = sum(self._size(pool[position]) for position in chosen) - before
+        if not gained:
+            return 0
+        taken = {pool[position] for position in chosen}
+        for each in held:
+            if each not in taken:
+                self._release(each)
+        for each in taken.difference(held):
+            self.waiting[self.demands[each].routes].remove((self._size(each), each))
+            self._place(each, {fibre: server})
+        return gained
+
+    def _size(self, each: int) -> int:
+        return self.demands[each].slots
+
+    def _place(self, each: int, servers: dict[str, int]) -> None:
+        for fibre, server in servers.items():
+            self.left[fibre][server] -= self._size(each)
+        self.where[each] = servers
+
+    def _release(self, each: int) -> None:
+        for fibre, server in self.where.pop(each).items():
+            self.left[fibre][server] += self._size(each)
+        insort(self.waiting[self.demands[each].routes], (self._size(each), each))
+
+    def _roomiest(self, routes: Routes) -> tuple[int, tuple[str, ...]] | None:
+        """(slots, route) of the route that takes the largest slice; None where none takes any."""
+        rooms = [(min(max(self.left[fibre], default=0) for fibre in route), -len(route), route) for route in routes]
+        room, _, route = max(rooms)
+        return (room, route) if room else None
+
+    def _snuggest(self, fibre: str, slots: int) -> int:
+        """The server with the least room that is enough."""
+        return min((free, server) for server, free in enumerate(self.left[fibre]) if free >= slots)[1]
