@@ -59,8 +59,12 @@ def validate(corridor: Corridor, topology: Topology, agreed: PathConstraints = U
     if violations:
         text = "; ".join(f"{v.field}: {v.description}" for v in violations)
         raise Invalid(text, violations=violations)
-    if corridor.protection is Protection.PROTECT:
-        raise FailedPrecondition("protection PROTECT is not offered yet", reason="PROTECT_NOT_OFFERED")
+    if corridor.protection is Protection.PROTECT and corridor.isolation is Isolation.SOFT:
+        raise FailedPrecondition(
+            "protection PROTECT is not offered for soft corridors yet: the packet layer does not protect; "
+            "a hard corridor is protected in the optical layer, RESTORE is offered for both",
+            reason="PROTECT_NOT_OFFERED",
+        )
     _light(corridor, topology)
 
 

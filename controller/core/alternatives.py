@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from controller.core import srv6
-from controller.core.admission import peak
+from controller.core.admission import peak, reverse_of
 from controller.core.errors import Infeasible, Refused
-from controller.core.model import Corridor, Isolation, Leg, Objective
-from controller.core.otn import MAX_FGTS_PER_SLICE, fgts_for, slots_bandwidth_kbps, wire_kbps
+from controller.core.model import Corridor, Isolation, Leg, Objective, Protection
 from controller.core.path_constraints import EXCLUSIONS, INCLUSIONS, UNCONSTRAINED
 from controller.core.plan import Plan, plan
 from controller.core.snapshot import Snapshot
@@ -47,26 +45,17 @@ def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> I
     if refusal.reason == "SEARCH_EXHAUSTED":
         return refusal  # each alternative would be as long a search
     known = int(refusal.metadata.get("latencyUs", 0))
-    found = [each for each in _alternatives(corridor, _rooms(snapshot, corridor), known, trial) if each is not None]
+    found = [each for each in _alternatives(corridor, known, trial) if each is not None]
     text = "; accepted would be " + ", or ".join(each.text for each in found) if found else ""
     metadata = {**refusal.metadata, **{each.key: each.value for each in found}}
     return Infeasible(refusal.message + text, reason=refusal.reason, metadata=metadata)
 
 
-def _rooms(snapshot: Snapshot, corridor: Corridor) -> list[int]:
-    """Slots that fibres have left, and what a standing slice could grow to where it is; largest first."""
-    optical = snapshot.layers.optical
-    rooms = {int(room) for room in optical.room}
-    record = snapshot.records.get(corridor.name)
-    part = record.target.slice if record and record.target else None
-    if part is not None:
-        rooms.add(part.claimed_slots + min(int(optical.free[optical.arc(hop.link, 0)]) for hop in part.hops))
-    return sorted(rooms, reverse=True)
-
-
-def _alternatives(corridor: Corridor, rooms: list[int], latency_us: int, trial: Trial) -> Iterator[Alternative | None]:
-    yield _bandwidth(corridor, rooms, trial)
+def _alternatives(corridor: Corridor, latency_us: int, trial: Trial) -> Iterator[Alternative | None]:
+    yield _bandwidth(corridor, trial)
     yield _latency(corridor, latency_us, trial)
+    yield _hard(corridor, trial)
+    yield _unprotected(corridor, trial)
     yield _hops(corridor, trial)
     yield _jitter(corridor, trial)
     yield _without(corridor, EXCLUSIONS, "withoutExclusion", trial)
@@ -93,30 +82,16 @@ def capped(corridor: Corridor, kbps: int) -> Corridor:
     return replace(corridor, profiles=profiles)
 
 
-def _bandwidth(corridor: Corridor, rooms: list[int], trial: Trial) -> Alternative | None:
-    """The most that no profile may exceed, at the latency and the constraints asked for."""
+def _bandwidth(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """The most that no profile may exceed, at the latency and the constraints asked for.
+
+    By bisection: a slice that is too thin for its latency bound gets more slots, so less bandwidth is never harder.
+    """
     rates = peak(corridor)
     asked = max(rates.bandwidth_kbps, rates.reverse_bandwidth_kbps)
-
-    def fits(kbps: int) -> bool:
-        return _accepted(capped(corridor, kbps), trial) is not None
-
-    hard = corridor.isolation is Isolation.HARD
-    best = _most_slots(corridor, rooms, asked, fits) if hard else _last(asked, 0, fits)
+    best = _last(asked, 0, lambda kbps: _accepted(capped(corridor, kbps), trial) is not None)
     text = f"at most {best} kbit/s at this latency"
     return Alternative("maxBandwidthKbps", str(best), text) if best else None
-
-
-def _most_slots(corridor: Corridor, rooms: list[int], asked: int, fits: Callable[[int], bool]) -> int:
-    """Fewer slots than the next room leaves open gain nothing and clock slower: only rooms are tried, largest first.
-
-    At most 119 of them, as many as a slice has slots.
-    """
-    packet, overhead = corridor.reference_packet_bytes, srv6.overhead_bytes(1)
-    wanted = fgts_for(wire_kbps(asked, packet, overhead))
-    sizes = {min(room, wanted - 1, MAX_FGTS_PER_SLICE) for room in rooms if room > 0}
-    rates = (slots_bandwidth_kbps(size, packet, overhead) for size in sorted(sizes, reverse=True) if size > 0)
-    return next((kbps for kbps in rates if fits(kbps)), 0)
 
 
 def _last(refused: int, fitting: int, fits: Callable[[int], bool]) -> int:
@@ -136,10 +111,34 @@ def _latency(corridor: Corridor, fastest_us: int, trial: Trial) -> Alternative |
         return None
     quick = replace(corridor.path_constraints, objective=Objective.DELAY)
     leg = _accepted(replace(corridor, max_latency_us=0, path_constraints=quick), trial)
-    bounds = sorted({bound for bound in (fastest_us, leg.latency_us if leg else 0) if bound})
-    least = next((us for us in bounds if _accepted(replace(corridor, max_latency_us=us), trial)), 0)
+    bounds = sorted({bound for bound in (fastest_us, leg.latency_us if leg else 0) if bound > corridor.max_latency_us})
+
+    def fits(us: int) -> bool:
+        return _accepted(replace(corridor, max_latency_us=us), trial) is not None
+
+    least = next((us for us in bounds if fits(us)), 0)
+    if least and corridor.isolation is Isolation.HARD:  # more slots than the bandwidth needs clock in faster
+        least = _last(corridor.max_latency_us, least, fits)
     text = f"a latency bound of {least} µs at this bandwidth"
     return Alternative("minLatencyUs", str(least), text) if least else None
+
+
+def _hard(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """For a soft corridor with a latency bound: a slice of its own, which passes no router in between."""
+    symmetric = all(reverse_of(profile) == profile.bandwidth_kbps for profile in corridor.profiles)
+    if corridor.isolation is Isolation.HARD or not (corridor.max_latency_us and symmetric):
+        return None
+    leg = _accepted(replace(corridor, isolation=Isolation.HARD), trial)
+    text = f"HARD isolation, which bypasses the routers in between, with {leg.latency_us if leg else 0} µs one way"
+    return Alternative("hardLatencyUs", str(leg.latency_us), text) if leg else None
+
+
+def _unprotected(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """Without a second route beforehand."""
+    if corridor.protection is not Protection.PROTECT:
+        return None
+    leg = _accepted(replace(corridor, protection=Protection.RESTORE), trial)
+    return Alternative("protection", Protection.RESTORE.value, "protection RESTORE") if leg else None
 
 
 def _hops(corridor: Corridor, trial: Trial) -> Alternative | None:

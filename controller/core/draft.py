@@ -9,8 +9,9 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.ids import IdKey
 from controller.core.latency import budget
-from controller.core.model import Corridor, Leg, SegmentList, Slice
-from controller.core.otn import Claim, Row, RowKey
+from controller.core.model import Container, Corridor, Leg, Protection, SegmentList, Slice, Status
+from controller.core.otn import Claim, RowKey
+from controller.core.otn.grooming import room
 from controller.core.paths import Path, Route
 from controller.core.records import (
     Placement,
@@ -24,6 +25,8 @@ from controller.core.records import (
 from controller.core.segments.sids import Tail
 from controller.core.snapshot import Snapshot
 
+LINES = (Container.ODU2, Container.ODU3, Container.ODU4, Container.ODUC)
+"""Lines of fibres, from the slowest slot to the fastest."""
 Lists = tuple[SegmentList, SegmentList]
 """For IPv6 and for IPv4 customers."""
 
@@ -41,20 +44,34 @@ class Draft:
         self.explains = explains
         """Whether a refusal is for somebody to read."""
         self.standing: Placement | None = before.target if before else None
+        self._was_protected = before is not None and before.corridor.protection is Protection.PROTECT
         self._own: dict[RowKey, Claim] = {claim.row: claim for claim in claims_of(before)} if before else {}
 
     def assign(self, key: IdKey) -> int:
         self.ids = self.ids.assign(key, self.now)
         return self.ids[key]
 
-    def row(self, link: str, server: str, direction: int) -> Row:
-        return self.ledger.row(RowKey(link, server, direction))
+    @property
+    def unprotected_by_failure(self) -> bool:
+        """Its promise of protection is broken already, by a failure: a change need not wait for the repair."""
+        if self.standing is None or not self._was_protected:
+            return False
+        hops = (hop for part in self.standing.leg.slices for hop in part.hops)
+        whole = all(self.topology.links[hop.link].status is not Status.DOWN for hop in hops)
+        return self.standing.protection is None or not whole
 
     def adjacencies(self) -> Graph:
         """The packet layer with room for what this corridor itself holds there: old and new path count once."""
         graph = self.layers.packet
         own = {(row.link, row.direction): claim.kbps for row, claim in self._own.items() if claim.kbps}
         return graph.with_free({key: int(graph.free[graph.arc(*key)]) + kbps for key, kbps in own.items()})
+
+    def tributaries(self, smallest: Container) -> Graph:
+        """The optical layer with room in tributary slots of the lines; smaller lines than `smallest` are closed."""
+        fibres = [link for name in self.layers.optical.shape.links for link in (self.topology.links[name],)]
+        free = {link.name: room(self.topology, self.ledger, link.name, Container.ODUFLEX) for link in fibres}
+        graph = self.layers.optical.with_free({(name, way): left for name, left in free.items() for way in (0, 1)})
+        return graph.opened({link.name: False for link in fibres if link.line not in LINES[LINES.index(smallest) :]})
 
     def end_ids(self, corridor: Corridor) -> int:
         """Assign what both ends need; returns the tenant's VRF id."""
@@ -80,15 +97,20 @@ class Draft:
         routers: tuple[str, ...],
         route: Route,
         lists: tuple[Lists, Lists],
-        part: Slice | None,
-        thinnest: int | None,
+        parts: tuple[Slice, ...] = (),
+        serialisation_us: int | None = None,
+        protection: Path | None = None,
     ) -> Leg:
-        """The leg of this domain, with its latency budget. `lists`: there and back; `thinnest`: slots, None if soft."""
+        """The leg of this domain, with its latency budget: of the slower route, where there are two.
+
+        `lists`: there and back; `serialisation_us`: into its slices, None if soft.
+        """
         path = route.path
+        slower = max(filter(None, (path, protection)), key=lambda each: each.delay_us)
         (forward, forward_ipv4), (reverse, reverse_ipv4) = lists
         size = corridor.mtu_bytes + max(forward.overhead_bytes, reverse.overhead_bytes)
         self._require_mtu(path, size)
-        terms = budget(self.topology, routers, path, size, thinnest)
+        terms = budget(self.topology, routers, slower, size, serialisation_us)
         return Leg(
             self.topology.domain,
             corridor.max_latency_us,
@@ -98,7 +120,7 @@ class Draft:
             forward_ipv4,
             reverse,
             reverse_ipv4,
-            (part,) if part else (),
+            parts,
             terms,
             sum(term.value_us for term in terms),
             route.method,

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.core.model import Corridor, LatencySource, LatencyTerm, LinkKind
-from controller.core.otn import serialisation_us
 from controller.core.paths import Path
 from controller.core.topology import Topology
 
 
 def budget(
-    topology: Topology, routers: Iterable[str], path: Path, packet_bytes: int, slots: int | None
+    topology: Topology, routers: Iterable[str], path: Path, packet_bytes: int, serialisation_us: int | None
 ) -> tuple[LatencyTerm, ...]:
     """Terms of a leg over `path` through `routers`.
 
-    `slots`: size of the thinnest profile's slice, None for a soft leg, whose packets are clocked into its adjacencies.
+    `serialisation_us`: into the slice of the thinnest profile, None for a soft leg, whose packets are clocked into its
+    adjacencies.
     """
+    clocking = _clocking_us(topology, path, packet_bytes) if serialisation_us is None else serialisation_us
     return (
         LatencyTerm("fibre", LatencySource.COMPUTED, sum(topology.links[name].delay_us for name in path.links)),
         LatencyTerm("otn-nodes", LatencySource.CONFIGURED, _otn_nodes_us(topology, path)),
         LatencyTerm("routers", LatencySource.CONFIGURED, sum(topology.nodes[name].processing_us for name in routers)),
-        LatencyTerm("serialisation", LatencySource.COMPUTED, _serialisation_us(topology, path, packet_bytes, slots)),
+        LatencyTerm("serialisation", LatencySource.COMPUTED, clocking),
     )
 
 
@@ -32,9 +33,7 @@ def _otn_nodes_us(topology: Topology, path: Path) -> int:
     return sum(topology.nodes[name].processing_us for name in path.nodes)
 
 
-def _serialisation_us(topology: Topology, path: Path, packet_bytes: int, slots: int | None) -> int:
-    if slots is not None:
-        return serialisation_us(packet_bytes, slots)
+def _clocking_us(topology: Topology, path: Path, packet_bytes: int) -> int:
     return sum(-(-packet_bytes * 8 * 1000 // topology.links[name].capacity_kbps) for name in path.links)
 
 

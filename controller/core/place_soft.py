@@ -22,7 +22,7 @@ def place_soft(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
         overhead = srv6.overhead_bytes(carriers)
         route = _route(draft, corridor, overhead)
         path = route.path
-        leg = draft.leg(corridor, path.nodes, route, _lists(draft, path, vrf), None, None)
+        leg = draft.leg(corridor, path.nodes, route, _lists(draft, path, vrf))
         if max(leg.forward.overhead_bytes, leg.reverse.overhead_bytes) <= overhead:
             return leg, path.directions
     raise Infeasible("no path whose list the headend can impose", reason="SEGMENT_LIST_TOO_LONG")

@@ -32,7 +32,13 @@ class Placement:
 
     @property
     def slice(self) -> Slice | None:
+        """The one that the routers know: of a protected corridor the working slice."""
         return self.leg.slices[0] if self.leg.slices else None
+
+    @property
+    def protection(self) -> Slice | None:
+        """The slice that stands in for it, if any: routers know nothing of it."""
+        return self.leg.slices[1] if len(self.leg.slices) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,8 @@ def own_ids(record: Record) -> frozenset[IdKey]:
         keys |= {key for router in ends for key in headend_ids(router, record.name)}
         for part in placement.leg.slices:
             keys.add(slice_id_key(record.name, part.id))
-            keys |= {key for router in ends for key in adjacency_ids(router, part.id)}
+        if placement.slice is not None:
+            keys |= {key for router in ends for key in adjacency_ids(router, placement.slice.id)}
     return frozenset(keys)
 
 

@@ -172,8 +172,9 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 def test_what_is_not_offered_yet_is_said_to_be_so() -> None:
     with pytest.raises(FailedPrecondition) as refusal:
-        validate(replace(GOOD, protection=Protection.PROTECT), NET.topology)
+        validate(replace(GOOD, isolation=Isolation.SOFT, protection=Protection.PROTECT), NET.topology)
     assert refusal.value.reason == "PROTECT_NOT_OFFERED"
+    validate(replace(GOOD, protection=Protection.PROTECT), NET.topology)
 
 
 def test_a_missing_active_profile_is_asked_for_with_the_choice() -> None:

@@ -164,9 +164,10 @@ def test_a_new_bound_that_the_kept_path_breaks_moves_the_corridor() -> None:
     net = Network.of(square())
     net.link("F-13", Status.DOWN)
     standing = net.stand(corridor())
-    assert standing.target is not None
     net.link("F-13", Status.UP)
-    moved = net.stand(replace(standing.corridor, max_latency_us=standing.target.leg.latency_us - 1))
+    nodes_us = 2 * 15 + 2 * 25
+    assert nodes_us + 25 + 50 + 60 > 200 > nodes_us + 90, "no number of slots is enough on the way round"
+    moved = net.stand(replace(standing.corridor, max_latency_us=200))
     assert [h.link for h in slice_of(moved).hops] == [link_name("F-13")]
 
 
@@ -275,20 +276,24 @@ def test_slots_are_free_both_ways_or_not_at_all() -> None:
 
 
 def test_a_move_is_not_refused_where_only_the_shortest_way_out_lacks_room_for_both() -> None:
-    """Old and new slots stand side by side: a fibre of the old path with room for one of them is no way out."""
+    """Old and new slots stand side by side: a fibre of the old path with room for one of them is no way out.
+
+    (Of the same size, the slice would branch off at o2 and keep what it has on F-12.)
+    """
     links = [
-        fibre("F-12", 1, 2, 10, (Container.ODU0,)),
-        fibre("F-23", 2, 3, 10, (Container.ODU0,)),
-        fibre("F-24", 2, 4, 20, (Container.ODU0,)),
-        fibre("F-43", 4, 3, 20, (Container.ODU0,)),
-        fibre("F-15", 1, 5, 100, (Container.ODU0,)),
-        fibre("F-53", 5, 3, 100, (Container.ODU0,)),
+        fibre("F-12", 1, 2, 10, (Container.ODU0,), 1),
+        fibre("F-23", 2, 3, 10, (Container.ODU0,), 1),
+        fibre("F-24", 2, 4, 20, (Container.ODU0,), 1),
+        fibre("F-43", 4, 3, 20, (Container.ODU0,), 1),
+        fibre("F-15", 1, 5, 100, (Container.ODU0,), 1),
+        fibre("F-53", 5, 3, 100, (Container.ODU0,), 1),
     ]
     net = Network.of(domain(range(1, 6), links))
     standing = net.stand(corridor(a=1, z=3, rates=(700_000,)))
     assert slots(700_000) > 119 // 2
     net.link("F-23", Status.DOWN)
-    moved = net.stand(standing.corridor)
+    moved = net.stand(replace(standing.corridor, profiles=(Profile("p0", 710_000),)))
+    assert slots(710_000) != slots(700_000)
     assert [h.link for h in slice_of(moved).hops] == [link_name("F-15"), link_name("F-53")]
 
 

@@ -1,0 +1,162 @@
+"""Protect a hard corridor: a second slice of the same size on a route that no single failure takes with the first.
+
+The slice that protects belongs to the one that it protects: a new working slice gets a new one beside it, so that no
+two protection groups ever share a slice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.core.errors import Infeasible
+from controller.core.graph import Objective
+from controller.core.hard_routes import HardRoutes, Lane, Lanes
+from controller.core.paths import Constraints, Diversity, Pair, Path, Route, disjoint_pair, find
+from controller.core.sizing import Size, size_of
+
+DIVERSITIES = (Diversity.SRLG_NODE, Diversity.SRLG)
+"""In this order: no common risk is the promise, no common node as well where there is such a pair."""
+
+
+def protected(routes: HardRoutes) -> Lanes:
+    """Working and protection. Keeps both where they serve, else the working slice, else looks for a new pair.
+
+    Raises `Infeasible` where there is no pair. None is then better than no service only where the promise was broken
+    already, by a failure: a single slice, until there is another way.
+    """
+    lanes = _kept(routes) or _beside(routes) or _new(routes)
+    if lanes is None and routes.draft.unprotected_by_failure:
+        return routes.single()
+    if lanes is None:
+        raise _refusal(routes)
+    return lanes
+
+
+def _kept(routes: HardRoutes) -> Lanes | None:
+    """Both slices that stand."""
+    working, protection = routes.working, routes.protection
+    if working is None or protection is None:
+        return None
+    size = routes.kept_size(working, protection)
+    if size is None or not _apart(routes, routes.path_of(working), routes.path_of(protection)):
+        return None
+    lanes = [routes.kept(part, size) for part in (working, protection)]
+    return (size, tuple(filter(None, lanes))) if all(lanes) else None
+
+
+def _beside(routes: HardRoutes) -> Lanes | None:
+    """The working slice that stands, with a new one that protects it."""
+    if routes.working is None:
+        return None
+    path = routes.path_of(routes.working)
+    size = routes.kept_size(routes.working)
+    while size is not None and (working := routes.kept(routes.working, size)) is not None:
+        other = _second(routes, size, path)
+        if other is not None:
+            return size, (working, routes.lane(other, size))
+        size = routes.thicker(size, lambda thin: _delay_us(_second(routes, thin, path, bounded=False)))
+    return None
+
+
+def _second(routes: HardRoutes, size: Size, first: Path, *, bounded: bool = True) -> Route | None:
+    """The best route without a common risk; without a common node as well where there is one."""
+    constraints, objective = routes.constraints(size), routes.objective
+    if not bounded:
+        constraints, objective = replace(constraints, max_delay_us=0), Objective.DELAY
+    links = frozenset(first.links)
+    if links & constraints.include_links:
+        return None
+    groups = frozenset(group for name in links for group in routes.draft.topology.links[name].srlgs)
+    apart = replace(
+        constraints,
+        exclude_links=constraints.exclude_links | links,
+        exclude_srlgs=constraints.exclude_srlgs | groups,
+    )
+    between = frozenset(first.nodes[1:-1])
+    if between and not between & constraints.include_nodes:
+        nodes = replace(apart, exclude_nodes=apart.exclude_nodes | between)
+        route = find(routes.graph(size), *routes.ends, nodes, objective)
+        if route is not None:
+            return route
+    return find(routes.graph(size), *routes.ends, apart, objective)
+
+
+def _delay_us(route: Route | None) -> int | None:
+    return route.path.delay_us if route else None
+
+
+def _apart(routes: HardRoutes, one: Path, other: Path) -> bool:
+    links = routes.draft.topology.links
+    risks = [{risk for name in path.links for risk in (name, *links[name].srlgs)} for path in (one, other)]
+    return risks[0].isdisjoint(risks[1])
+
+
+def _new(routes: HardRoutes) -> Lanes | None:
+    """A new pair of least sum; the better route works."""
+    found = routes.best(
+        lambda size: _pair(routes, size, routes.constraints(size)),
+        lambda pair: pair.cost,
+        lambda size: _slower_us(_pair(routes, size, replace(routes.constraints(size), max_delay_us=0))),
+    )
+    if found is None:
+        return None
+    size, pair = found
+    lanes: tuple[Lane, ...] = tuple(routes.lane(route, size) for route in (pair.first, pair.second))
+    return size, lanes
+
+
+def _slower_us(pair: Pair | None) -> int | None:
+    return max(route.path.delay_us for route in (pair.first, pair.second)) if pair else None
+
+
+def _pair(routes: HardRoutes, size: Size, constraints: Constraints) -> Pair | None:
+    graph, objective = routes.graph(size), routes.objective
+    pairs = (disjoint_pair(graph, *routes.ends, each, constraints, objective) for each in DIVERSITIES)
+    return next((pair for pair in pairs if pair is not None), None)
+
+
+def _refusal(routes: HardRoutes) -> Infeasible:
+    """Not even one route, or what keeps a second one from being apart from the first."""
+    if routes.best(routes.route, lambda route: route.cost) is None:
+        return routes.refusal()
+    if not routes.draft.explains:
+        return Infeasible("no disjoint pair under these constraints", reason="NO_DISJOINT_PAIR")
+    size = size_of(routes.corridor, routes.lines[0])
+    asked = routes.constraints(size)
+    a, z = routes.ends
+    text = f"no two routes from {a} to {z} without a common risk"
+    if (pair := _pair(routes, size, replace(asked, demand=0))) is not None:
+        return _no_room(routes, size, pair, text)
+    if (pair := _pair(routes, size, replace(asked, max_delay_us=0))) is not None:
+        return _too_late(routes, size, pair, text)
+    shared = disjoint_pair(routes.graph(size), a, z, Diversity.SRLG, asked, routes.objective, maximal=True)
+    metadata = {"source": a, "target": z}
+    if shared is not None and shared.shared:
+        links, groups = ",".join(shared.shared_links), ",".join(map(str, shared.shared_srlgs))
+        common = " and ".join(filter(None, (links, groups and f"risk groups {groups}")))
+        text += f": the two that share least share {common}"
+        metadata |= {"links": links, "srlgs": groups}
+    return Infeasible(text, reason="NO_DISJOINT_PAIR", metadata=metadata)
+
+
+def _no_room(routes: HardRoutes, size: Size, pair: Pair, text: str) -> Infeasible:
+    graph = routes.graph(size)
+    names = dict.fromkeys((*pair.first.path.links, *pair.second.path.links))
+    have = {name: int(graph.room[graph.arc(name, 0)]) for name in names}
+    short = {name: room for name, room in have.items() if room < size.claimed}
+    lacking = ", ".join(f"{name} has {room} of {size.claimed} {size.unit}" for name, room in short.items())
+    return Infeasible(
+        f"{text} with this bandwidth: {lacking}",
+        reason="NO_CAPACITY",
+        metadata={"links": ",".join(short), "need": str(size.claimed), "unit": size.unit},
+    )
+
+
+def _too_late(routes: HardRoutes, size: Size, pair: Pair, text: str) -> Infeasible:
+    terms = routes.terms(size)
+    late = max(route.path.delay_us for route in (pair.first, pair.second)) + terms.fixed_us
+    return Infeasible(
+        f"{text} within {terms.bound_us} µs: the slower of the best two takes {late} µs one way",
+        reason="LATENCY_BOUND",
+        metadata={"latencyUs": str(late), "boundUs": str(terms.bound_us)},
+    )
