@@ -35,7 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from controller.core.errors import Conflict
 from controller.core.ids import IdKey, Ids
 from controller.core.model import Corridor, CorridorEvent, EventType
-from controller.core.otn import Ledger, RowKey
+from controller.core.otn import Ledger, Row, RowKey
 from controller.core.plan import Plan
 from controller.core.records import Record
 from controller.core.segments.igp import LinkMetrics
@@ -166,17 +166,7 @@ class Store:
 
     async def open_ledger(self, ledger: Ledger) -> None:
         """Write every row as the records and the topology file say it is; for the start, before any plan."""
-        rows = [
-            {
-                "link": key.link,
-                "server": key.server,
-                "direction": key.direction,
-                "bitmap": f"{row.bitmap:x}",
-                "kbps": row.kbps,
-                "version": row.version,
-            }
-            for key, row in ledger.rows.items()
-        ]
+        rows = [_ledger_row(key, row) for key, row in ledger.rows.items()]
         async with self._engine.begin() as connection:
             await connection.execute(delete(_ledger))
             if rows:
@@ -240,18 +230,25 @@ def _durable(connection: object, _record: object) -> None:
 
 
 async def _write_ledger(connection: AsyncConnection, before: Ledger, after: Ledger) -> None:
-    for key, row in after.rows.items():
-        seen = before.rows[key]
-        if row == seen:
+    """Rows that come, change and go, each at the version that planning saw."""
+    for key, seen, row in before.changed(after):
+        mine = [getattr(_ledger.c, name) == value for name, value in key._asdict().items()]
+        stale = Conflict(f"{key.link} was claimed by another writer", reason="CONCURRENT_CHANGE")
+        if seen is None and row is not None:
+            try:
+                await connection.execute(insert(_ledger).values(_ledger_row(key, row)))
+            except IntegrityError as clash:
+                raise stale from clash
             continue
-        statement = (
-            update(_ledger)
-            .where(_ledger.c.link == key.link, _ledger.c.server == key.server, _ledger.c.direction == key.direction)
-            .where(_ledger.c.version == seen.version)
-            .values(bitmap=f"{row.bitmap:x}", kbps=row.kbps, version=row.version)
-        )
-        if (await connection.execute(statement)).rowcount != 1:
-            raise Conflict(f"{key.link} was claimed by another writer", reason="CONCURRENT_CHANGE")
+        assert seen is not None
+        write = delete(_ledger) if row is None else update(_ledger).values(_ledger_row(key, row))
+        if (await connection.execute(write.where(*mine, _ledger.c.version == seen.version))).rowcount != 1:
+            raise stale
+
+
+def _ledger_row(key: RowKey, row: Row) -> dict[str, object]:
+    """Without what is booked: that follows from the records."""
+    return {**key._asdict(), "bitmap": f"{row.bitmap:x}", "kbps": row.kbps, "version": row.version}
 
 
 async def _write_ids(connection: AsyncConnection, before: Ids, after: Ids) -> None:

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.graph import Graph, build
-from controller.core.model import Link, LinkKind, NodeKind, Status
+from controller.core.model import Container, Link, LinkKind, NodeKind, Status
 from controller.core.otn import Ledger, RowKey
+from controller.core.otn.grooming import most_room, room
 from controller.core.topology import Topology
 
 
@@ -20,7 +21,7 @@ class Layers:
     packet: Graph
     """Routers and adjacencies; room in kbit/s on the wire."""
     optical: Graph
-    """OTN nodes and fibres; room in fine-grain slots, of the server that has most of them free both ways."""
+    """OTN nodes and fibres; room in fine-grain slots: of the largest slice that could be had."""
 
     @classmethod
     def of(cls, topology: Topology, ledger: Ledger) -> Layers:
@@ -28,9 +29,9 @@ class Layers:
         layers = []
         for kind, nodes in ((LinkKind.ADJACENCY, NodeKind.ROUTER), (LinkKind.FIBRE, NodeKind.OTN)):
             links = [link for link in topology.of_kind(kind) if link.status is not Status.UNPLANNED]
-            room = {link.name: _capacity(link) for link in links}
-            graph = build((n for n in topology.nodes.values() if n.kind is nodes), links, room)
-            free = {key: left for link in links for key, left in _free(link, ledger)}
+            most = {link.name: _capacity(link) for link in links}
+            graph = build((n for n in topology.nodes.values() if n.kind is nodes), links, most)
+            free = {key: left for link in links for key, left in _free(topology, link, ledger)}
             layers.append(graph.with_free(free).opened({link.name: topology.usable(link) for link in links}))
         return cls(*layers)
 
@@ -47,7 +48,7 @@ class Layers:
 
     def booked(self, topology: Topology, ledger: Ledger, rows: Iterable[RowKey]) -> Layers:
         """After a change of these rows of the ledger."""
-        free = {name: dict(_free(topology.links[name], ledger)) for name in {row.link for row in rows}}
+        free = {name: dict(_free(topology, topology.links[name], ledger)) for name in {row.link for row in rows}}
 
         def rebook(graph: Graph) -> Graph:
             return graph.with_free({key: left for each in _of(graph, free).values() for key, left in each.items()})
@@ -64,18 +65,12 @@ def _of(graph: Graph, by_link: Mapping[str, T]) -> dict[str, T]:
 
 def _capacity(link: Link) -> int:
     """In the unit of the layer."""
-    return link.capacity_kbps if link.kind is LinkKind.ADJACENCY else max((s.fgts for s in link.servers), default=0)
+    return link.capacity_kbps if link.kind is LinkKind.ADJACENCY else most_room(link)
 
 
-def _free(link: Link, ledger: Ledger) -> Iterable[tuple[tuple[str, int], int]]:
+def _free(topology: Topology, link: Link, ledger: Ledger) -> Iterable[tuple[tuple[str, int], int]]:
     """((link, direction), what is left). The slots of a slice are the same numbers both ways."""
-    for way in (A_TO_Z, Z_TO_A):
-        if link.kind is LinkKind.ADJACENCY:
-            yield (link.name, way), ledger.row(RowKey(link.name, "", way)).free_kbps()
-        else:
-            yield (link.name, way), max((_free_both_ways(link.name, s.name, ledger) for s in link.servers), default=0)
-
-
-def _free_both_ways(link: str, server: str, ledger: Ledger) -> int:
-    rows = [ledger.row(RowKey(link, server, way)) for way in (A_TO_Z, Z_TO_A)]
-    return min(row.capacity for row in rows) - (rows[0].bitmap | rows[1].bitmap).bit_count()
+    if link.kind is LinkKind.FIBRE:
+        left = room(topology, ledger, link.name, Container.FGODUFLEX)
+        return [((link.name, way), left) for way in (A_TO_Z, Z_TO_A)]
+    return [((link.name, way), ledger.row(RowKey(link.name, "", way)).free_kbps()) for way in (A_TO_Z, Z_TO_A)]

@@ -5,22 +5,19 @@ The layout follows from the file alone, so that a restart finds the same: server
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey, Ids
-from controller.core.model import Container, Link, LinkKind
-from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of
+from controller.core.model import Link, LinkKind
+from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of, tributary_slots
+from controller.core.otn.servers import slots_of_line
 from controller.core.records import LINE, adjacency_ids
 from controller.core.segments.locators import with_locators
 from controller.core.topology import Topology
-
-LINE_TRIBUTARY_SLOTS = 8
-"""1.25G slots of the line ODU2 (G.709 table 7-9)."""
-TRIBUTARY_SLOTS: Mapping[Container, int] = MappingProxyType({Container.ODU0: 1, Container.ODU1: 2, Container.ODU2: 8})
 
 
 def trail_slots(topology: Topology, link: Link) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -31,9 +28,10 @@ def trail_slots(topology: Topology, link: Link) -> Iterator[tuple[str, tuple[int
 
 def _layout(topology: Topology, fibre: str) -> dict[str, tuple[int, ...]]:
     """Tributary slots of every server and trail on a fibre's line."""
+    line = topology.links[fibre].line
     sizes = [(server.name, server.tributary_slots) for server in topology.links[fibre].servers]
     sizes += [
-        (link.name, TRIBUTARY_SLOTS[link.container])
+        (link.name, tributary_slots(link.container, line))
         for link in sorted(topology.of_kind(LinkKind.ADJACENCY), key=lambda each: each.name)
         if fibre in link.trail
     ]
@@ -53,7 +51,7 @@ def initial_ledger(topology: Topology) -> Ledger:
             if link.kind is LinkKind.ADJACENCY:
                 rows[RowKey(link.name, "", direction)] = Row(link.capacity_kbps)
             elif link.kind is LinkKind.FIBRE:
-                rows[RowKey(link.name, LINE, direction)] = Row(LINE_TRIBUTARY_SLOTS)
+                rows[RowKey(link.name, LINE, direction)] = Row(slots_of_line(link))
                 rows |= {RowKey(link.name, server.name, direction): Row(server.fgts) for server in link.servers}
                 claims |= {
                     Claim(owner, RowKey(link.name, LINE, direction), bitmap_of(slots))

@@ -88,11 +88,19 @@ def client_link(site: int) -> Link:
     return Link(link_name(f"C-r{site}"), LinkKind.CLIENT, *ends, capacity_kbps=10_000_000)
 
 
-def fibre(name: str, a: int, z: int, delay_us: int = 60, servers: Iterable[Container] = (Container.ODU1,)) -> Link:
-    """A fibre between the OTN nodes of two sites."""
+def fibre(
+    name: str,
+    a: int,
+    z: int,
+    delay_us: int = 60,
+    servers: Iterable[Container] = (Container.ODU1,),
+    line_slots: int = LINE_SLOTS,
+) -> Link:
+    """A fibre between the OTN nodes of two sites; full where servers and trails take all of `line_slots`."""
     offered = tuple(Server(f"{odu.lower()}-{i}", odu, TRIBUTARIES[odu], FGTS[odu]) for i, odu in enumerate(servers, 1))
     ends = node_name(f"o{a}"), node_name(f"o{z}")
-    return Link(link_name(name), LinkKind.FIBRE, *ends, delay_us=delay_us, capacity_kbps=9_995_276, servers=offered)
+    line = {"capacity_kbps": 9_995_276, "line_slots": line_slots, "servers": offered}
+    return Link(link_name(name), LinkKind.FIBRE, *ends, delay_us=delay_us, **line)  # type: ignore[arg-type]
 
 
 def adjacency(
@@ -136,7 +144,12 @@ def square(servers: Iterable[Container] = (Container.ODU1, Container.ODU0)) -> T
     return domain(range(1, 5), links)
 
 
-def chain(sites: int, servers: Iterable[Container] = (Container.ODU1,), twins: bool = False) -> Topology:
+def chain(
+    sites: int,
+    servers: Iterable[Container] = (Container.ODU1,),
+    twins: bool = False,
+    line_slots: int = LINE_SLOTS,
+) -> Topology:
     """Sites in a row, neighbours joined by one fibre and one adjacency; with `twins` by two that are alike.
 
     Where two are alike routes say nothing, and every hop costs a uA: long segment lists.
@@ -145,7 +158,7 @@ def chain(sites: int, servers: Iterable[Container] = (Container.ODU1,), twins: b
     for here, there in pairwise(range(1, sites + 1)):
         ends = (here, there) if here % 2 else (there, here)
         links += [
-            fibre(f"F-{here}-{there}", *ends, 20, servers),
+            fibre(f"F-{here}-{there}", *ends, 20, servers, line_slots),
             adjacency(f"A-{here}-{there}", *ends[::-1], [f"F-{here}-{there}"], 70),
         ]
         if twins:

@@ -1,7 +1,7 @@
 """The optical layer's arithmetic: rates, containers, slot numbers, and the ledger that hands slots out."""
 
 from controller.core.otn.containers import Carriage, carriage_for, container_for, slot_bps
-from controller.core.otn.ledger import LINE, Claim, Ledger, Row, RowKey, pick_slots, resumed
+from controller.core.otn.ledger import Claim, Ledger, Row, RowKey, pick_slots, resumed
 from controller.core.otn.rates import (
     ETHERNET_OVERHEAD_BYTES,
     FGTS_ETHERNET_BPS,
@@ -14,6 +14,7 @@ from controller.core.otn.rates import (
     slots_rate_kbps,
     wire_kbps,
 )
+from controller.core.otn.servers import LINE
 from controller.core.otn.slots import bitmap_of, format_slots, parse_slots
 from controller.core.otn.tributary import line_slots, tributary_slots
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.core.errors import Infeasible
-from controller.core.model import Container, SliceHop
-from controller.core.otn.ledger import LINE, Ledger, Row, RowKey, pick_slots
-from controller.core.otn.slots import format_slots, parse_slots
+from controller.core.model import Container, Link, SliceHop
+from controller.core.otn.ledger import Ledger, Pair, Row, pick_runs
+from controller.core.otn.servers import LINE, OpenedServer, openable, slots_of_line
+from controller.core.otn.slots import Run, bitmap_of_runs, first_of, format_runs, parse_runs, runs_of
 from controller.core.topology import Topology
+
+Own = Mapping[tuple[str, str], list[Run]]
+"""The slots that a slice has already, by (link, server)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,46 +35,69 @@ def groom(
 ) -> Groomed:
     """`count` slots both ways on each of `links`, fewest new servers first.
 
+    An fgODUflex goes into the fullest open server with room, so that whole servers stay free, and where none has any
+    into one that is opened (`servers.openable`); all else into the tributary slots of the line itself.
+
     `kept`: hops of the same slice that stands; where link and server are the same its slots are its own and count as
     free, and it stays in its server where that has room. Raises `Infeasible` (NO_CAPACITY, metadata `links`).
     """
-    own = {(hop.link, hop.server): parse_slots(hop.slots) for hop in kept}
-    return Groomed(tuple(_hop(topology, ledger, link, container, count, own) for link in links))
+    own = {(hop.link, hop.server): parse_runs(hop.slots) for hop in kept}
+    hops = tuple([_hop(topology.links[link], ledger.links[link], container, count, own) for link in links])
+    opened = tuple((hop.link, hop.server) for hop in hops if hop.server not in ledger.links[hop.link])
+    return Groomed(hops, opened)
 
 
 def room(topology: Topology, ledger: Ledger, link: str, container: Container) -> int:
     """The largest slice in `container` that a fibre has room for now, in slots of what carries it."""
-    return max((_free(_rows(ledger, link, each)) for each in _servers(topology, link, container)), default=0)
-
-
-def _hop(
-    topology: Topology,
-    ledger: Ledger,
-    link: str,
-    container: Container,
-    count: int,
-    own: dict[tuple[str, str], tuple[int, ...]],
-) -> SliceHop:
-    """Its own server, else the fullest with room, so that whole servers stay free."""
-    rows = {server: _rows(ledger, link, server) for server in _servers(topology, link, container)}
-    ranked = sorted(rows, key=lambda server: ((link, server) not in own, _free(rows[server]), server))
-    for server in ranked:
-        slots = pick_slots(rows[server], count, own.get((link, server), ()))
-        if slots is not None:
-            return SliceHop(link, server, format_slots(slots))
-    raise Infeasible(f"{link} has no room for {count} slots both ways", reason="NO_CAPACITY", metadata={"links": link})
-
-
-def _servers(topology: Topology, link: str, container: Container) -> tuple[str, ...]:
+    servers = ledger.links[link]
     if container is not Container.FGODUFLEX:
-        return (LINE,)
-    return tuple(server.name for server in topology.links[link].servers)
+        return _free(servers[LINE])
+    opened = _openable(topology.links[link], servers)
+    most = max([_free(pair) for name, pair in servers.items() if name != LINE], default=0)
+    return max(most, opened.fgts) if opened else most
 
 
-def _rows(ledger: Ledger, link: str, server: str) -> tuple[Row, Row]:
-    return ledger.row(RowKey(link, server, 0)), ledger.row(RowKey(link, server, 1))
+def most_room(link: Link) -> int:
+    """What `room` says of a fibre while it is empty, in fine-grain slots."""
+    opened = openable(link.line, (1 << slots_of_line(link)) - 1)
+    return max([server.fgts for server in link.servers] + [opened.fgts if opened else 0])
 
 
-def _free(rows: tuple[Row, Row]) -> int:
+def _hop(link: Link, servers: Mapping[str, Pair], container: Container, count: int, own: Own) -> SliceHop:
+    name = LINE if container is not Container.FGODUFLEX else _server(link.name, servers, count, own)
+    runs = None
+    if name is not None:
+        runs = pick_runs(servers[name], count, own.get((link.name, name), ()))
+    elif (opened := _openable(link, servers)) is not None:
+        name, runs = opened.name, pick_runs((Row(opened.fgts),), count)
+    if name is None or runs is None:
+        raise Infeasible(
+            f"{link.name} has no room for {count} slots both ways",
+            reason="NO_CAPACITY",
+            metadata={"links": link.name},
+        )
+    return SliceHop(link.name, name, format_runs(runs))
+
+
+def _server(link: str, servers: Mapping[str, Pair], count: int, own: Own) -> str | None:
+    """Its own server, else the fullest, among those that are open and have room."""
+    for where, runs in own.items():
+        if where[0] == link and where[1] in servers and pick_runs(servers[where[1]], count, runs) is not None:
+            return where[1]
+    fitting = [(free, name) for name, pair in servers.items() if name != LINE and (free := _free(pair)) >= count]
+    return min(fitting)[1] if fitting else None
+
+
+def _free(pair: Pair) -> int:
     """Both ways: the slots of a slice are the same numbers in both directions."""
-    return min(row.capacity for row in rows) - (rows[0].bitmap | rows[1].bitmap).bit_count()
+    there, back = pair
+    free = min(there.capacity, back.capacity) - (there.bitmap | back.bitmap).bit_count()
+    if there.profile or back.profile:
+        return min(free, there.free_slots(), back.free_slots())
+    return free
+
+
+def _openable(link: Link, servers: Mapping[str, Pair]) -> OpenedServer | None:
+    there, back = servers[LINE]
+    free = ~(there.bitmap | back.bitmap) & (1 << there.capacity) - 1
+    return openable(link.line, bitmap_of_runs(first_of(runs_of(free), _free(servers[LINE]))))
