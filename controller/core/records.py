@@ -9,7 +9,8 @@ from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey
 from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
 from controller.core.otn import LINE as LINE
-from controller.core.otn import Claim, RowKey, bitmap_of, parse_slots
+from controller.core.otn import Claim, RowKey
+from controller.core.otn.slots import bitmap_of_runs, parse_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def claims_of(record: Record) -> frozenset[Claim]:
 def _slot_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
     for hop in (hop for part in placement.leg.slices for hop in part.hops):
         for direction in (A_TO_Z, Z_TO_A):
-            yield RowKey(hop.link, hop.server, direction), bitmap_of(parse_slots(hop.slots))
+            yield RowKey(hop.link, hop.server, direction), bitmap_of_runs(parse_runs(hop.slots))
 
 
 def _rate_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
