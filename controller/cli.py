@@ -24,11 +24,12 @@ from controller.api import tables
 from controller.api.client import Client, Unsettled, one_line
 from controller.api.codec import decode
 from controller.api.contract import message_json
-from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2
+from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2, topologies_pb2
 from controller.api.statement import Statement, stating
 from controller.core import names
 from controller.core.errors import CorridorError
 from controller.core.model import Corridor, CorridorEvent, TopologyView
+from controller.core.otn.moves import Defragmentation
 
 
 class Output(StrEnum):
@@ -64,6 +65,8 @@ app = typer.Typer(
 )
 lab_app = typer.Typer(no_args_is_help=True, help="A lab of network namespaces on this machine.")
 app.add_typer(lab_app, name="lab")
+otn_app = typer.Typer(no_args_is_help=True, help="The optical layer.")
+app.add_typer(otn_app, name="otn")
 
 Name = Annotated[str, typer.Argument(help="c1, acme/c1 or tenants/acme/corridors/c1.")]
 Endpoint = Annotated[str, typer.Option(envvar="CORRIDOR_ENDPOINT", help="The controller's gRPC address.")]
@@ -220,6 +223,24 @@ def topology(*, domain: Domain = "-", endpoint: Endpoint = ENDPOINT, output: AsO
     with Client(endpoint) as client:
         found = client.topology(domain)
     _show(found, lambda: tables.topology_tables(decode(found, TopologyView)), output)
+
+
+@otn_app.command()
+def defragment(
+    *,
+    max_moves: Annotated[int, typer.Option(min=1, help="Corridors that may be moved.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan it, change nothing.")] = False,
+    domain: Domain = "-",
+    endpoint: Endpoint = ENDPOINT,
+    output: AsOutput = Output.TABLE,
+) -> None:
+    """Free whole server ODUs by moving slices into others on their own routes, without losing a packet."""
+    request = topologies_pb2.DefragmentRequest(name=names.topology(domain), max_moves=max_moves, validate_only=dry_run)
+    with Client(endpoint) as client:
+        found = client.defragment(request)
+    _show(found, lambda: tables.defragmentation_tables(decode(found, Defragmentation)), output)
+    if found.stopped:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,8 +16,11 @@ from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, Server, State, TopologyView
 from controller.core.otn import RowKey
+from controller.core.otn.moves import Defragmentation
 from controller.core.plan import removal
 from controller.core.records import Record
+from controller.core.topology import Topology
+from controller.defragmentation import Defragmenter
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -61,6 +64,7 @@ class Service:
     def __init__(self, state: NetworkState, progress: Progress) -> None:
         self._state = state
         self._progress = progress
+        self._defragmenter = Defragmenter(state, progress)
 
     async def create_corridor(
         self,
@@ -152,11 +156,19 @@ class Service:
 
     async def get_topology(self, name: str) -> TopologyView:
         """The live topology with what the ledger holds of it."""
+        view = self._named(name).view()
+        return replace(view, links=tuple(self._with_usage(link) for link in view.links))
+
+    async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
+        """Free server ODUs of a topology by moving at most so many corridors; the answer says what was done."""
+        self._named(name)
+        return await self._defragmenter.run(max_moves, validate_only=validate_only)
+
+    def _named(self, name: str) -> Topology:
         topology = self._state.topology
         if name not in (names.topology(topology.domain), names.topology("-")):
             raise NotFound(f"no topology {name!r}", metadata={"name": name})
-        view = topology.view()
-        return replace(view, links=tuple(self._with_usage(link) for link in view.links))
+        return topology
 
     async def _change(self, name: str, fields: dict[str, object], etag: str) -> Corridor:
         self._record(name)

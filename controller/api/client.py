@@ -13,7 +13,13 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from controller.api.contract import MAX_MESSAGE_BYTES
-from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2, topologies_pb2, topology_pb2
+from controller.api.gen.corridor.v1 import (
+    corridor_pb2,
+    corridors_pb2,
+    defragmentation_pb2,
+    topologies_pb2,
+    topology_pb2,
+)
 from controller.api.gen.corridor.v1.corridors_pb2_grpc import CorridorsStub
 from controller.api.gen.corridor.v1.topologies_pb2_grpc import TopologiesStub
 from controller.api.quantities import figure
@@ -77,6 +83,10 @@ class Client:
     def topology(self, domain: str) -> topology_pb2.Topology:
         request = topologies_pb2.GetTopologyRequest(name=names.topology(domain))
         return self._topologies.GetTopology(request, timeout=CALL_TIMEOUT_S)
+
+    def defragment(self, request: topologies_pb2.DefragmentRequest) -> defragmentation_pb2.Defragmentation:
+        """However long its moves take."""
+        return self._topologies.Defragment(request)
 
     def settled(self, corridor: corridor_pb2.Corridor, timeout_s: float) -> corridor_pb2.Corridor:
         """The corridor when the devices agree with it; what is being deleted, when it is gone."""

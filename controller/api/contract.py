@@ -12,14 +12,16 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controller.api.codec import encode
-from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
+from controller.api.gen.corridor.v1 import corridor_pb2, defragmentation_pb2, topology_pb2
 from controller.core.errors import Invalid
 from controller.core.model import Corridor, CorridorEvent, TopologyView
+from controller.core.otn.moves import Defragmentation
 
 MESSAGES: dict[Any, Any] = {
     Corridor: corridor_pb2.Corridor,
     CorridorEvent: corridor_pb2.CorridorEvent,
     TopologyView: topology_pb2.Topology,
+    Defragmentation: defragmentation_pb2.Defragmentation,
 }
 """The message of each shape that the API speaks of by itself."""
 

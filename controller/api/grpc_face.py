@@ -21,6 +21,7 @@ from controller.api.gen.corridor.v1 import (
     corridor_pb2,
     corridors_pb2,
     corridors_pb2_grpc,
+    defragmentation_pb2,
     topologies_pb2,
     topologies_pb2_grpc,
     topology_pb2,
@@ -166,6 +167,13 @@ class Topologies(topologies_pb2_grpc.TopologiesServicer):
     async def GetTopology(self, request: topologies_pb2.GetTopologyRequest, context: Context) -> topology_pb2.Topology:
         async with Answering(context):
             return encode(await self._service.get_topology(request.name), topology_pb2.Topology)
+
+    async def Defragment(
+        self, request: topologies_pb2.DefragmentRequest, context: Context
+    ) -> defragmentation_pb2.Defragmentation:
+        async with Answering(context):
+            found = await self._service.defragment(request.name, request.max_moves, validate_only=request.validate_only)
+            return encode(found, defragmentation_pb2.Defragmentation)
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]

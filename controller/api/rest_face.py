@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Header, Query
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model
 
 from controller.api.bodies import UINT32_MAX, Body, Text, body_model, overlay
 from controller.api.codec import encode
@@ -21,9 +21,11 @@ from controller.api.problems import RESPONSES, handle_problems, problem_media
 from controller.api.use_cases import CorridorService
 from controller.core.errors import Invalid
 from controller.core.model import Corridor, TopologyView
+from controller.core.otn.moves import Defragmentation
 
 CorridorBody: Any = body_model(Corridor)
 TopologyBody: Any = body_model(TopologyView)
+DefragmentationBody: Any = body_model(Defragmentation)
 CorridorPage: Any = create_model("ListCorridorsResponse", corridors=list[CorridorBody], nextPageToken=(str, ""))
 MAX_PAGE_SIZE = 2**31 - 1
 
@@ -34,6 +36,14 @@ class SwitchProfileBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     profile: Text
     etag: Text = ""
+
+
+class DefragmentBody(BaseModel):
+    """How many corridors may be moved, and whether this is only to see what that would do."""
+
+    model_config = ConfigDict(extra="forbid")
+    max_moves: Annotated[int, Field(strict=True, ge=1, le=UINT32_MAX, alias="maxMoves")]
+    validate_only: Annotated[StrictBool, Field(alias="validateOnly")] = False
 
 
 def entity_tag(if_match: Annotated[str, Header(description="Refuse unless this is the current ETag.")] = "") -> str:
@@ -163,6 +173,13 @@ def _topologies(service: CorridorService) -> APIRouter:
     async def get_topology(domain: str) -> JSONResponse:
         """Domain `-` is the one that this controller serves."""
         return JSONResponse(value_json(await service.get_topology(f"domains/{domain}/topology")))
+
+    @router.post("/v1/domains/{domain}/topology:defragment", response_model=DefragmentationBody)
+    async def defragment(domain: str, body: DefragmentBody) -> JSONResponse:
+        """Free whole server ODUs, make-before-break; answers when every move is made or one has failed."""
+        name = f"domains/{domain}/topology"
+        found = await service.defragment(name, body.max_moves, validate_only=body.validate_only)
+        return JSONResponse(value_json(found))
 
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -20,6 +20,7 @@ from controller.core.model import (
     Profile,
     TopologyView,
 )
+from controller.core.otn.moves import Defragmentation
 
 
 def corridor_list(corridors: Iterable[Corridor]) -> RenderableType:
@@ -124,6 +125,22 @@ def _links(links: Iterable[Link]) -> Table:
         delay = duration(link.delay_us)
         table.add_row(names.short(link.name), link.kind.lower(), link.status, ends, delay, capacity, groups, free)
     return table
+
+
+def defragmentation_tables(found: Defragmentation) -> RenderableType:
+    """Moves and freed server ODUs, or why there are none."""
+    if not found.moves:
+        return "nothing to free within this bound"
+    moves = Table("", "Corridor", "Fibre", "From", "To", "Made", box=None, header_style="bold")
+    for number, move in enumerate(found.moves, 1):
+        for change in move.changes:
+            ends = change.from_server, change.to_server
+            row = (str(number), _short_corridor(move.corridor), names.short(change.link), *ends)
+            moves.add_row(*row, "yes" if move.done else "")
+    freed = Table("Freed", "Server", "Slots", "After moves", box=None, header_style="bold")
+    for each in found.freed:
+        freed.add_row(names.short(each.link), each.server, str(each.fgts), str(each.after_moves))
+    return Group(moves, freed, *([f"stopped: {found.stopped}"] if found.stopped else []))
 
 
 def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]]) -> RenderableType:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from controller.core.model import Corridor, CorridorEvent, TopologyView
+from controller.core.otn.moves import Defragmentation
 
 
 class CorridorService(Protocol):
@@ -42,4 +43,8 @@ class CorridorService(Protocol):
 
     async def get_topology(self, name: str) -> TopologyView:
         """`domains/-/topology` is the domain that this controller serves."""
+        ...
+
+    async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
+        """`name` as in `get_topology`; answers when every move is made or one has failed."""
         ...

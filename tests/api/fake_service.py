@@ -28,11 +28,23 @@ from controller.core.model import (
     LinkKind,
     Node,
     NodeKind,
+    SliceRole,
     State,
     Status,
     TopologyView,
 )
+from controller.core.otn.moves import Defragmentation, FreedServer, ServerChange, SliceMove
 
+PLAN = Defragmentation(
+    (
+        SliceMove(
+            "tenants/acme/corridors/c1",
+            (ServerChange(7, SliceRole.WORKING, "domains/metro/links/F-a-b", "odu0-1", "odu0-2"),),
+        ),
+    ),
+    (FreedServer("domains/metro/links/F-a-b", "odu0-1", 119, 1),),
+    True,
+)
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 DOMAIN = "domains/metro"
 TOPOLOGY = TopologyView(
@@ -91,6 +103,7 @@ class FakeService:
         self.watchers = 0
         self.unwatched = asyncio.Event()
         self.settles = False
+        self.defragmented = False
         self._changed = asyncio.Event()
 
     async def create_corridor(
@@ -183,6 +196,18 @@ class FakeService:
         if name not in (TOPOLOGY.name, "domains/-/topology"):
             raise NotFound(f"{name} does not exist")
         return TOPOLOGY
+
+    async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
+        """One move in all; the second time it cannot be made."""
+        await self.get_topology(name)
+        if max_moves > 200:
+            raise Invalid.field("max_moves", "must be 1 to 200")
+        if validate_only:
+            return PLAN
+        if self.defragmented:
+            return replace(PLAN, freed=(), stopped="tenants/acme/corridors/c1: is in use again")
+        self.defragmented = True
+        return replace(PLAN, moves=(replace(PLAN.moves[0], done=True),))
 
     def settle(self, name: str) -> None:
         """The devices agree."""

@@ -227,6 +227,18 @@ def test_topology(corridor: Command) -> None:
     assert "NOT_FOUND" in corridor.refused("topology", "--domain", "moon")
 
 
+def test_defragment(corridor: Command) -> None:
+    """Planned, made, and stopped by what came in between: that fails the command."""
+    asked = ("otn", "defragment", "--max-moves", "3")
+    planned = corridor.json(*asked, "--dry-run")
+    assert (planned["freed"][0]["server"], planned["moves"][0]["done"]) == ("odu0-1", False)
+    shown = corridor(*asked)
+    assert all(word in shown for word in ("acme/c1", "F-a-b", "odu0-1", "odu0-2", "yes", "119"))
+    stopped = corridor.run(*asked)
+    assert (stopped.exit_code, "is in use again" in stopped.stdout) == (1, True)
+    assert "max_moves" in corridor.refused("otn", "defragment", "--max-moves", "201")
+
+
 def test_watch(corridor: Command) -> None:
     corridor("create", "c1", *PROFILES)
     corridor("create", "c2", *PROFILES)

@@ -272,6 +272,16 @@ async def test_topology(channel: grpc.aio.Channel) -> None:
     assert (await refusal(missing))[0] == grpc.StatusCode.NOT_FOUND
 
 
+async def test_defragment(channel: grpc.aio.Channel) -> None:
+    topologies: Any = TopologiesStub(channel)
+    request = topologies_pb2.DefragmentRequest(name="domains/-/topology", max_moves=2, validate_only=True)
+    planned = await topologies.Defragment(request)
+    assert [(each.server, each.fgts, each.after_moves) for each in planned.freed] == [("odu0-1", 119, 1)]
+    request.max_moves = 201
+    code, *_ = await refusal(topologies.Defragment(request))
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_health(channel: grpc.aio.Channel) -> None:
     health: Any = health_pb2_grpc.HealthStub(channel)
     for name in ("", "corridor.v1.Corridors", "corridor.v1.Topologies"):

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller.api.codec import decode
-from controller.api.gen.corridor.v1 import corridor_pb2, topology_pb2
+from controller.api.gen.corridor.v1 import corridor_pb2, defragmentation_pb2, topology_pb2
 from controller.core.errors import Infeasible, Violation
 from controller.core.model import Corridor, Isolation, Objective, PathConstraints, Reservation, TopologyView
-from tests.api.fake_service import DOMAIN, EXPLAINED, TOPOLOGY, FakeService
+from controller.core.otn.moves import Defragmentation
+from tests.api.fake_service import DOMAIN, EXPLAINED, PLAN, TOPOLOGY, FakeService
 
 CORRIDORS = "/v1/tenants/acme/corridors"
 C1 = f"{CORRIDORS}/c1"
@@ -189,6 +190,18 @@ async def test_list_in_pages(rest: httpx.AsyncClient) -> None:
     assert len((await rest.get("/v1/tenants/-/corridors")).json()["corridors"]) == 3
     assert_problem(await rest.get(CORRIDORS, params={"pageSize": -1}), 400, "INVALID_ARGUMENT", "pageSize")
     assert_problem(await rest.get(CORRIDORS, params={"pageToken": "?"}), 400, "INVALID_ARGUMENT", "pageToken")
+
+
+async def test_defragment(rest: httpx.AsyncClient) -> None:
+    address = "/v1/domains/metro/topology:defragment"
+    body = (await rest.post(address, json={"maxMoves": 2, "validateOnly": True})).json()
+    assert decode(json_format.ParseDict(body, defragmentation_pb2.Defragmentation()), Defragmentation) == PLAN
+    assert body["moves"][0]["changes"][0]["fromServer"] == "odu0-1"
+    assert (await rest.post(address, json={"maxMoves": 2})).json()["moves"][0]["done"]
+    for refused in ({}, {"maxMoves": 0}, {"maxMoves": 1.5}, {"maxMoves": 201}, {"maxMoves": 1, "more": 2}):
+        assert (await rest.post(address, json=refused)).status_code == 400
+    moon = rest.post("/v1/domains/moon/topology:defragment", json={"maxMoves": 1})
+    assert_problem(await moon, 404, "NOT_FOUND")
 
 
 async def test_topology_and_health(rest: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from controller.api.gen.corridor.v1 import defragmentation_pb2 as corridor_dot_v1_dot_defragmentation__pb2
 from controller.api.gen.corridor.v1 import topologies_pb2 as corridor_dot_v1_dot_topologies__pb2
 from controller.api.gen.corridor.v1 import topology_pb2 as corridor_dot_v1_dot_topology__pb2
 
@@ -41,6 +42,11 @@ class TopologiesStub:
                 request_serializer=corridor_dot_v1_dot_topologies__pb2.GetTopologyRequest.SerializeToString,
                 response_deserializer=corridor_dot_v1_dot_topology__pb2.Topology.FromString,
                 _registered_method=True)
+        self.Defragment = channel.unary_unary(
+                '/corridor.v1.Topologies/Defragment',
+                request_serializer=corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.SerializeToString,
+                response_deserializer=corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.FromString,
+                _registered_method=True)
 
 
 class TopologiesServicer:
@@ -53,6 +59,14 @@ class TopologiesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Defragment(self, request, context):
+        """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
+        The answer comes when all moves are made, or one of them fails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TopologiesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +74,11 @@ def add_TopologiesServicer_to_server(servicer, server):
                     servicer.GetTopology,
                     request_deserializer=corridor_dot_v1_dot_topologies__pb2.GetTopologyRequest.FromString,
                     response_serializer=corridor_dot_v1_dot_topology__pb2.Topology.SerializeToString,
+            ),
+            'Defragment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Defragment,
+                    request_deserializer=corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.FromString,
+                    response_serializer=corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class Topologies:
             '/corridor.v1.Topologies/GetTopology',
             corridor_dot_v1_dot_topologies__pb2.GetTopologyRequest.SerializeToString,
             corridor_dot_v1_dot_topology__pb2.Topology.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Defragment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.v1.Topologies/Defragment',
+            corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.SerializeToString,
+            corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from controller.api.gen.corridor.v1 import defragmentation_pb2 as _defragmentation_pb2
 from controller.api.gen.corridor.v1 import topologies_pb2 as _topologies_pb2
 from controller.api.gen.corridor.v1 import topology_pb2 as _topology_pb2
 from grpc import aio as _aio
@@ -35,6 +36,10 @@ class TopologiesStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TopologiesAsyncStub: ...
     GetTopology: _grpc.UnaryUnaryMultiCallable[_topologies_pb2.GetTopologyRequest, _topology_pb2.Topology]
+    Defragment: _grpc.UnaryUnaryMultiCallable[_topologies_pb2.DefragmentRequest, _defragmentation_pb2.Defragmentation]
+    """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
+    The answer comes when all moves are made, or one of them fails.
+    """
 
 @_typing.type_check_only
 class TopologiesAsyncStub(TopologiesStub):
@@ -42,6 +47,10 @@ class TopologiesAsyncStub(TopologiesStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTopology: _aio.UnaryUnaryMultiCallable[_topologies_pb2.GetTopologyRequest, _topology_pb2.Topology]  # type: ignore[assignment]
+    Defragment: _aio.UnaryUnaryMultiCallable[_topologies_pb2.DefragmentRequest, _defragmentation_pb2.Defragmentation]  # type: ignore[assignment]
+    """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
+    The answer comes when all moves are made, or one of them fails.
+    """
 
 class TopologiesServicer(metaclass=_abc_1.ABCMeta):
     """What the network has, as planned and as discovered."""
@@ -52,5 +61,15 @@ class TopologiesServicer(metaclass=_abc_1.ABCMeta):
         request: _topologies_pb2.GetTopologyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_topology_pb2.Topology, _abc.Awaitable[_topology_pb2.Topology]]: ...
+
+    @_abc_1.abstractmethod
+    def Defragment(
+        self,
+        request: _topologies_pb2.DefragmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_defragmentation_pb2.Defragmentation, _abc.Awaitable[_defragmentation_pb2.Defragmentation]]:
+        """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
+        The answer comes when all moves are made, or one of them fails.
+        """
 
 def add_TopologiesServicer_to_server(servicer: TopologiesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

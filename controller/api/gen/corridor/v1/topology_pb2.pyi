@@ -329,6 +329,8 @@ class Link(_message.Message):
     AFFINITIES_FIELD_NUMBER: _builtins.int
     MTU_BYTES_FIELD_NUMBER: _builtins.int
     SRLGS_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    LINE_SLOTS_FIELD_NUMBER: _builtins.int
     SERVERS_FIELD_NUMBER: _builtins.int
     TRAIL_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
@@ -338,8 +340,6 @@ class Link(_message.Message):
     RESERVED_FORWARD_KBPS_FIELD_NUMBER: _builtins.int
     RESERVED_REVERSE_KBPS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
-    LINE_FIELD_NUMBER: _builtins.int
-    LINE_SLOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`domains/{domain}/links/{link}`."""
     kind: Global___Link.Kind.ValueType
@@ -357,6 +357,10 @@ class Link(_message.Message):
     """One-way delay variation (RFC 8570 4.3); an adjacency has the sum of its fibres unless stated."""
     mtu_bytes: _builtins.int
     """Default 9000."""
+    line: _slice_pb2.Container.ValueType
+    """Fibre: the ODU of its line interface (OTU2: ODU2, OTU4: ODU4, OTUCn: ODUC)."""
+    line_slots: _builtins.int
+    """Fibre: tributary slots of the line: 8 of 1.25G (ODU2), 80 of 1.25G (ODU4), 20 n of 5G (ODUCn)."""
     container: _slice_pb2.Container.ValueType
     """Adjacency: what its trail is carried in."""
     slice_id: _builtins.int
@@ -370,10 +374,6 @@ class Link(_message.Message):
     reserved_reverse_kbps: _builtins.int
     """Adjacency: claimed by soft corridors Z to A, wire rate."""
     status: Global___Status.ValueType
-    line: _slice_pb2.Container.ValueType
-    """Fibre: the ODU of its line interface (OTU2: ODU2, OTU4: ODU4, OTUCn: ODUC)."""
-    line_slots: _builtins.int
-    """Fibre: tributary slots of the line: 8 of 1.25G (ODU2), 80 of 1.25G (ODU4), 20 n of 5G (ODUCn)."""
     @_builtins.property
     def affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
@@ -406,6 +406,8 @@ class Link(_message.Message):
         affinities: _abc.Iterable[_builtins.str] | None = ...,
         mtu_bytes: _builtins.int | None = ...,
         srlgs: _abc.Iterable[_builtins.int] | None = ...,
+        line: _slice_pb2.Container.ValueType = ...,
+        line_slots: _builtins.int = ...,
         servers: _abc.Iterable[Global___Server] | None = ...,
         trail: _abc.Iterable[_builtins.str] | None = ...,
         container: _slice_pb2.Container.ValueType = ...,
@@ -415,8 +417,6 @@ class Link(_message.Message):
         reserved_forward_kbps: _builtins.int = ...,
         reserved_reverse_kbps: _builtins.int = ...,
         status: Global___Status.ValueType = ...,
-        line: _slice_pb2.Container.ValueType = ...,
-        line_slots: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "mtu_bytes", b"mtu_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
