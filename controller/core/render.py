@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from ipaddress import IPv6Network
 from typing import TypeAlias
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.admission import INFRASTRUCTURE
-from controller.core.entries import Entry, SliceMeter, SlotAssignment
+from controller.core.entries import Entry, SlotAssignment
 from controller.core.ids import Ids
-from controller.core.model import Link, LinkKind, Stage
-from controller.core.otn import parse_slots, slots_rate_kbps
-from controller.core.records import LINE, Placement, Record
-from controller.core.render_optical import Connection, SlotsAt, connection_entries
+from controller.core.model import LinkKind, Stage
+from controller.core.records import Placement, Record
+from controller.core.render_optical import connection_entries, placement_entries, trail_connection
 from controller.core.render_packet import (
     adjacency_entries,
     customer_entries,
@@ -23,8 +21,8 @@ from controller.core.render_packet import (
 )
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import locator_routes
+from controller.core.slice_sizes import sizes
 from controller.core.topology import Topology
-from controller.core.trails import trail_slots
 
 Desired: TypeAlias = dict[str, dict[Hashable, Entry]]
 """Per device, its entries by key."""
@@ -36,10 +34,13 @@ def render_record(topology: Topology, ids: Ids, record: Record) -> Desired:
     if record.stage is Stage.BUILD:
         head, other = record.current, record.target
     desired: Desired = {}
-    # Where both say something of one thing, such as the port behind which a prefix is, the one that carries wins.
+    counts = sizes(record)
+    # Where both say something of one thing, such as the port behind which a prefix is, or the way of a slice that
+    # branches off, the one that carries wins.
     for placement in (other, head):
         if placement is not None:
             _add(desired, _body(topology, ids, placement))
+            _add(desired, placement_entries(topology, placement, counts))
     if head is not None:
         _add(desired, headend_entries(topology, ids, record.name, head))
     return desired
@@ -69,21 +70,12 @@ def merged(parts: Iterable[Mapping[Hashable, Entry]]) -> dict[Hashable, Entry]:
     return whole
 
 
-def trail_connection(topology: Topology, link: Link) -> Connection:
-    """The long-lived OTN connection under an IP adjacency."""
-    hops = tuple(SlotsAt(fibre, LINE, slots, len(slots)) for fibre, slots in trail_slots(topology, link))
-    return Connection(link.slice_id, link.a_node, link.z_node, hops, link.capacity_kbps)
-
-
 def _body(topology: Topology, ids: Ids, placement: Placement) -> Iterator[tuple[str, Entry]]:
-    """All of a placement but what steers traffic into it."""
+    """All that routers hold of a placement but what steers traffic into it."""
     for end in (placement.a_end, placement.z_end):
         yield from ((end.node, e) for e in customer_entries(topology, ids, end, placement.vrf))
-    for part in placement.leg.slices:
-        hops = tuple(SlotsAt(h.link, h.server, parse_slots(h.slots), part.active_slots) for h in part.hops)
-        a, z = placement.a_end.node, placement.z_end.node
-        yield from connection_entries(topology, Connection(part.id, a, z, hops, slots_rate_kbps(part.active_slots)))
-        yield from _adjacency(topology, ids, a, z, part.id)
+    if placement.slice is not None:
+        yield from _adjacency(topology, ids, placement.a_end.node, placement.z_end.node, placement.slice.id)
 
 
 def _adjacency(topology: Topology, ids: Ids, a: str, z: str, slice_id: int) -> Iterator[tuple[str, Entry]]:
@@ -99,9 +91,7 @@ def _add(desired: Desired, pairs: Iterable[tuple[str, Entry]]) -> None:
 
 
 def _larger(old: Entry, new: Entry) -> Entry:
-    """Old and new of one slice side by side: the larger of both; of anything else the new."""
-    if isinstance(old, SliceMeter) and isinstance(new, SliceMeter):
-        return max(old, new, key=lambda meter: meter.rate_kbps)
+    """Old and new slots of one slice side by side: one list begins like the other, and the longer one is held."""
     if isinstance(old, SlotAssignment) and isinstance(new, SlotAssignment):
-        return replace(new, slots=tuple(sorted({*old.slots, *new.slots})), active=max(old.active, new.active))
+        return max(new, old, key=lambda held: len(held.slots))
     return new

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Hashable, Sequence
+from typing import TypeAlias
 
 import grpc
 
-from controller.core.entries import Change, Operation, Rejection, SlotAssignment
+from controller.core.entries import Change, Entry, Operation, ProtectionGroup, Rejection, SlotAssignment
 from controller.core.errors import DeviceUnreachable
+from controller.drivers.device import Committed, ResizeRefused, Selector
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
 
@@ -29,10 +33,20 @@ TRANSIENT = frozenset(
         grpc.StatusCode.CANCELLED,
     }
 )
+REFUSALS = frozenset(
+    {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.FAILED_PRECONDITION}
+)
+"""Of a command about a slice's size."""
+WATCH_AGAIN_S = 0.2
+
+Kept: TypeAlias = SlotAssignment | ProtectionGroup
+"""Entries that an OTN node keeps in its line card."""
+
+log = logging.getLogger(__name__)
 
 
 class LineCard:
-    """One node's slot table by gRPC. To be made in the event loop."""
+    """One node's line card by gRPC. To be made in the event loop."""
 
     def __init__(self, node: str, address: str, epoch: int, deadline_s: float) -> None:
         self._node = node
@@ -42,14 +56,16 @@ class LineCard:
         self._stub = line_card_pb2_grpc.LineCardStub(self._channel)  # type: ignore[no-untyped-call]
         self._version: int | None = None
 
-    async def read(self) -> dict[Hashable, SlotAssignment]:
-        """The slot table. Raises `DeviceUnreachable`."""
+    async def read(self) -> dict[Hashable, Entry]:
+        """Slots and protection groups. Raises `DeviceUnreachable`."""
         try:
             table = await self._stub.GetSlotTable(pb.GetSlotTableRequest(), timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
-            raise DeviceUnreachable(self._node, f"line card: {error.details()}") from None
+            raise self._unreachable(error) from None
         self._version = table.version
-        return {entry.key: entry for entry in map(_assignment, table.holdings)}
+        kept: list[Kept] = [_assignment(held) for held in table.holdings]
+        kept += [_protection_group(group) for group in table.protections]
+        return {entry.key: entry for entry in kept}
 
     async def apply(self, changes: Sequence[Change]) -> list[Rejection]:
         """One batch, planned on the table as it was last read or written: the program may have been restarted since."""
@@ -63,6 +79,47 @@ class LineCard:
             return [_rejection(change, error) for change in changes]
         self._version = answer.version
         return [_refused_item(changes[error.index], error) for error in answer.errors]
+
+    async def resize(self, slice_id: int, count: int) -> None:
+        """As `SliceResizer.resize`. The handshake is bounded by the line cards themselves."""
+        request = pb.ResizeRequest(epoch=self._epoch, slice_id=slice_id, target_count=count)
+        try:
+            async for notice in self._stub.Resize(request):
+                if notice.state == pb.ResizeNotice.MODIFIED_OK:
+                    return
+                if notice.state == pb.ResizeNotice.MODIFY_FAILED:
+                    raise ResizeRefused(self._node, notice.reason, notice.message)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from None
+        raise DeviceUnreachable(self._node, "line card: the outcome of a resize was not told")
+
+    async def committed(self, slice_id: int) -> Committed | None:
+        """As `SliceResizer.committed`."""
+        try:
+            size = await self._stub.GetSlice(pb.GetSliceRequest(slice_id=slice_id), timeout=self._deadline_s)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
+            raise self._unreachable(error) from None
+        return Committed(size.forward_count, size.reverse_count, size.modifying)
+
+    async def force(self, slice_id: int, count: int) -> None:
+        """As `SliceResizer.force`."""
+        request = pb.ForceSizeRequest(epoch=self._epoch, slice_id=slice_id, count=count)
+        try:
+            await self._stub.ForceSize(request, timeout=self._deadline_s)
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from None
+
+    async def watch_protection(self, moved: Callable[[Selector], None]) -> None:
+        """Runs for ever; tells every selector whenever the program is found, and then each that moves."""
+        while True:
+            try:
+                async for status in self._stub.WatchProtection(pb.WatchProtectionRequest(), wait_for_ready=True):
+                    moved(_selector(status))
+            except grpc.aio.AioRpcError as error:
+                log.info("%s: selectors are not watched: %s", self._node, error.details())
+            await asyncio.sleep(WATCH_AGAIN_S)
 
     async def watch(self, returned: Callable[[], None]) -> None:
         """Runs for ever; calls `returned` whenever the program answers again after it was lost."""
@@ -80,15 +137,35 @@ class LineCard:
     async def close(self) -> None:
         await self._channel.close(grace=None)
 
+    def _unreachable(self, error: grpc.aio.AioRpcError) -> DeviceUnreachable:
+        return DeviceUnreachable(self._node, f"line card: {error.details()}")
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> DeviceUnreachable | ResizeRefused:
+        if error.code() in REFUSALS:
+            return ResizeRefused(self._node, error.code().name, f"line card: {error.details()}")
+        return self._unreachable(error)
+
 
 def _assignment(held: pb.Holding) -> SlotAssignment:
-    return SlotAssignment(held.slice_id, held.line_port, held.server, tuple(held.slots), held.active_count)
+    return SlotAssignment(
+        held.slice_id, held.line_port, held.server, tuple(held.slots), held.active_count, held.slot_bps
+    )
+
+
+def _protection_group(group: pb.ProtectionGroup) -> ProtectionGroup:
+    return ProtectionGroup(group.working, group.protection, group.direction, group.working_port, group.protection_port)
+
+
+def _selector(status: pb.ProtectionStatus) -> Selector:
+    return Selector(status.working, status.on_protection, status.working_ok, status.protection_ok, status.reason)
 
 
 def _slot_change(change: Change) -> pb.SlotChange:
-    entry = change.entry
+    entry, gone = change.entry, change.operation is Operation.DELETE
+    if isinstance(entry, ProtectionGroup):
+        return pb.SlotChange(unprotect=entry.working) if gone else pb.SlotChange(protect=_group_message(entry))
     assert isinstance(entry, SlotAssignment)
-    if change.operation is Operation.DELETE:
+    if gone:
         return pb.SlotChange(delete=pb.HoldingKey(slice_id=entry.slice_id, line_port=entry.line_port))
     held = pb.Holding(
         slice_id=entry.slice_id,
@@ -96,8 +173,19 @@ def _slot_change(change: Change) -> pb.SlotChange:
         server=entry.server,
         slots=entry.slots,
         active_count=entry.active,
+        slot_bps=entry.slot_bps,
     )
     return pb.SlotChange(set=held)
+
+
+def _group_message(group: ProtectionGroup) -> pb.ProtectionGroup:
+    return pb.ProtectionGroup(
+        working=group.working,
+        protection=group.protection,
+        direction=group.direction,
+        working_port=group.working_port,
+        protection_port=group.protection_port,
+    )
 
 
 def _rejection(change: Change, error: grpc.aio.AioRpcError) -> Rejection:

@@ -1,8 +1,9 @@
 """Cross-connects and slice meters as OpenFlow 1.3 messages, and back.
 
 Table 0 holds one flow per cross-connect and the node's own two flows. A meter carries no cookie, so each has one
-flow in `DIRECTORY_TABLE`, which no packet ever visits: its cookie and match say whose meter it is, its instruction
-says which. So any 32-bit slice id fits OVS's 2^18 meters, foreign meters are told apart, and a read needs no memory.
+flow in `DIRECTORY_TABLE`, which no packet ever visits: its cookie and match say whose meter it is and how it is kept,
+its instruction says which. So any 32-bit slice id fits OVS's 2^18 meters, foreign meters are told apart, a read needs
+no memory, and the line-card program finds the meters that it sets. Its own flows have another tag (`core.otn.marks`).
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from controller.core.addresses import mac_text
-from controller.core.entries import CrossConnect, SliceMeter
+from controller.core.addresses import channel_address, mac_text
+from controller.core.entries import SELECTOR, CrossConnect, SliceMeter
+from controller.core.otn import marks
+from controller.core.otn.marks import CONTROLLER_TAG, COOKIE_MASK, DIRECTORY_TABLE, SELECTOR_TABLE, Directory
 from controller.drivers.openflow_stream import Message
 from controller.drivers.osken_native import ofproto, parser
 
-COOKIE_TAG = 0xC0DE << 48
-COOKIE_MASK = 0xFFFF << 48
-"""Cookie: tag 16 | generation 16 | slice 32 bits. Slice 0 is the node's own infrastructure."""
-DIRECTORY_TABLE = 250
+CROSS_CONNECT_TABLE = 0
 LLDP_PRIORITY, CROSS_CONNECT_PRIORITY, DIRECTORY_PRIORITY, MISS_PRIORITY = 1000, 100, 1, 0
 LLDP_ETHERTYPE = 0x88CC
 LLDP_ADDRESS = "01:80:c2:00:00:0e"
@@ -29,6 +29,18 @@ METER_FLAGS = ofproto.OFPMF_KBPS | ofproto.OFPMF_BURST | ofproto.OFPMF_STATS
 class SliceDirection(NamedTuple):
     slice_id: int
     direction: int
+
+
+class CrossingKey(NamedTuple):
+    """What a cross-connect's match says."""
+
+    slice_id: int
+    direction: int
+    in_port: int
+
+    @property
+    def way(self) -> SliceDirection:
+        return SliceDirection(self.slice_id, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +61,19 @@ class Metering:
 class Holdings:
     """What is ours in one switch."""
 
-    crossings: dict[SliceDirection, Crossing] = field(default_factory=dict)
+    crossings: dict[CrossingKey, Crossing] = field(default_factory=dict)
     meterings: dict[SliceDirection, Metering] = field(default_factory=dict)
     meter_ids: set[int] = field(default_factory=set)
     """All in use, foreign ones too."""
     strays: list[Message] = field(default_factory=list)
-    """Flow statistics with our cookie that are no cross-connect of today's shape, or doubled by a newer one."""
+    """Flow statistics with our cookie that are none of today's shapes, or doubled by a newer one."""
     infrastructure: set[int] = field(default_factory=set)
     """Priorities of the node's own flows that stand."""
 
     def entries(self) -> Iterable[CrossConnect | SliceMeter]:
         """A flow that bypasses its slice's meter is not what anyone asked for: it is left out, to be written again."""
         for key, crossing in self.crossings.items():
-            metering = self.meterings.get(key)
+            metering = self.meterings.get(key.way)
             if crossing.meter_id == (metering.meter_id if metering else None):
                 yield crossing.entry
         for metering in self.meterings.values():
@@ -71,18 +83,32 @@ class Holdings:
         return Holdings(dict(self.crossings), dict(self.meterings), set(self.meter_ids), [], set(self.infrastructure))
 
 
-def key_of(entry: CrossConnect | SliceMeter) -> SliceDirection:
+def way_of(entry: CrossConnect | SliceMeter) -> SliceDirection:
     return SliceDirection(entry.slice_id, entry.direction)
 
 
+def crossing_key(entry: CrossConnect) -> CrossingKey:
+    return CrossingKey(entry.slice_id, entry.direction, entry.in_port)
+
+
+def directory_of(entry: SliceMeter) -> Directory:
+    return Directory(entry.slice_id, entry.direction, entry.follows, entry.transit)
+
+
 def cookie(generation: int, slice_id: int) -> int:
-    return COOKIE_TAG | (generation & 0xFFFF) << 32 | slice_id
+    """Slice 0 is the node's own infrastructure."""
+    return marks.cookie(CONTROLLER_TAG, generation, slice_id)
 
 
 def _flow(datapath: Any, cookie: int, priority: int, match: Message, instructions: Sequence[Message]) -> Message:
     """An existing flow of the same match and priority is replaced; its counters go on (OpenFlow 1.3.5, 6.4)."""
     return parser.OFPFlowMod(
-        datapath, cookie=cookie, priority=priority, match=match, instructions=list(instructions), table_id=0
+        datapath,
+        cookie=cookie,
+        priority=priority,
+        match=match,
+        instructions=list(instructions),
+        table_id=CROSS_CONNECT_TABLE,
     )
 
 
@@ -92,16 +118,19 @@ def _match(entry: CrossConnect) -> Message:
 
 def crossing_add(datapath: Any, generation: int, crossing: Crossing) -> Message:
     entry = crossing.entry
-    actions = [] if entry.rewrite is None else [parser.OFPActionSetField(eth_dst=mac_text(entry.rewrite))]
-    actions.append(parser.OFPActionOutput(entry.out_port))
-    instructions = [parser.OFPInstructionActions(ofproto.OFPIT_APPLY_ACTIONS, actions)]
+    if entry.out_port == SELECTOR:
+        instructions = [parser.OFPInstructionGotoTable(SELECTOR_TABLE)]
+    else:
+        actions = [] if entry.rewrite is None else [parser.OFPActionSetField(eth_dst=mac_text(entry.rewrite))]
+        actions.append(parser.OFPActionOutput(entry.out_port))
+        instructions = [parser.OFPInstructionActions(ofproto.OFPIT_APPLY_ACTIONS, actions)]
     if crossing.meter_id is not None:
         instructions.insert(0, parser.OFPInstructionMeter(crossing.meter_id, ofproto.OFPIT_METER))
     mark = cookie(generation, entry.slice_id)
     return _flow(datapath, mark, CROSS_CONNECT_PRIORITY, _match(entry), instructions)
 
 
-def _delete(datapath: Any, match: Message, priority: int, mark: int, table: int = 0) -> Message:
+def _delete(datapath: Any, match: Message, priority: int, mark: int, table: int) -> Message:
     return parser.OFPFlowMod(
         datapath,
         command=ofproto.OFPFC_DELETE_STRICT,
@@ -117,7 +146,8 @@ def _delete(datapath: Any, match: Message, priority: int, mark: int, table: int 
 
 def crossing_delete(datapath: Any, entry: CrossConnect) -> Message:
     """Deletes no flow but one of this slice."""
-    return _delete(datapath, _match(entry), CROSS_CONNECT_PRIORITY, cookie(0, entry.slice_id))
+    mark = cookie(0, entry.slice_id)
+    return _delete(datapath, _match(entry), CROSS_CONNECT_PRIORITY, mark, CROSS_CONNECT_TABLE)
 
 
 def stray_delete(datapath: Any, stat: Message) -> Message:
@@ -141,9 +171,18 @@ def directory_add(datapath: Any, generation: int, metering: Metering) -> Message
         cookie=cookie(generation, entry.slice_id),
         table_id=DIRECTORY_TABLE,
         priority=DIRECTORY_PRIORITY,
-        match=parser.OFPMatch(metadata=entry.slice_id << 8 | entry.direction),
+        match=_directory_match(entry),
         instructions=[parser.OFPInstructionMeter(metering.meter_id, ofproto.OFPIT_METER)],
     )
+
+
+def directory_delete(datapath: Any, entry: SliceMeter) -> Message:
+    """What the directory said of a meter that is now kept in another way."""
+    return _delete(datapath, _directory_match(entry), DIRECTORY_PRIORITY, cookie(0, entry.slice_id), DIRECTORY_TABLE)
+
+
+def _directory_match(entry: SliceMeter) -> Message:
+    return parser.OFPMatch(metadata=directory_of(entry).metadata)
 
 
 def metering_modify(datapath: Any, metering: Metering) -> Message:
@@ -173,7 +212,7 @@ INFRASTRUCTURE = frozenset({LLDP_PRIORITY, MISS_PRIORITY})
 
 def flows_request(datapath: Any) -> Message:
     """Flows of ours, in all tables."""
-    return parser.OFPFlowStatsRequest(datapath, cookie=COOKIE_TAG, cookie_mask=COOKIE_MASK)
+    return parser.OFPFlowStatsRequest(datapath, cookie=cookie(0, 0), cookie_mask=COOKIE_MASK)
 
 
 def meters_request(datapath: Any) -> Message:
@@ -189,7 +228,7 @@ def holdings_of(flows: Iterable[Message], meters: Iterable[Message]) -> Holdings
     for stat in newest_first:
         if stat.table_id == DIRECTORY_TABLE:
             _take_metering(held, stat, configs)
-        elif stat.cookie & 0xFFFFFFFF == 0:
+        elif marks.slice_of(stat.cookie) == 0:
             held.infrastructure.add(stat.priority)
         else:
             _take_crossing(held, stat)
@@ -197,47 +236,71 @@ def holdings_of(flows: Iterable[Message], meters: Iterable[Message]) -> Holdings
 
 
 def _take_metering(held: Holdings, stat: Message, configs: dict[int, Message]) -> None:
-    meter_id, _ = _instructions(stat)
-    config = configs.get(meter_id) if meter_id is not None else None
-    metadata = stat.match.get("metadata")
-    if meter_id is None or config is None or metadata is None or len(config.bands) != 1:
+    instructions = _instructions(stat)
+    config = configs.get(instructions.meter_id) if instructions.meter_id is not None else None
+    mark = _directory(stat)
+    if config is None or mark is None or len(config.bands) != 1 or mark[:2] in held.meterings:
         held.strays.append(stat)
         return
     band = config.bands[0]
-    key = SliceDirection(metadata >> 8, metadata & 0xFF)
-    held.meterings[key] = Metering(meter_id, SliceMeter(*key, band.rate, band.burst_size))
+    entry = SliceMeter(mark.slice_id, mark.direction, band.rate, band.burst_size, mark.follows, mark.transit)
+    held.meterings[way_of(entry)] = Metering(config.meter_id, entry)
+
+
+def _directory(stat: Message) -> Directory | None:
+    """A masked field comes as a pair: not ours."""
+    metadata = stat.match.get("metadata")
+    mark = Directory.of(metadata) if isinstance(metadata, int) else None
+    return mark if mark and mark.slice_id == marks.slice_of(stat.cookie) else None
 
 
 def _take_crossing(held: Holdings, stat: Message) -> None:
     crossing = _crossing_of(stat)
-    if crossing is None or key_of(crossing.entry) in held.crossings:
+    if crossing is None or crossing_key(crossing.entry) in held.crossings:
         held.strays.append(stat)
     else:
-        held.crossings[key_of(crossing.entry)] = crossing
+        held.crossings[crossing_key(crossing.entry)] = crossing
 
 
 def _crossing_of(stat: Message) -> Crossing | None:
-    meter_id, actions = _instructions(stat)
-    in_port, channel = stat.match.get("in_port"), _mac(stat.match.get("eth_dst"))
-    outputs = [action.port for action in actions if isinstance(action, parser.OFPActionOutput)]
-    fields = [action for action in actions if isinstance(action, parser.OFPActionSetField)]
-    rewrites = [_mac(action.value) for action in fields if action.key == "eth_dst"]
-    known = len(outputs) + len(rewrites) == len(actions) and len(outputs) == 1 and len(rewrites) <= 1
-    if not known or in_port is None or channel is None or stat.priority != CROSS_CONNECT_PRIORITY:
+    """None where it is no flow that `crossing_add` would write."""
+    slice_id, in_port = marks.slice_of(stat.cookie), stat.match.get("in_port")
+    channel, way = _mac(stat.match.get("eth_dst")), _way(_instructions(stat))
+    if way is None or in_port is None or channel is None or stat.priority != CROSS_CONNECT_PRIORITY:
         return None
-    slice_id, rewrite = stat.cookie & 0xFFFFFFFF, rewrites[0] if rewrites else None
-    entry = CrossConnect(slice_id, channel & 0xFF, in_port, channel, outputs[0], rewrite)
-    return Crossing(entry, meter_id)
+    direction = channel & 0xFF
+    if stat.table_id != CROSS_CONNECT_TABLE or direction > 1 or channel != channel_address(slice_id, direction):
+        return None
+    return Crossing(CrossConnect(slice_id, direction, in_port, channel, *way), _instructions(stat).meter_id)
 
 
-def _instructions(stat: Message) -> tuple[int | None, list[Message]]:
-    meter_id, actions = None, []
+class _Instructions(NamedTuple):
+    meter_id: int | None
+    table: int | None
+    actions: list[Message]
+
+
+def _instructions(stat: Message) -> _Instructions:
+    meter_id, table, actions = None, None, []
     for instruction in stat.instructions:
         if isinstance(instruction, parser.OFPInstructionMeter):
             meter_id = instruction.meter_id
+        elif isinstance(instruction, parser.OFPInstructionGotoTable):
+            table = instruction.table_id
         elif isinstance(instruction, parser.OFPInstructionActions):
             actions += instruction.actions
-    return meter_id, actions
+    return _Instructions(meter_id, table, actions)
+
+
+def _way(found: _Instructions) -> tuple[int, int | None] | None:
+    """(out port, rewrite) of a cross-connect's instructions."""
+    if found.table is not None:
+        return (SELECTOR, None) if found.table == SELECTOR_TABLE and not found.actions else None
+    outputs = [action.port for action in found.actions if isinstance(action, parser.OFPActionOutput)]
+    fields = [action for action in found.actions if isinstance(action, parser.OFPActionSetField)]
+    rewrites = [_mac(action.value) for action in fields if action.key == "eth_dst"]
+    known = len(outputs) + len(rewrites) == len(found.actions) and len(outputs) == 1 and len(rewrites) <= 1
+    return (outputs[0], rewrites[0] if rewrites else None) if known else None
 
 
 def _mac(value: Any) -> int | None:

@@ -1,7 +1,7 @@
-"""One OTN node as a `Device`: its switch by OpenFlow, its slot table by the line-card program beside it.
+"""One OTN node as a `Device` and a `SliceResizer`: its switch by OpenFlow, the line-card program beside it by gRPC.
 
 `connected` is the switch alone: cross-connects and meters carry the traffic, and restoring them must not wait for a
-program that keeps books. While the line card is silent its slots are missing from `read()` and its changes
+program that keeps books. While the line card is silent its entries are missing from `read()` and its changes
 come back as transient rejections; when it returns, empty, the device is announced again, so that it is filled.
 """
 
@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from controller.core.entries import Change, Entry, Rejection, SlotAssignment
+from controller.core.entries import (
+    SELECTOR,
+    Change,
+    CrossConnect,
+    Entry,
+    Operation,
+    ProtectionGroup,
+    Rejection,
+    SlotAssignment,
+)
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Capabilities, Liveness
 from controller.drivers import otn_flows as flows
-from controller.drivers.device import DeviceListener
+from controller.drivers.device import Committed, DeviceListener, Selector
 from controller.drivers.line_card import LineCard
 from controller.drivers.openflow_stream import Message, RequestRefused, SwitchError, SwitchStream, Timing
 from controller.drivers.osken_native import NativeDatapath, ofproto, parser
@@ -25,6 +34,7 @@ from controller.drivers.otn_batch import Batch, Planner, refusal
 from controller.drivers.otn_flows import SliceDirection
 
 CAPABILITIES = Capabilities(shaping=False, liveness=Liveness.LOCAL_PORT, max_carriers=0, resolves_neighbors=False)
+KEPT_BY_LINE_CARD = (SlotAssignment, ProtectionGroup)
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +55,8 @@ class OtnNode:
         self._ports: dict[int, bool] = {}
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._selectors: asyncio.Task[None] | None = None
+        """Watches them while there is a stream."""
         self._start(line_card.watch(self._line_card_returned))
 
     @property
@@ -60,7 +72,7 @@ class OtnNode:
         return CAPABILITIES
 
     async def read(self) -> Mapping[Hashable, Entry]:
-        """Cross-connects and meters with our cookie, and the slot table while the line card answers."""
+        """Cross-connects and meters with our cookie, and what the line card keeps while it answers."""
         async with self._lock:
             held = await self._read_switch(self._primary())
         entries: dict[Hashable, Entry] = {entry.key: entry for entry in held.entries()}
@@ -71,15 +83,28 @@ class OtnNode:
         return entries
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
-        """In the given order where it matters: runs of slot changes and of switch changes follow each other; within a
+        """In the given order where it matters: runs of changes for line card and switch follow each other; within a
         run, the switch's are put into an order that never breaks traffic (`otn_batch`)."""
         rejections: list[Rejection] = []
         async with self._lock:
             self._primary()
-            for slots, group in groupby(changes, lambda change: isinstance(change.entry, SlotAssignment)):
-                run = list(group)
-                rejections += await (self._line_card.apply(run) if slots else self._apply_to_switch(run))
+            for kept, group in groupby(changes, lambda change: isinstance(change.entry, KEPT_BY_LINE_CARD)):
+                run, early = list(group), _unprotected(rejections)
+                if kept:
+                    rejections += await self._line_card.apply(run)
+                    continue
+                rejections += [Rejection(c, "UNAVAILABLE", "its selector is not there", True) for c in run if early(c)]
+                rejections += await self._apply_to_switch([change for change in run if not early(change)])
         return rejections
+
+    async def resize(self, slice_id: int, count: int) -> None:
+        await self._line_card.resize(slice_id, count)
+
+    async def committed(self, slice_id: int) -> Committed | None:
+        return await self._line_card.committed(slice_id)
+
+    async def force(self, slice_id: int, count: int) -> None:
+        await self._line_card.force(slice_id, count)
 
     async def send_frame(self, port: int, frame: bytes) -> None:
         stream = self._primary()
@@ -153,6 +178,7 @@ class OtnNode:
     def _announce(self) -> None:
         self._connected = True
         self._listener.device_connected(self._name)
+        self._selectors = self._start(self._line_card.watch_protection(self._selector_moved))
         for port, up in self._ports.items():
             self._listener.port_changed(self._name, port, up)
 
@@ -160,6 +186,8 @@ class OtnNode:
         self._held = None
         if self._connected:
             self._connected = False
+            if self._selectors is not None:
+                self._selectors.cancel()
             self._listener.device_disconnected(self._name)
 
     def _port(self, port: Message, gone: bool = False) -> None:
@@ -177,6 +205,9 @@ class OtnNode:
         log.info("%s: the line card answers again", self._name)
         if self._connected:
             self._listener.device_connected(self._name)
+
+    def _selector_moved(self, selector: Selector) -> None:
+        self._listener.selector_moved(self._name, selector)
 
     # The switch.
 
@@ -247,15 +278,28 @@ class OtnNode:
         )
         return Rejection(change, error.name, f"the switch refused it: {error.name}", transient=outdated)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.result()  # a defect is told to the loop's exception handler at once
+
+
+def _unprotected(rejections: Sequence[Rejection]) -> Callable[[Change], bool]:
+    """Which changes would send a slice to a selector that the line card was just not able to set up."""
+    groups = {r.change.entry.working for r in rejections if isinstance(r.change.entry, ProtectionGroup)}
+
+    def early(change: Change) -> bool:
+        entry = change.entry
+        to_selector = isinstance(entry, CrossConnect) and entry.out_port == SELECTOR and entry.slice_id in groups
+        return to_selector and change.operation is not Operation.DELETE
+
+    return early
 
 
 def is_slave(error: SwitchError) -> bool:

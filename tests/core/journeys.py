@@ -12,12 +12,14 @@ from networks import (
 from packet_walk import Journey, Packet, Place, World
 
 from controller.core.diff import changes
-from controller.core.entries import Entry, Exact, MeterEntry, Operation, SlotAssignment, TableEntry
+from controller.core.entries import Entry, Exact, MeterEntry, Operation, SliceMeter, SlotAssignment, TableEntry
 from controller.core.model import EndPoint, LinkKind, Stage
-from controller.core.records import Placement
+from controller.core.records import Placement, Record
 
 Tables = dict[str, tuple[Entry, ...]]
 
+SLOT_BPS = 10_009_306
+TRANSIT_ALLOWANCE_KBPS = 512
 UNMARKED = 13
 """A code point that no corridor here asks for."""
 
@@ -155,15 +157,48 @@ def not_overcommitted(net: Network) -> None:
 
 
 def stages(net: Network, name: str) -> Iterator[Tables]:
-    """The tables at each stage of a change that was just booked."""
+    """The tables at each stage of a change that was just booked, and again where line cards then resize in band."""
     while True:
-        yield net.tables()
-        if net.records[name].stage is Stage.SETTLED:
+        tables = net.tables()
+        yield tables
+        record = net.records[name]
+        if record.stage is Stage.SETTLED:
             return
+        resized = in_band(tables, sizes_after(record))
+        if rates(resized) != rates(tables):
+            yield resized
         net.step(name)
         if name not in net.records:
             yield net.tables()
             return
+
+
+def sizes_after(record: Record) -> dict[int, int]:
+    """What a slice of both states is resized to: up at the end of BUILD, down at the end of STEER."""
+    if record.current is None or record.target is None:
+        return {}
+    old = {each.id: each.active_slots for each in record.current.leg.slices}
+    new = {each.id: each.active_slots for each in record.target.leg.slices if each.id in old}
+    return {each: max(old[each], new[each]) if record.stage is Stage.BUILD else new[each] for each in new}
+
+
+def in_band(tables: Tables, counts: dict[int, int]) -> Tables:
+    """Line cards set the meters of slices that follow: behind the first, room for continuity frames."""
+
+    def resized(entry: Entry) -> Entry:
+        if not isinstance(entry, SliceMeter) or entry.slice_id not in counts:
+            return entry
+        assert entry.follows
+        rate = counts[entry.slice_id] * SLOT_BPS // 1000
+        return replace(entry, rate_kbps=rate + TRANSIT_ALLOWANCE_KBPS * entry.transit)
+
+    return {name: tuple(map(resized, entries)) for name, entries in tables.items()}
+
+
+def rates(tables: Tables) -> dict[tuple[str, int, int], int]:
+    """Per OTN node, slice and direction."""
+    meters = ((name, e) for name, entries in tables.items() for e in entries if isinstance(e, SliceMeter))
+    return {(name, e.slice_id, e.direction): e.rate_kbps for name, e in meters}
 
 
 def mixtures(before: Tables, after: Tables) -> Iterator[Tables]:

@@ -14,11 +14,13 @@ from ipaddress import ip_address
 from typing import TypeAlias
 
 from controller.core.entries import (
+    SELECTOR,
     CrossConnect,
     Entry,
     Exact,
     Lpm,
     MeterEntry,
+    ProtectionGroup,
     SliceMeter,
     SlotAssignment,
     TableEntry,
@@ -95,6 +97,8 @@ class World:
     """All devices with their entries, and the wires between them."""
 
     def __init__(self, tables: Tables, wires: Iterable[tuple[str, Place, Place]]) -> None:
+        self.on_protection: set[int] = set()
+        """Working slices whose frames both line cards send over the protection slice."""
         self._devices = {name: Device(tuple(entries)) for name, entries in tables.items()}
         self._wires: dict[Place, tuple[str, Place]] = {}
         for name, a, z in wires:
@@ -138,8 +142,22 @@ class World:
         if len(meter) != 1:
             raise Lost(f"no meter for slice {channel} at {at[0]}")
         journey.meters.append((at[0], meter[0]))
-        journey.slots += node.slots_at(found, at[1])
+        if found.out_port == SELECTOR:
+            return self._selector(at[0], found, frame, journey)
+        journey.slots += node.slots_at(found.slice_id, at[1], found.out_port)
         return (at[0], found.out_port), frame if found.rewrite is None else replace(frame, mac=found.rewrite)
+
+    def _selector(self, name: str, found: CrossConnect, frame: Frame, journey: Journey) -> tuple[Place, Frame]:
+        """What the line card at the end of a protected slice does with its frames."""
+        node = self._devices[name]
+        (group,) = (g for g in node.groups if g.working == found.slice_id)
+        assert group.direction == found.direction, "the selector stands where its direction begins"
+        taken, port = group.working, group.working_port
+        if group.working in self.on_protection:
+            taken, port = group.protection, group.protection_port
+            frame = replace(frame, mac=0x02 << 40 | taken << 8 | group.direction)
+        journey.slots += node.slots_at(taken, port)
+        return (name, port), frame
 
     def _router(self, at: Place, frame: Frame, journey: Journey) -> tuple[Place, Frame] | None:
         name, port = at
@@ -279,6 +297,7 @@ class Device:
         self.cross_connects = [e for e in entries if isinstance(e, CrossConnect)]
         self.meters = [e for e in entries if isinstance(e, SliceMeter)]
         self.slots = [e for e in entries if isinstance(e, SlotAssignment)]
+        self.groups = [e for e in entries if isinstance(e, ProtectionGroup)]
         self.is_router = bool(self._tables)
 
     def one(self, table: str, **fields: int) -> Row:
@@ -320,10 +339,9 @@ class Device:
             raise Lost("two classifier entries of one priority")
         return found[0] if found else None
 
-    def slots_at(self, connect: CrossConnect, in_port: int) -> list[SlotAssignment]:
-        """The slots of a connection at the lines it enters and leaves by."""
-        ports = in_port, connect.out_port
-        return [s for s in self.slots if s.slice_id == connect.slice_id and s.line_port in ports]
+    def slots_at(self, slice_id: int, *ports: int) -> list[SlotAssignment]:
+        """The slots of a slice at the lines it enters and leaves by."""
+        return [s for s in self.slots if s.slice_id == slice_id and s.line_port in ports]
 
 
 def _matches(row: Row, vrf: int, header: Mapping[str, int]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from journeys import (
+    SLOT_BPS,
     Tables,
     all_arrive,
     arrives,
@@ -168,12 +169,14 @@ def test_a_switch_keeps_the_optical_rate_above_the_shaper(
             carried(net, before, tables, flow, standing.target.vrf)
         rates.append(rates_of(tables))
         before = tables
-    shaper, meter = zip(*rates, strict=True)
-    turn = list(range(4))  # BUILD, STEER, CLEAN, SETTLED
-    assert shaper[turn[0]] != shaper[turn[1]] == shaper[turn[2]] == shaper[turn[3]], "the shaper turns at STEER"
-    if isolation is Isolation.HARD:
-        assert meter[0] == meter[1] == max(meter), "the meters rise before the shaper, and fall after it"
-        assert (meter[3] < meter[1]) is (active == (1, 0))
+    low, high = (slots * SLOT_BPS // 1000 for slots in (3, 11))  # 20 and 100 Mbit/s of packets of 1400 bytes
+    slow, fast = min(shaper for shaper, _ in rates), max(shaper for shaper, _ in rates)
+    if isolation is Isolation.SOFT:
+        assert [shaper for shaper, _ in rates] == ([slow] + 3 * [fast] if active == (0, 1) else [fast] + 3 * [slow])
+    elif active == (0, 1):  # BUILD, resized, STEER, CLEAN, SETTLED
+        assert rates == [(slow, low), (slow, high), (fast, high), (fast, high), (fast, high)]
+    else:  # BUILD, STEER, resized, CLEAN, SETTLED
+        assert rates == [(fast, high), (slow, high), (slow, low), (slow, low), (slow, low)]
 
 
 def rates_of(tables: Tables) -> tuple[int, int]:

@@ -16,7 +16,7 @@ COOKIE_MASK = 0xFFFF << COOKIE_TAG_SHIFT
 SELECTOR_TABLE = 1
 """Where cross-connects with out port `SELECTOR` send frames on: flows of the line card."""
 DIRECTORY_TABLE = 250
-"""Visited by no packet: one flow of the controller's for each meter, metadata = `Directory.metadata`, instruction meter."""
+"""Visited by no packet: one flow of the controller per meter, metadata by `Directory`, instruction meter."""
 
 _DIRECTION, _FOLLOWS, _TRANSIT, _KNOWN = 1 << 0, 1 << 1, 1 << 2, 0b111
 
