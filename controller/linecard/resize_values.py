@@ -1,4 +1,4 @@
-"""What goes into and comes out of the resizing machine of one node: timing, outputs, and an attempt's state."""
+"""What goes into and comes out of the resizing machine of one node, and what it knows of an attempt."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
-from controller.linecard.resize_messages import ResizeMessage
+from controller.linecard.resize_messages import Reason, ResizeMessage
 
-TIMED_OUT, REJECTED, ONE_SIDED = "TIMEOUT", "REJECTED", "ONE_SIDED"
-"""Reasons of a failure: after the first two the slice has the size it had before, at every node."""
+ONE_SIDED = "ONE_SIDED"
+"""Reason of a failure after which nodes may differ; after REJECTED and TIMEOUT all have the size they had before."""
 
 
 class ResizeState(StrEnum):
@@ -23,14 +23,19 @@ class ResizeState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Timing:
     retry_s: float = 1.0
-    """An end repeats what is not answered in this time; more than a frame takes to the far end and back."""
+    """An end repeats what is not answered in this time: more than a frame takes to the far end and back."""
     attempts: int = 4
     """How often it says a thing before it gives up."""
 
     @property
+    def waits(self) -> int:
+        """How often the source asks for the reverse direction: that has to be heard of, requested and indicated."""
+        return 3 * self.attempts
+
+    @property
     def patience_s(self) -> float:
         """A node that hears no more of an attempt in this time counts it as given up."""
-        return 3 * self.attempts * self.retry_s
+        return self.waits * self.retry_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +86,40 @@ Segment: TypeAlias = tuple[str, tuple[int, ...]]
 
 
 @dataclass(slots=True)
+class Command:
+    """What the source was told, and how that stands."""
+
+    target: int
+    before: tuple[int, int]
+    """Sizes that a failure returns to, by direction."""
+    settled: bool
+    """Every node is known to have had them."""
+    taking_back: Notice | None = None
+    """The failure on whose account this attempt takes all back."""
+
+
+@dataclass(slots=True)
 class Attempt:
     """What one node knows of the latest attempt to resize a slice. Directions as in `ResizeMessage`."""
 
     slice_id: int
     number: int
     targets: tuple[int, int]
-    previous: int
-    """Of the forward direction, at the commanded source."""
+    previous: list[int]
+    """By direction: what its source had before."""
     ends: tuple[int | None, int | None]
     """Line ports towards the commanded source and away from it; None at that end itself."""
     since: int
     """Of the slot table: the slice that is meant."""
-    deadline: float
+    deadline: float = 0.0
+    open: bool = True
     phase: list[Phase] = field(default_factory=lambda: [Phase.IDLE, Phase.IDLE])
     granted: dict[int, Segment] = field(default_factory=dict)
-    """By line port: what has been agreed upon with the neighbour."""
-    open: bool = True
+    """By line port: what is agreed with the neighbour for the direction under way."""
     said: int = 0
     """How often this end has said what it waits on."""
-    failure: tuple[int, str] | None = None
-    """Of the reverse direction at its source: reason and detail."""
+    failure: tuple[Reason, str] = (Reason.NONE, "")
+    """Of the reverse direction, at its source."""
     command: Command | None = None
     """At the commanded source only."""
 
@@ -118,18 +136,23 @@ class Attempt:
         """The direction that this node is the source of; None in transit."""
         return next((direction for direction in (0, 1) if self.ends[direction] is None), None)
 
+    @property
+    def waiting(self) -> bool:
+        """This end has said something that it repeats until it is answered."""
+        if self.own is None or not self.open:
+            return False
+        return self.command is not None or self.phase[self.own] in (Phase.REQUESTED, Phase.INDICATED)
+
     def reach(self, direction: int, phase: Phase) -> None:
         self.phase[direction] = max(self.phase[direction], phase)
 
+    def close(self, reason: Reason = Reason.NONE, detail: str = "") -> None:
+        """Nothing of it has an effect here from now on."""
+        self.open = False
+        self.phase = [Phase.CLOSED, Phase.CLOSED]
+        self.failure = reason, detail
 
-@dataclass(slots=True)
-class Command:
-    """What the source was told, and how that stands."""
-
-    target: int
-    before: tuple[int, int]
-    """Sizes that a failure returns to."""
-    taking_back: tuple[str, str] | None = None
-    """Reason and message of the failure on whose account this attempt takes all back."""
-    settled: bool = False
-    """Every node is known to have the size that this one has."""
+    def lapse(self) -> None:
+        """Given up until it is asked for anew; what is closed stays so."""
+        self.open = False
+        self.phase = [phase if phase is Phase.CLOSED else Phase.IDLE for phase in self.phase]
