@@ -10,7 +10,7 @@ more of it than of the wire.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
@@ -40,7 +40,7 @@ GFP_UNITS: Mapping[Container, tuple[Container, int]] = MappingProxyType(
 MAX_GFP_SLOTS: Mapping[Container, int] = MappingProxyType(
     {Container.ODU2: 8, Container.ODU3: 32, Container.ODU4: 80, Container.ODUC: 20}
 )
-"""ODUflex(GFP, n, k) has n up to 80 (G.709 table 7-8): 20 slots of 5G."""
+"""ODUflex(GFP, n, k) has n up to 80 (G.709 table 7-8): 20 slots of 5G. From the narrowest line to the widest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,15 @@ class Carriage:
         return least_slots(packet_bytes, budget_us, self.slot_bps)
 
 
+def narrowest(lines: Iterable[Container]) -> Container:
+    """Of the lines on a route that with the smallest slots: they are what an ODUflex counts in on all of them."""
+    return min(lines, key=list(MAX_GFP_SLOTS).index)
+
+
 def slot_bps(container: Container, line: Container = Container.ODU2) -> int:
     """Ethernet that one slot of a slice carries, bit/s.
 
-    `line`: of the fibres that an ODUflex runs on, the smallest; it is of no account to an fgODUflex.
+    `line`: of the fibres that an ODUflex runs on the narrowest; it is of no account to an fgODUflex.
     """
     if container is Container.FGODUFLEX:
         return FGTS_ETHERNET_BPS
