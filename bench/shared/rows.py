@@ -29,7 +29,8 @@ class Contender:
 
 @dataclass(frozen=True)
 class Row:
-    """One published figure. The goal is for the ratio where there is one, else for the value: at most this much."""
+    """One published figure. The goal is for the ratio where there is one, else for the value: at most this much, or
+    at least."""
 
     name: str
     value: float
@@ -40,32 +41,35 @@ class Row:
     met: bool | None = None
     limit: str = field(default="", compare=False)
     """What limits it, printed where the goal is missed."""
+    at_least: bool = field(default=False, compare=False)
 
     @property
     def public(self) -> dict[str, Any]:
         row = asdict(self)
-        del row["limit"]
+        del row["limit"], row["at_least"]
         return row
 
     def __str__(self) -> str:
         peer = f"{self.peer['name']:44} {self.peer['value']:>11,.1f}" if self.peer else " " * 56
         ratio = f"{self.ratio:8.4f}" if self.ratio is not None else " " * 8
-        verdict = {None: "", True: f"  <= {self.goal}  met", False: f"  <= {self.goal}  MISSED: {self.limit}"}[self.met]
+        goal = f"  {'>=' if self.at_least else '<='} {self.goal}"
+        verdict = {None: "", True: f"{goal}  met", False: f"{goal}  MISSED: {self.limit}"}[self.met]
         return f"{self.name:62} {self.value:>10,.1f} {self.unit:3} {peer} {ratio}{verdict}"
 
 
 def row(name: str, value: float, unit: str, peer: tuple[str, float] | None = None, **more: Any) -> Row:
-    """A row, with its ratio and whether the goal is met worked out; `goal` and `limit` may be given.
+    """A row, with its ratio and whether the goal is met worked out; `goal`, `limit`, `at_least` may be given.
 
     `ValueError` for a goal without a limit: a goal that is missed has to say why.
     """
     ratio, goal = (value / peer[1] if peer else None), more.get("goal")
     if goal is not None and not more.get("limit"):
         raise ValueError(f"{name}: a goal without what limits it")
-    met = None if goal is None else (value if ratio is None else ratio) <= goal
+    at_least, judged = bool(more.get("at_least")), value if ratio is None else ratio
+    met = None if goal is None else (judged >= goal if at_least else judged <= goal)
     beside = {"name": peer[0], "value": round(peer[1], 2)} if peer else None
     short = None if ratio is None else float(f"{ratio:.4g}")
-    return Row(name, round(value, 2), unit, beside, short, goal, met, more.get("limit", ""))
+    return Row(name, round(value, 2), unit, beside, short, goal, met, more.get("limit", ""), at_least)
 
 
 def race(contenders: Sequence[Contender], questions: Sequence[tuple[Any, ...]]) -> dict[str, float]:

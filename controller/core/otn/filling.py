@@ -221,5 +221,8 @@ class _Plan:
         return (room, route) if room else None
 
     def _snuggest(self, fibre: str, slots: int) -> int:
-        """The server with the least room that is enough."""
-        return min((free, server) for server, free in enumerate(self.left[fibre]) if free >= slots)[1]
+        """The server with the least room that is enough; none is opened while one that is open will do."""
+        rooms, left = self.rooms[fibre], self.left[fibre]
+        fitting = [server for server, free in enumerate(left) if free >= slots]
+        fresh = [not room.stands and room.free.bit_count() == free for room, free in zip(rooms, left, strict=True)]
+        return min(fitting, key=lambda server: (fresh[server], left[server], server))

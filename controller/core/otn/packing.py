@@ -27,13 +27,13 @@ def fullest(sizes: Sequence[int], room: int) -> list[int]:
 def parted(sizes: Sequence[int], rooms: Sequence[int]) -> list[int | None]:
     """For each size the position of the room that it goes into, None where none is left for it.
 
-    Small rooms first, each as full as can be, those that come first in `sizes` before later ones: with the largest
-    first, small ones are left for the rooms that are hard to fill to the brim.
+    Room by room, each as full as can be, those that come first in `sizes` before later ones: with the largest first,
+    small ones are left for the rooms that are hard to fill to the brim.
     """
     place: list[int | None] = [None] * len(sizes)
     waiting = list(range(len(sizes)))
-    for room in sorted(range(len(rooms)), key=lambda each: (rooms[each], each)):
-        for position in fullest([sizes[each] for each in waiting], rooms[room]):
+    for room, free in enumerate(rooms):
+        for position in fullest([sizes[each] for each in waiting], free):
             place[waiting[position]] = room
         waiting = [each for each in waiting if place[each] is None]
     return place

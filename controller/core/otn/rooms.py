@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.model import Link, LinkKind
-from controller.core.otn.ledger import Ledger, RowKey
+from controller.core.otn.ledger import Ledger, Pair
+from controller.core.otn.servers import LINE, openable
+from controller.core.otn.slots import bitmap_of_runs, first_of, runs_of
 from controller.core.topology import Topology
 
 
@@ -17,15 +18,27 @@ class Room:
 
     server: str
     free: int
+    stands: bool = True
+    """False where it would be opened for its first slice."""
 
 
 def rooms_of(topology: Topology, ledger: Ledger, fibres: Iterable[str] = ()) -> dict[str, tuple[Room, ...]]:
-    """The rooms of these fibres, of all where none is given."""
+    """The rooms of these fibres, of all where none is given; those that stand come first, the fuller before."""
     names = fibres or [link.name for link in topology.of_kind(LinkKind.FIBRE)]
-    return {fibre: tuple(_rooms(topology.links[fibre], ledger)) for fibre in names}
+    return {fibre: tuple(_rooms(topology.links[fibre], ledger.links[fibre])) for fibre in names}
 
 
-def _rooms(link: Link, ledger: Ledger) -> Iterator[Room]:
-    for server in link.servers:
-        held = [ledger.row(RowKey(link.name, server.name, way)).bitmap for way in (A_TO_Z, Z_TO_A)]
-        yield Room(server.name, (1 << server.fgts) - 1 & ~(held[0] | held[1]))
+def _rooms(link: Link, servers: Mapping[str, Pair]) -> Iterator[Room]:
+    standing = [Room(name, _free(pair)) for name, pair in servers.items() if name != LINE]
+    yield from sorted(standing, key=lambda room: (room.free.bit_count(), room.server))
+    line = _free(servers[LINE])
+    while (opened := openable(link.line, line)) is not None:
+        yield Room(opened.name, (1 << opened.fgts) - 1, stands=False)
+        line &= ~opened.tributaries
+
+
+def _free(pair: Pair) -> int:
+    """Slots free both ways, but as many as are promised to bookings."""
+    there, back = pair
+    free = ~(there.bitmap | back.bitmap) & (1 << min(there.capacity, back.capacity)) - 1
+    return bitmap_of_runs(first_of(runs_of(free), min(there.free_slots(), back.free_slots())))
