@@ -139,6 +139,13 @@ def test_a_second_run_finds_nothing_cheaper(case: Case, max_moves: int) -> None:
     assert max_moves < len(loads) or not second.emptied
 
 
+def test_of_two_that_cost_the_same_the_one_of_more_worth_is_emptied() -> None:
+    free = {("f", "s0"): 3, ("f", "s1"): 2}
+    loads = [Load("a", ((("f", "s0"), 1),)), Load("b", ((("f", "s1"), 2),))]
+    assert regroom(free, loads, [], 1).emptied == {("f", "s0")}
+    assert regroom(free, loads, [], 1, {("f", "s1"): 2}).emptied == {("f", "s1")}
+
+
 def test_two_moves_that_empty_two_servers_beat_one_that_empties_one() -> None:
     """The cheapest server first would leave one move, of which nothing comes."""
     free = {("f", "s0"): 3, ("f", "s1"): 3, ("g", "t0"): 2, ("g", "t1"): 3, ("h", "u0"): 2, ("h", "u1"): 3}

@@ -12,6 +12,7 @@ from controller.core.model import ResizeState, Slice, SliceHop, Stage, State
 from controller.core.otn import LINE, Ledger, RowKey, bitmap_of, format_slots, parse_slots, pick_slots
 from controller.core.otn.moves import Defragmentation, FreedServer, ServerChange, SliceMove
 from controller.core.otn.regrooming import Load, Relocation, Seat, regroom
+from controller.core.otn.servers import opened_server
 from controller.core.plan import Plan, advance
 from controller.core.records import Placement, Record, adjacency_ids, slice_id_key
 from controller.core.snapshot import Snapshot
@@ -19,14 +20,15 @@ from controller.core.topology import Topology
 
 
 def defragment(snapshot: Snapshot, max_moves: int) -> Defragmentation:
-    """Free as many server ODUs as moving `max_moves` corridors can.
+    """Free as many server ODUs as moving `max_moves` corridors can, those first that give slots back to their line.
 
     Every corridor moves at most once, and only if it leaves a server that is freed; none goes into a server that is
     empty now. Settled hard corridors that are UP on fibres that are UP can move; what else holds a server keeps it.
     """
     loads = {record.name: _load(record) for record in snapshot.records.values() if _movable(snapshot.topology, record)}
     free, fixed = _room(snapshot.ledger, loads.values(), snapshot.records)
-    found = regroom(free, [loads[name] for name in sorted(loads)], fixed, max_moves)
+    back = {seat: opened.tributaries.bit_count() for seat in free if (opened := opened_server(seat[1]))}
+    found = regroom(free, [loads[name] for name in sorted(loads)], fixed, max_moves, back)
     moves = tuple(_move(snapshot.records[each.load.corridor], each) for each in found.moves)
     freed = (_freed(snapshot.ledger, seat, found.moves) for seat in found.emptied)
     ranked = sorted(freed, key=lambda each: (each.after_moves, each.link, each.server))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from types import MappingProxyType
 
 Seat = tuple[str, str]
 """(fibre, server ODU)."""
@@ -45,25 +46,23 @@ class Regrooming:
     exhaustive: bool = True
     """Everything was tried: no moves of the same kind empty more."""
 
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """Most servers first, then fewest moves, then fewest slots."""
-        return -len(self.emptied), len(self.moves), sum(n for each in self.moves for _, n in each.load.parts)
-
 
 def regroom(
     free: Mapping[Seat, int],
     loads: Collection[Load],
     fixed: Collection[Seat],
     max_moves: int,
+    worth: Mapping[Seat, int] = MappingProxyType({}),
     tries: int = TRIES,
 ) -> Regrooming:
-    """Empty as many servers as `max_moves` corridors allow.
+    """Empty as many servers as `max_moves` corridors allow; of all ways to, with the fewest moves.
+
+    Where that leaves a choice, servers of most `worth` together, then those whose emptying moves the fewest slots.
 
     `free`: slots left in every server that holds something; an empty one is no place to move to. `fixed`: servers that
     hold what cannot move. Every corridor moved leaves one of the servers emptied, and goes into none of them.
     """
-    return _Search(free, loads, frozenset(fixed), max_moves, tries).best()
+    return _Search(free, loads, frozenset(fixed), max_moves, worth, tries).best()
 
 
 class _Search:
@@ -73,9 +72,10 @@ class _Search:
         loads: Collection[Load],
         fixed: frozenset[Seat],
         max_moves: int,
+        worth: Mapping[Seat, int],
         tries: int,
     ) -> None:
-        self._free, self._fixed, self._max_moves = free, fixed, max_moves
+        self._free, self._fixed, self._max_moves, self._worth = free, fixed, max_moves, worth
         self._tries = tries
         self._gave_up = False
         held: dict[Seat, set[Load]] = {}
@@ -90,7 +90,7 @@ class _Search:
 
     def best(self) -> Regrooming:
         candidates = sorted(seat for seat in self._holders.keys() - self._fixed if self._holds(frozenset({seat})))
-        candidates.sort(key=lambda seat: (len(self._holders[seat]), self._filled[seat], seat))
+        candidates.sort(key=self._price(()))
         found = self._improved(self._greedy(candidates), frozenset(), candidates)
         return Regrooming(found.moves, found.emptied, not self._gave_up)
 
@@ -109,14 +109,14 @@ class _Search:
     def _improved(self, found: Regrooming, chosen: frozenset[Seat], left: Sequence[Seat]) -> Regrooming:
         """Branch on each server in turn, emptied or not, while that can still beat what was found."""
         left = [seat for seat in left if self._holds(chosen | {seat})]
-        if (-len(chosen) - len(left), len(self._moving(chosen))) >= found.rank[:2]:
+        if self._rank(chosen, left) >= self._rank(found.emptied):
             return found
         self._spend(1 + len(left))
         if self._tries <= 0:
             return found
         if not left:
             larger = self._realised(chosen)
-            return min(found, larger, key=lambda each: each.rank) if larger else found
+            return larger or found
         found = self._improved(found, chosen | {left[0]}, left[1:])
         return self._improved(found, chosen, left[1:])
 
@@ -138,9 +138,21 @@ class _Search:
     def _moving(self, leaving: Collection[Seat]) -> frozenset[Load]:
         return frozenset[Load]().union(*(self._holders[seat] for seat in leaving))
 
-    def _price(self, moving: Collection[Load]) -> Callable[[Seat], tuple[int, int, Seat]]:
-        """Of emptying one more server while these move: moves, slots, and its name where all is alike."""
-        return lambda seat: (sum(load not in moving for load in self._holders[seat]), self._filled[seat], seat)
+    def _rank(self, leaving: Collection[Seat], more: Sequence[Seat] = ()) -> tuple[int, int, int, int]:
+        """Of emptying these, less is better; with `more` a bound on what emptying any of those too can come to."""
+        moving = self._moving(leaving)
+        worth = sum(self._worth.get(seat, 0) for seat in (*leaving, *more))
+        slots = sum(count for load in moving for _, count in load.parts)
+        return -len(leaving) - len(more), len(moving), -worth, slots
+
+    def _price(self, moving: Collection[Load]) -> Callable[[Seat], tuple[int, int, int, Seat]]:
+        """Of emptying one more server while these move: moves, worth, slots, and its name where all is alike."""
+
+        def price(seat: Seat) -> tuple[int, int, int, Seat]:
+            further = sum(load not in moving for load in self._holders[seat])
+            return further, -self._worth.get(seat, 0), self._filled[seat], seat
+
+        return price
 
     def _realised(self, leaving: frozenset[Seat]) -> Regrooming | None:
         """An order and places in which all that holds these servers leaves them, if one is found."""
