@@ -13,6 +13,7 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
 from controller.core.model import Container, Corridor, LinkKind, Slice, SliceHop
+from controller.core.otn import RowKey, bitmap_of, parse_slots
 from controller.core.otn.grooming import Groomed, groom
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, explain, find, follow, holds, keeps
@@ -84,7 +85,7 @@ class HardRoutes:
         """The size that keeps the latency bound on a route of this delay between its ends; None where none does."""
         bound = self.corridor.max_latency_us
         try:
-            return size_of(self.corridor, line, bound - self._nodes_us - delay_us if bound else None)
+            return size_of(self.corridor, line, bound - self._nodes_us - max(1, delay_us) if bound else None)
         except Infeasible:
             return None
 
@@ -215,7 +216,37 @@ class HardRoutes:
             return Infeasible("no path under these constraints")
         while more := self.thicker(size, self.fastest):
             size = more
-        return explain(self.graph(size), *self.ends, self.constraints(size), self.terms(size), self.objective)
+        return self._both_stand(size) or explain(
+            self.graph(size), *self.ends, self.constraints(size), self.terms(size), self.objective
+        )
+
+    def _both_stand(self, size: Size) -> Infeasible | None:
+        """The refusal of a move that only lacks room for old and new slots at once; None where that is not why."""
+        graph, part = self.graph(size), self.working
+        if part is None or part.container is not size.container:
+            return None
+        left = {hop.link: self._left_to(hop) for hop in part.hops}
+        own = {(name, way): room for name, room in left.items() for way in (0, 1)}
+        route = find(graph.with_free(own), *self.ends, self.constraints(size), self.objective)
+        if route is None:
+            return None
+        have = {name: int(graph.room[graph.arc(name, 0)]) for name in route.path.links if name in left}
+        short = {name: room for name, room in have.items() if room < size.claimed}
+        if not short:
+            return None
+        lacking = ", ".join(f"{name} has {room} of {size.claimed} {size.unit}" for name, room in short.items())
+        return Infeasible(
+            f"{lacking} beside the {part.claimed_slots} that it holds there: "
+            "old and new slice must both stand until the traffic has moved",
+            reason="NO_CAPACITY",
+            metadata={"links": ",".join(short), "need": str(size.claimed), "unit": size.unit, "binding": "NO_CAPACITY"},
+        )
+
+    def _left_to(self, hop: SliceHop) -> int:
+        """Slots of a hop's server that are free both ways once the slice has left."""
+        rows = [self.draft.ledger.row(RowKey(hop.link, hop.server, way)) for way in (0, 1)]
+        taken = (rows[0].bitmap | rows[1].bitmap) & ~bitmap_of(parse_slots(hop.slots))
+        return min(row.capacity for row in rows) - taken.bit_count()
 
     def settled(
         self, line: Container, search: Callable[[Size], Found | None], slowest: Callable[[Size], int | None]
@@ -230,11 +261,16 @@ class HardRoutes:
         except Infeasible:
             return None
         while size is not None:
-            found = search(size)
+            found = search(size) if self._in_time(size) else None
             if found is not None:
                 return size, found
             size = self.thicker(size, slowest)
         return None
+
+    def _in_time(self, size: Size) -> bool:
+        """Whether the latency bound leaves anything to the way between the ends."""
+        bound = self.corridor.max_latency_us
+        return not bound or self._nodes_us + size.serialisation_us < bound
 
     def thicker(self, size: Size, slowest: Callable[[Size], int | None]) -> Size | None:
         if not self.corridor.max_latency_us:

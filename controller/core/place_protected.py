@@ -54,31 +54,40 @@ def _beside(routes: HardRoutes) -> Lanes | None:
         other = _second(routes, size, path)
         if other is not None:
             return size, (working, routes.lane(other, size))
-        size = routes.thicker(size, lambda thin: _delay_us(_second(routes, thin, path, bounded=False)))
+        size = routes.thicker(size, lambda thin: _delay_us(_fastest_beside(routes, thin, path)))
     return None
 
 
-def _second(routes: HardRoutes, size: Size, first: Path, *, bounded: bool = True) -> Route | None:
+def _second(routes: HardRoutes, size: Size, first: Path) -> Route | None:
     """The best route without a common risk; without a common node as well where there is one."""
-    constraints, objective = routes.constraints(size), routes.objective
-    if not bounded:
-        constraints, objective = replace(constraints, max_delay_us=0), Objective.DELAY
+    apart = _apart_from(routes, first, routes.constraints(size))
+    if apart is None:
+        return None
+    between = frozenset(first.nodes[1:-1])
+    if between and not between & apart.include_nodes:
+        nodes = replace(apart, exclude_nodes=apart.exclude_nodes | between)
+        route = find(routes.graph(size), *routes.ends, nodes, routes.objective)
+        if route is not None:
+            return route
+    return find(routes.graph(size), *routes.ends, apart, routes.objective)
+
+
+def _fastest_beside(routes: HardRoutes, size: Size, first: Path) -> Route | None:
+    apart = _apart_from(routes, first, replace(routes.constraints(size), max_delay_us=0))
+    return find(routes.graph(size), *routes.ends, apart, Objective.DELAY) if apart else None
+
+
+def _apart_from(routes: HardRoutes, first: Path, constraints: Constraints) -> Constraints | None:
+    """None where both routes would have to use one link."""
     links = frozenset(first.links)
     if links & constraints.include_links:
         return None
     groups = frozenset(group for name in links for group in routes.draft.topology.links[name].srlgs)
-    apart = replace(
+    return replace(
         constraints,
         exclude_links=constraints.exclude_links | links,
         exclude_srlgs=constraints.exclude_srlgs | groups,
     )
-    between = frozenset(first.nodes[1:-1])
-    if between and not between & constraints.include_nodes:
-        nodes = replace(apart, exclude_nodes=apart.exclude_nodes | between)
-        route = find(routes.graph(size), *routes.ends, nodes, objective)
-        if route is not None:
-            return route
-    return find(routes.graph(size), *routes.ends, apart, objective)
 
 
 def _delay_us(route: Route | None) -> int | None:
@@ -96,7 +105,7 @@ def _new(routes: HardRoutes) -> Lanes | None:
     found = routes.best(
         lambda size: _pair(routes, size, routes.constraints(size)),
         lambda pair: pair.cost,
-        lambda size: _slower_us(_pair(routes, size, replace(routes.constraints(size), max_delay_us=0))),
+        lambda size: _fastest_pair(routes, size),
     )
     if found is None:
         return None
@@ -105,8 +114,22 @@ def _new(routes: HardRoutes) -> Lanes | None:
     return size, lanes
 
 
-def _slower_us(pair: Pair | None) -> int | None:
-    return max(route.path.delay_us for route in (pair.first, pair.second)) if pair else None
+def _fastest_pair(routes: HardRoutes, size: Size) -> int | None:
+    """µs between the ends by the slower route of the pair whose slower route is the fastest: found by bisection."""
+
+    def slower(bound_us: int) -> int:
+        asked = replace(routes.constraints(size), max_delay_us=bound_us)
+        pair = disjoint_pair(routes.graph(size), *routes.ends, Diversity.SRLG, asked, Objective.DELAY)
+        return max(route.path.delay_us for route in (pair.first, pair.second)) if pair else 0
+
+    least, most = routes.fastest(size), slower(0)
+    if least is None or not most:
+        return None
+    while least < most:
+        middle = max(1, (least + most) // 2)
+        found = slower(middle)
+        least, most = (least, found) if found else (middle + 1, most)
+    return most
 
 
 def _pair(routes: HardRoutes, size: Size, constraints: Constraints) -> Pair | None:
