@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.core.errors import Infeasible
-from controller.core.model import Container, Link, SliceHop
+from controller.core.model import Container, Link, Server, SliceHop
 from controller.core.otn.ledger import Ledger, Pair, Row, pick_runs
-from controller.core.otn.servers import LINE, OpenedServer, openable, slots_of_line
+from controller.core.otn.servers import LINE, OpenedServer, openable, opened_server, slots_of_line
 from controller.core.otn.slots import Run, bitmap_of_runs, first_of, format_runs, parse_runs, runs_of
 from controller.core.topology import Topology
 
@@ -63,6 +63,21 @@ def most_room(link: Link) -> int:
     return max([server.fgts for server in link.servers] + [opened.fgts if opened else 0])
 
 
+def open_servers(link: Link, ledger: Ledger) -> tuple[Server, ...]:
+    """The server ODUs of a fibre with what is left of them: those of the file, then those that were opened, by name."""
+    servers = {server.name: server for server in link.servers}
+    pairs = ledger.links.get(link.name, {})  # none where the link is not planned
+    for name in sorted(pairs):
+        opened = opened_server(name)
+        if opened is not None:
+            servers[name] = Server(name, opened.odu, opened.tributaries.bit_count(), opened.fgts)
+    return tuple([_with_free(server, pairs[server.name]) for server in servers.values()])
+
+
+def _with_free(server: Server, pair: Pair) -> Server:
+    return replace(server, free_forward=pair[0].free_slots(), free_reverse=pair[1].free_slots())
+
+
 def _hop(link: Link, servers: Mapping[str, Pair], container: Container, count: int, own: Own) -> SliceHop:
     name = LINE if container is not Container.FGODUFLEX else _server(link.name, servers, count, own)
     runs = None
@@ -91,7 +106,7 @@ def _server(link: str, servers: Mapping[str, Pair], count: int, own: Own) -> str
 def _free(pair: Pair) -> int:
     """Both ways: the slots of a slice are the same numbers in both directions."""
     there, back = pair
-    free = min(there.capacity, back.capacity) - (there.bitmap | back.bitmap).bit_count()
+    free = there.capacity - (there.bitmap | back.bitmap).bit_count()
     if there.profile or back.profile:
         return min(free, there.free_slots(), back.free_slots())
     return free
