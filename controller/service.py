@@ -9,13 +9,14 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from controller.core import names
+from controller.core import fgotn_view, names
 from controller.core.alternatives import plan_or_explain
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
-from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, Server, State, TopologyView
+from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, State, TopologyView
 from controller.core.otn import RowKey
+from controller.core.otn.grooming import open_servers
 from controller.core.otn.moves import Defragmentation
 from controller.core.plan import removal
 from controller.core.records import Record
@@ -170,6 +171,16 @@ class Service:
             raise NotFound(f"no topology {name!r}", metadata={"name": name})
         return topology
 
+    async def get_otn_topology(self) -> fgotn_view.Json:
+        """The optical layer as a TE topology (ietf-fgotn-topology)."""
+        snapshot = self._state.snapshot()
+        return fgotn_view.networks(snapshot.topology, snapshot.ledger)
+
+    async def get_otn_tunnels(self) -> fgotn_view.Json:
+        """Trails and slices as TE tunnels (ietf-fgotn-tunnel)."""
+        snapshot = self._state.snapshot()
+        return fgotn_view.tunnels(snapshot.topology, snapshot.records)
+
     async def _change(self, name: str, fields: dict[str, object], etag: str) -> Corridor:
         self._record(name)
         async with self._progress.undisturbed(name):
@@ -224,16 +235,11 @@ class Service:
         return next_generation(replace(corridor, uid=corridor.uid or str(uuid.uuid4())), self._state.now())
 
     def _with_usage(self, link: Link) -> Link:
-        rows = self._state.snapshot().ledger.rows
+        ledger = self._state.snapshot().ledger
         if link.kind is LinkKind.ADJACENCY:
-            there, back = (rows[RowKey(link.name, "", direction)].kbps for direction in (0, 1))
+            there, back = (ledger.row(RowKey(link.name, "", direction)).kbps for direction in (0, 1))
             return replace(link, reserved_forward_kbps=there, reserved_reverse_kbps=back)
-
-        def counted(server: Server) -> Server:
-            there, back = (rows[RowKey(link.name, server.name, direction)].free_slots() for direction in (0, 1))
-            return replace(server, free_forward=there, free_reverse=back)
-
-        return replace(link, servers=tuple(counted(server) for server in link.servers))
+        return replace(link, servers=open_servers(link, ledger)) if link.kind is LinkKind.FIBRE else link
 
 
 def _fingerprint(request_id: str, corridor: Corridor) -> str:

@@ -17,6 +17,7 @@ from controller.api.codec import encode
 from controller.api.contract import message_json, value_json, writable, writable_mask
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2
 from controller.api.grpc_face import following
+from controller.api.optical_view import optical_views
 from controller.api.problems import RESPONSES, handle_problems, problem_media
 from controller.api.use_cases import CorridorService
 from controller.core.errors import Invalid
@@ -198,6 +199,7 @@ def rest_app(service: CorridorService) -> FastAPI:
     )
     app.include_router(_corridors(service))
     app.include_router(_topologies(service))
+    app.include_router(optical_views(service))
     handle_problems(app)
     return app
 

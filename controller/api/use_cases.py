@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from controller.core.fgotn_view import Json
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
 
@@ -43,6 +44,14 @@ class CorridorService(Protocol):
 
     async def get_topology(self, name: str) -> TopologyView:
         """`domains/-/topology` is the domain that this controller serves."""
+        ...
+
+    async def get_otn_topology(self) -> Json:
+        """`ietf-network:networks`."""
+        ...
+
+    async def get_otn_tunnels(self) -> Json:
+        """`ietf-te:te`."""
         ...
 
     async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from controller.core.errors import (
     AlreadyExists,
@@ -196,6 +197,12 @@ class FakeService:
         if name not in (TOPOLOGY.name, "domains/-/topology"):
             raise NotFound(f"{name} does not exist")
         return TOPOLOGY
+
+    async def get_otn_topology(self) -> dict[str, Any]:
+        return {"ietf-network:networks": {"network": [{"network-id": TOPOLOGY.name}]}}
+
+    async def get_otn_tunnels(self) -> dict[str, Any]:
+        return {"ietf-te:te": {"tunnels": {"tunnel": []}}}
 
     async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
         """One move in all; the second time it cannot be made."""

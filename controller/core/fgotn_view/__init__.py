@@ -4,7 +4,8 @@ draft-ietf-ccamp-fgotn-yang on top of RFC 8345, RFC 8795, ietf-te, ietf-otn-topo
 ascend (`ts-list`); a server ODU is known by its type and its tributary slots of the line.
 """
 
+from controller.core.fgotn_view.names import Json
 from controller.core.fgotn_view.topology import networks
 from controller.core.fgotn_view.tunnels import tunnels
 
-__all__ = ["networks", "tunnels"]
+__all__ = ["Json", "networks", "tunnels"]
