@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -204,8 +205,9 @@ def test_while_a_change_is_under_way_both_paths_are_told() -> None:
     larger = replace(wanted, active_profile="p1")
     net.ask(larger)
     sizes = {"working": 3, "working-next": 106}
-    for stage in ("BUILD", "STEER", "CLEAN"):
+    for stage, active in (("BUILD", 3), ("STEER", 106), ("CLEAN", 106)):
         read = agrees(net)
+        assert active_slots(read, wanted.name) == active
         paths = read.paths(wanted.name)
         assert set(paths) == {f"{name}{reverse}" for name in sizes for reverse in ("", "-reverse")}, stage
         labels = {name: paths[name][0][1]["ietf-fgotn-tunnel:fgts-numbers"] for name in sizes}
@@ -213,6 +215,20 @@ def test_while_a_change_is_under_way_both_paths_are_told() -> None:
         net.step(wanted.name)
         sizes = {"working": 106, "working-previous": 3}
     assert set(agrees(net).paths(wanted.name)) == {"working", "working-reverse"}
+    net.ask(wanted)
+    for active in (106, 106, 3):
+        assert active_slots(agrees(net), wanted.name) == active, "it shrinks when its traffic is steered"
+        net.step(wanted.name)
+
+
+def active_slots(read: Read, corridor_name: str) -> int:
+    """Of the only LSP of a corridor; its tunnel must say the same in Mbit/s."""
+    [lsp] = [each for (name, _), each in read.lsps.items() if name == corridor_name]
+    hops = read.hops(lsp["lsp-actual-route-information"]["lsp-actual-route-information"])
+    [count] = {len(numbers(label["ietf-fgotn-tunnel:fgts-numbers"])) for _, label in hops}
+    bandwidth = read.tunnels[corridor_name]["te-bandwidth"]["ietf-otn-tunnel:otn-bandwidth"]
+    assert Decimal(bandwidth["ietf-fgotn-tunnel:fgoduflex-bandwidth"]) == count * Decimal("10.009306")
+    return count
 
 
 def test_a_change_that_leaves_the_slice_alone_has_one_path() -> None:

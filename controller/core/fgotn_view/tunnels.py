@@ -14,6 +14,7 @@ from controller.core.model import Container, Link, LinkKind, Slice, SliceRole, S
 from controller.core.otn import LINE, parse_slots, slot_bps
 from controller.core.otn.containers import GFP_UNITS, narrowest
 from controller.core.records import Placement, Record
+from controller.core.slice_sizes import sizes
 from controller.core.topology import Topology
 from controller.core.trails import trail_slots
 
@@ -82,7 +83,7 @@ def _corridor(topology: Topology, record: Record) -> Json:
     _, carrying = placements[0]
     part = _working(carrying)
     routers = carrying.a_end.node, carrying.z_end.node
-    tunnel = _tunnel(topology, record.name, part.id, routers, _bandwidth(topology, part))
+    tunnel = _tunnel(topology, record.name, part.id, routers, _bandwidth(topology, part, sizes(record)[part.id]))
     primary, secondary, reverse = list[Json](), list[Json](), list[Json]()
     for suffix, placement, each in _slices(placements):
         there = _reserved(topology, placement, each)
@@ -109,34 +110,27 @@ def _slices(placements: list[tuple[str, Placement]]) -> Iterator[tuple[str, Plac
             yield suffix, placement, part
 
 
-def _bandwidth(topology: Topology, part: Slice) -> Json:
-    """What its active slots carry: an fgODUflex in Mbit/s of Ethernet, an ODUflex(GFP, n, k) in n and k."""
+def _bandwidth(topology: Topology, part: Slice, active: int) -> Json:
+    """What `active` slots carry: of an fgODUflex in Mbit/s of Ethernet, of an ODUflex(GFP, n, k) in n and k."""
     kind = {"odu-type": odu_type(part.container)}
     if part.container is Container.FGODUFLEX:
-        bps = part.active_slots * slot_bps(part.container)
+        bps = active * slot_bps(part.container)
         return kind | {"ietf-fgotn-tunnel:fgoduflex-bandwidth": f"{bps // 1_000_000}.{bps % 1_000_000:06}"}
     k, units = GFP_UNITS[narrowest(topology.links[hop.link].line for hop in part.hops)]
-    return kind | {"gfp-n": part.active_slots * units, "gfp-k": k.removeprefix("ODU")}
+    return kind | {"gfp-n": active * units, "gfp-k": k.removeprefix("ODU")}
 
 
-def _reserved(topology: Topology, placement: Placement, part: Slice) -> Route:
-    legs = [(hop.link, hop.server, parse_slots(hop.slots)) for hop in part.hops]
-    return route(topology, topology.otn_of(placement.a_end.node), legs)
-
-
-def _active(topology: Topology, placement: Placement, part: Slice) -> Route:
-    legs = [(hop.link, hop.server, parse_slots(hop.slots)[: part.active_slots]) for hop in part.hops]
+def _reserved(topology: Topology, placement: Placement, part: Slice, most: int | None = None) -> Route:
+    """With all its slots, or the first `most`."""
+    legs = [(hop.link, hop.server, parse_slots(hop.slots)[:most]) for hop in part.hops]
     return route(topology, topology.otn_of(placement.a_end.node), legs)
 
 
 def _lsps(topology: Topology, record: Record) -> Iterator[Json]:
     """One per slice, with the state of its last change of size: a member of ours, as the draft only names states."""
     public = {part.id: part for leg in record.corridor.legs for part in leg.slices}
-    told = set[int]()
-    for _, placement, part in _slices(_placements(record)):
-        if part.id in told:
-            continue
-        told.add(part.id)
+    active = sizes(record)
+    for part, placement in _largest(record).values():
         ends = _ends(topology, (placement.a_end.node, placement.z_end.node))
         state = BANDWIDTH_STATES.get(public.get(part.id, part).resize_state)
         yield {
@@ -147,8 +141,17 @@ def _lsps(topology: Topology, record: Record) -> Iterator[Json]:
             "operational-state": f"ietf-te-types:{_state(topology, record, part)}",
             "lsp-protection-role": part.role.lower(),
             **({"corridor-otn:bandwidth-state": state} if state else {}),
-            **recorded(_active(topology, placement, part)),
+            **recorded(_reserved(topology, placement, part, active[part.id])),
         }
+
+
+def _largest(record: Record) -> dict[int, tuple[Slice, Placement]]:
+    """Each slice by id, as the placement has it that reserves the most for it: that one has all slots in use."""
+    found: dict[int, tuple[Slice, Placement]] = {}
+    for _, placement, part in _slices(_placements(record)):
+        if part.id not in found or part.claimed_slots > found[part.id][0].claimed_slots:
+            found[part.id] = part, placement
+    return found
 
 
 def _state(topology: Topology, record: Record, part: Slice) -> str:
