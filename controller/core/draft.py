@@ -10,7 +10,7 @@ from controller.core.graph import Graph
 from controller.core.ids import IdKey
 from controller.core.latency import budget
 from controller.core.model import Container, Corridor, Leg, Protection, SegmentList, Slice, Status
-from controller.core.otn import Claim, RowKey
+from controller.core.otn import LINES, Claim, RowKey
 from controller.core.otn.grooming import room
 from controller.core.paths import Path, Route
 from controller.core.records import (
@@ -25,8 +25,6 @@ from controller.core.records import (
 from controller.core.segments.sids import Tail
 from controller.core.snapshot import Snapshot
 
-LINES = (Container.ODU2, Container.ODU3, Container.ODU4, Container.ODUC)
-"""Lines of fibres, from the slowest slot to the fastest."""
 Lists = tuple[SegmentList, SegmentList]
 """For IPv6 and for IPv4 customers."""
 

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TypeVar
 
 from controller.core.branching import stays
-from controller.core.draft import LINES, Draft
+from controller.core.draft import Draft
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
 from controller.core.model import Container, Corridor, LinkKind, Slice, SliceHop
-from controller.core.otn import RowKey, bitmap_of, parse_slots
+from controller.core.otn import LINES, RowKey, bitmap_of, narrowest, parse_slots
 from controller.core.otn.grooming import Groomed, groom
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, explain, find, follow, holds, keeps
@@ -104,7 +104,7 @@ class HardRoutes:
         return tuple(line for line in LINES[::-1] if line in present) or (Container.ODU2,)
 
     def smallest_line(self, links: Iterable[str]) -> Container:
-        return min((self.draft.topology.links[name].line for name in links), key=LINES.index)
+        return narrowest(self.draft.topology.links[name].line for name in links)
 
     # -- what stands --------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_mac
 from controller.core.entries import SELECTOR, CrossConnect, Entry, ProtectionGroup, SliceMeter, SlotAssignment
-from controller.core.model import Container, Link, Slice, SliceRole
-from controller.core.otn import FGTS_ETHERNET_BPS, parse_slots, slot_bps
+from controller.core.model import Link, Slice, SliceRole
+from controller.core.otn import FGTS_ETHERNET_BPS, narrowest, parse_slots, slot_bps
 from controller.core.otn.metering import limit, limit_of_rate
 from controller.core.records import LINE, Placement
 from controller.core.topology import Topology, other_end, port_at
@@ -101,9 +101,7 @@ def _slice_connection(
 
 def _slot_bps(topology: Topology, part: Slice) -> int:
     """An ODUflex has the slots of the smallest line that it runs on."""
-    lines = {topology.links[hop.link].line for hop in part.hops}
-    order = (Container.ODU2, Container.ODU3, Container.ODU4, Container.ODUC)
-    return slot_bps(part.container, min(lines, key=order.index, default=Container.ODU2))
+    return slot_bps(part.container, narrowest(topology.links[hop.link].line for hop in part.hops))
 
 
 def _direction(topology: Topology, way: _Way) -> Iterator[tuple[str, Entry]]:

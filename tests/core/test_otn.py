@@ -12,25 +12,24 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from controller.core.errors import Infeasible
-from controller.core.model import Container
 from controller.core.otn import (
     Claim,
     Ledger,
     Row,
     RowKey,
     bitmap_of,
-    container_for,
-    fgts_for,
     format_slots,
     parse_slots,
     pick_slots,
     serialisation_us,
+    slots_for,
     slots_rate_kbps,
     wire_kbps,
 )
 
 # fgODUflex(1) 10 409.203 kbit/s, of which the payload is 237/239, of which 64/66 is Ethernet (64B/66B).
 FGTS_MBPS = Fraction("10.009306")
+SLOT_BPS = 10_009_306
 WIRE_EXTRA = 14 + 4 + 8 + 12
 
 
@@ -51,7 +50,7 @@ def test_one_slot_is_what_is_left_of_an_fgoduflex() -> None:
     ("kbps", "slots"), [(20_000, 3), (100_000, 11), (9_480, 1), (9_482, 2), (1, 1), (1_128_000, 119)]
 )
 def test_known_sizes_at_1400_bytes_with_one_carrier(kbps: int, slots: int) -> None:
-    assert fgts_for(wire_kbps(kbps, 1400, 40)) == slots
+    assert slots_for(wire_kbps(kbps, 1400, 40), SLOT_BPS) == slots
 
 
 @given(st.integers(1, 400_000_000), st.integers(64, 9000), st.sampled_from([0, 40, 64, 80]))
@@ -59,7 +58,7 @@ def test_sizes_against_exact_arithmetic(kbps: int, packet: int, encapsulation: i
     wire = wire_kbps(kbps, packet, encapsulation)
     exact = Fraction(kbps) * (packet + encapsulation + WIRE_EXTRA) / packet
     assert wire == ceil(exact)
-    slots = fgts_for(wire)
+    slots = slots_for(wire, SLOT_BPS)
     assert 0 <= slots - slots_by_hand(kbps, packet, encapsulation + WIRE_EXTRA) <= 1
     assert slots == ceil(Fraction(wire) / 1000 / FGTS_MBPS)
     assert slots_rate_kbps(slots) >= wire
@@ -74,14 +73,6 @@ def test_serialisation_of_the_thinnest_slice() -> None:
     assert serialisation_us(1500, 1) == 1199
     assert serialisation_us(1500, 10) == 120
     assert serialisation_us(1500, 100) == 12
-
-
-def test_beyond_one_fgoduflex_is_refused_with_figures() -> None:
-    assert container_for(119) is Container.FGODUFLEX
-    with pytest.raises(Infeasible) as refusal:
-        container_for(120)
-    assert refusal.value.reason == "CONTAINER_TOO_SMALL"
-    assert refusal.value.metadata == {"slots": "120", "maxSlots": "119"}
 
 
 def test_slot_lists_keep_their_order_and_the_standard_view_ascends() -> None:

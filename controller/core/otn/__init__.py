@@ -1,16 +1,15 @@
 """The optical layer's arithmetic: rates, containers, slot numbers, and the ledger that hands slots out."""
 
-from controller.core.otn.containers import Carriage, carriage_for, container_for, slot_bps
+from controller.core.otn.containers import LINES, Carriage, carriage_for, narrowest, slot_bps
 from controller.core.otn.ledger import Claim, Ledger, Row, RowKey, pick_slots, resumed
 from controller.core.otn.rates import (
     ETHERNET_OVERHEAD_BYTES,
     FGTS_ETHERNET_BPS,
     FGTS_PER_SERVER,
     MAX_FGTS_PER_SLICE,
-    fgts_for,
     least_slots,
     serialisation_us,
-    slots_bandwidth_kbps,
+    slots_for,
     slots_rate_kbps,
     wire_kbps,
 )
@@ -23,6 +22,7 @@ __all__ = [
     "FGTS_ETHERNET_BPS",
     "FGTS_PER_SERVER",
     "LINE",
+    "LINES",
     "MAX_FGTS_PER_SLICE",
     "Carriage",
     "Claim",
@@ -31,17 +31,16 @@ __all__ = [
     "RowKey",
     "bitmap_of",
     "carriage_for",
-    "container_for",
-    "fgts_for",
     "format_slots",
     "least_slots",
     "line_slots",
+    "narrowest",
     "parse_slots",
     "pick_slots",
     "resumed",
     "serialisation_us",
     "slot_bps",
-    "slots_bandwidth_kbps",
+    "slots_for",
     "slots_rate_kbps",
     "tributary_slots",
     "wire_kbps",

@@ -28,6 +28,8 @@ from controller.core.otn.rates import (
 )
 from controller.core.otn.tributary import GFP_TOLERANCE_PPM, oduflex_gfp
 
+LINES = (Container.ODU2, Container.ODU3, Container.ODU4, Container.ODUC)
+"""Kinds of lines, from the narrowest slots to the widest."""
 GFP_UNITS: Mapping[Container, tuple[Container, int]] = MappingProxyType(
     {
         Container.ODU2: (Container.ODU2, 1),
@@ -40,7 +42,7 @@ GFP_UNITS: Mapping[Container, tuple[Container, int]] = MappingProxyType(
 MAX_GFP_SLOTS: Mapping[Container, int] = MappingProxyType(
     {Container.ODU2: 8, Container.ODU3: 32, Container.ODU4: 80, Container.ODUC: 20}
 )
-"""ODUflex(GFP, n, k) has n up to 80 (G.709 table 7-8): 20 slots of 5G. From the narrowest line to the widest."""
+"""ODUflex(GFP, n, k) has n up to 80 (G.709 table 7-8): 20 slots of 5G."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,11 @@ class Carriage:
 
 
 def narrowest(lines: Iterable[Container]) -> Container:
-    """Of the lines on a route that with the smallest slots: they are what an ODUflex counts in on all of them."""
-    return min(lines, key=list(MAX_GFP_SLOTS).index)
+    """Of the lines on a route that with the smallest slots: they are what an ODUflex counts in on all of them.
+
+    Of no line ODU2, the default of a fibre.
+    """
+    return min(lines, key=LINES.index, default=Container.ODU2)
 
 
 def slot_bps(container: Container, line: Container = Container.ODU2) -> int:
@@ -101,13 +106,6 @@ def carriage_for(rate_kbps: int, line: Container = Container.ODU2, least: int = 
     if slots > MAX_GFP_SLOTS[line]:
         raise _too_large(slots, MAX_GFP_SLOTS[line], f"tributary slots are more than an ODUflex(GFP) on {line} has")
     return Carriage(Container.ODUFLEX, slots, each)
-
-
-def container_for(slots: int) -> Container:
-    """The container for a number of fine-grain slots; above one fgODUflex `carriage_for` knows what to do."""
-    if slots > MAX_FGTS_PER_SLICE:
-        raise _too_large(slots, MAX_FGTS_PER_SLICE, "fine-grain slots are more than one fgODUflex holds")
-    return Container.FGODUFLEX
 
 
 def _too_large(slots: int, most: int, text: str) -> Infeasible:

@@ -67,22 +67,9 @@ def slots_for(rate_kbps: int, slot_bps: int) -> int:
     return max(1, -(-rate_kbps * 1000 // slot_bps))
 
 
-def fgts_for(rate_kbps: int) -> int:
-    """Fine-grain slots for a wire rate; at least one."""
-    return slots_for(rate_kbps, FGTS_ETHERNET_BPS)
-
-
 def slots_rate_kbps(slots: int, slot_bps: int = FGTS_ETHERNET_BPS) -> int:
     """Ethernet rate of `slots`, rounded down."""
     return slots * slot_bps // 1000
-
-
-def slots_bandwidth_kbps(
-    slots: int, packet_bytes: int, encapsulation_bytes: int, slot_bps: int = FGTS_ETHERNET_BPS
-) -> int:
-    """The most customer bandwidth that needs no more than `slots`: the inverse of `slots_for(wire_kbps(…))`."""
-    wire = slots_rate_kbps(slots, slot_bps)
-    return wire * packet_bytes // (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES)
 
 
 def serialisation_us(packet_bytes: int, slots: int, slot_bps: int = FGTS_ETHERNET_BPS) -> int:
