@@ -369,7 +369,7 @@ class Server:
     name: str
     odu: Container
     tributary_slots: int
-    """1.25G slots it takes of the line ODU2."""
+    """That it takes of the line: of 1.25G, or of 5G where the line is an ODUCn."""
     fgts: int
     """Fine-grain slots it offers: 119, 238 or 952."""
     free_forward: int = 0

@@ -14,7 +14,7 @@ from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey, Ids
 from controller.core.model import Link, LinkKind
 from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of, tributary_slots
-from controller.core.otn.servers import slots_of_line
+from controller.core.otn.servers import slots_of_line, standing_slots
 from controller.core.records import LINE, adjacency_ids
 from controller.core.segments.locators import with_locators
 from controller.core.topology import Topology
@@ -28,17 +28,14 @@ def trail_slots(topology: Topology, link: Link) -> Iterator[tuple[str, tuple[int
 
 def _layout(topology: Topology, fibre: str) -> dict[str, tuple[int, ...]]:
     """Tributary slots of every server and trail on a fibre's line."""
-    line = topology.links[fibre].line
-    sizes = [(server.name, server.tributary_slots) for server in topology.links[fibre].servers]
-    sizes += [
-        (link.name, tributary_slots(link.container, line))
-        for link in sorted(topology.of_kind(LinkKind.ADJACENCY), key=lambda each: each.name)
-        if fibre in link.trail
-    ]
-    layout, next_slot = {}, 1
-    for name, size in sizes:
-        layout[name] = tuple(range(next_slot, next_slot + size))
-        next_slot += size
+    link = topology.links[fibre]
+    layout = standing_slots(link)
+    first = 1 + sum(map(len, layout.values()))
+    for trail in sorted(topology.of_kind(LinkKind.ADJACENCY), key=lambda each: each.name):
+        if fibre in trail.trail:
+            size = tributary_slots(trail.container, link.line)
+            layout[trail.name] = tuple(range(first, first + size))
+            first += size
     return layout
 
 

@@ -7,9 +7,9 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from controller.core.model import Container, Link, Node, ResizeState, Server
+from controller.core.model import Container, Link, Node, ResizeState
 from controller.core.names import short
-from controller.core.otn.servers import LINE, opened_server
+from controller.core.otn.servers import LINE, opened_server, standing_slots
 from controller.core.otn.slots import format_slots
 from controller.core.topology import port_at
 
@@ -68,18 +68,8 @@ def server_of(link: Link, name: str) -> tuple[Container, list[int]]:
     opened = opened_server(name)
     if opened is not None:
         return opened.odu, bits(opened.tributaries)
-    server, first = _standing(link, name)
-    return server.odu, list(range(first, first + server.tributary_slots))
-
-
-def _standing(link: Link, name: str) -> tuple[Server, int]:
-    """A server of the topology file and its first tributary slot: they come first on the line, in the file's order."""
-    first = 1
-    for server in link.servers:
-        if server.name == name:
-            return server, first
-        first += server.tributary_slots
-    raise KeyError(name)
+    server = next(each for each in link.servers if each.name == name)
+    return server.odu, list(standing_slots(link)[name])
 
 
 def otn_label(link: Link, server: str, slots: Iterable[int]) -> Json:

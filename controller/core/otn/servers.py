@@ -48,6 +48,15 @@ def opened_server(name: str) -> OpenedServer | None:
     return OpenedServer(Container(odu.upper()), bitmap_of_runs(parse_runs(slots))) if colon else None
 
 
+def standing_slots(link: Link) -> dict[str, tuple[int, ...]]:
+    """Tributary slots of the servers that a fibre has from the start: the first of its line, in the file's order."""
+    slots, first = dict[str, tuple[int, ...]](), 1
+    for server in link.servers:
+        slots[server.name] = tuple(range(first, first + server.tributary_slots))
+        first += server.tributary_slots
+    return slots
+
+
 def slots_of_line(link: Link) -> int:
     """Tributary slots of a fibre's line; a file that does not say has the ODUk's own."""
     return link.line_slots or LINE_SLOTS[link.line]

@@ -148,7 +148,7 @@ class Server(_message.Message):
     name: _builtins.str
     odu: _slice_pb2.Container.ValueType
     tributary_slots: _builtins.int
-    """1.25G slots it takes of the line ODU2."""
+    """That it takes of the line: of 1.25G, or of 5G where the line is an ODUCn."""
     fgts: _builtins.int
     """Fine-grain slots it offers: 119, 238 or 952."""
     free_forward: _builtins.int
