@@ -49,6 +49,8 @@ class Programs:
     router: tuple[str, ...] = (sys.executable, "-m", "controller.linux")
     line_card: tuple[str, ...] = (sys.executable, "-m", "controller.linecard")
     bmv2: tuple[str, ...] = ("simple_switch_grpc",)
+    line_card_arguments: tuple[str, ...] = ()
+    """For every line card, such as `--step-ms 0`."""
     fibre: str = str(Path(sys.prefix) / "libexec" / "fibre")
 
     def check(self, target: str) -> None:
@@ -243,9 +245,12 @@ class Builder:
         name, directory = names.short(node.name), self._directory(node)
         listen = directory / "linecard.sock"
         command = [*self._programs.line_card, "--node", name, "--listen", f"unix:{listen}"]
+        command += ["--switch", f"unix:{directory}/br0.mgmt"]
         fibres = [k for k in self._plan.links if k.kind is LinkKind.FIBRE and node.name in (k.a_node, k.z_node)]
         for port, fibre in enumerate(fibres, FIRST_LINE_PORT):
+            command += ["--port", f"{port}@eth{port}"]
             command += [word for s in fibre.servers for word in ("--server", f"{port}:{s.name}={s.fgts}")]
+        command += self._programs.line_card_arguments
         self._answering(f"line-card/{name}", self._network[name].inside(command), listen)
         self._sockets[f"vswitchd/{name}"] = directory / "br0.mgmt"
 

@@ -1,4 +1,5 @@
-"""`python -m controller.linecard --node NAME --listen unix:/path/linecard.sock [--server PORT:NAME=SLOTS]…`"""
+"""`python -m controller.linecard --node NAME --listen unix:/path/linecard.sock --switch unix:/path/br0.mgmt
+--port PORT@IFNAME… [--server PORT:NAME=SLOTS]…`, in the namespace of the OTN node's switch."""
 
 from __future__ import annotations
 
@@ -7,15 +8,19 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import grpc
 
+from controller.linecard.card import STEP_S, LineCard, Settings
+from controller.linecard.continuity import Timing
 from controller.linecard.gen import line_card_pb2_grpc
 from controller.linecard.service import LineCardService
-from controller.linecard.slot_table import LineServer, SlotTable
+from controller.linecard.slot_table import LineServer
 
-GRACE_S = 1.0
+GRACE_S = 0.2
+TIMING = Timing()
 SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),  # the controller probes an idle stream every 2 s
@@ -38,34 +43,77 @@ def server_size(text: str) -> tuple[LineServer, int]:
     return size
 
 
+def line_port(text: str) -> tuple[int, str]:
+    """`2@eth2`: OpenFlow port number and interface of a fibre."""
+    number, _, name = text.partition("@")
+    if not number.isdigit() or not 0 < int(number) < 0xFF00 or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not PORT@INTERFACE")
+    return int(number), name
+
+
+def switch_path(text: str) -> str:
+    kind, _, path = text.partition(":")
+    if kind != "unix" or not path:
+        raise argparse.ArgumentTypeError(f"{text!r} is not unix:PATH")
+    return path
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m controller.linecard", description="Line card of one OTN node.")
-    parser.add_argument("--node", required=True, help="name of the OTN node")
-    parser.add_argument("--listen", required=True, metavar="ADDRESS", help="unix:/path or host:port")
-    parser.add_argument(
-        "--server", action="append", default=[], type=server_size, metavar="PORT:NAME=SLOTS", help="size of a server"
-    )
+    add = parser.add_argument
+    add("--node", required=True, help="name of the OTN node")
+    add("--listen", required=True, metavar="ADDRESS", help="unix:/path or host:port")
+    add("--switch", type=switch_path, metavar="unix:PATH", help="management socket of the node's switch")
+    add("--port", action="append", default=[], type=line_port, metavar="PORT@INTERFACE", help="a fibre")
+    add("--server", action="append", default=[], type=server_size, metavar="PORT:NAME=SLOTS", help="size of a server")
+    add("--step-ms", type=float, default=STEP_S * 1000, help="one step of the resizing handshake")
+    add("--continuity-ms", type=float, default=TIMING.period_s * 1000, help="between continuity frames")
+    add("--wait-to-restore-s", type=float, default=TIMING.wait_to_restore_s, help="before traffic returns to working")
     return parser.parse_args(arguments)
 
 
-async def start_server(node: str, listen: str, sizes: Mapping[LineServer, int]) -> grpc.aio.Server:
+def settings_of(options: argparse.Namespace) -> Settings:
+    return Settings(
+        options.node,
+        dict(options.server),
+        dict(options.port),
+        options.switch,
+        options.step_ms / 1000,
+        Timing(period_s=options.continuity_ms / 1000, wait_to_restore_s=options.wait_to_restore_s),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A line card and its gRPC server."""
+
+    card: LineCard
+    server: grpc.aio.Server
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        await self.server.stop(grace_s)
+        await self.card.stop()
+
+
+async def start_program(settings: Settings, listen: str) -> Program:
     """A serving line card. Raises RuntimeError when the address cannot be bound."""
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    service = LineCardService(node, SlotTable(sizes))
-    line_card_pb2_grpc.add_LineCardServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    server.add_insecure_port(listen)
-    await server.start()
-    return server
+    program = Program(LineCard(settings), grpc.aio.server(options=SERVER_OPTIONS))
+    service = LineCardService(program.card)
+    line_card_pb2_grpc.add_LineCardServicer_to_server(service, program.server)  # type: ignore[no-untyped-call]
+    program.server.add_insecure_port(listen)
+    await program.card.start()
+    await program.server.start()
+    return program
 
 
 async def serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await start_server(options.node, options.listen, dict(options.server))
+    program = await start_program(settings_of(options), options.listen)
     log.info("line card of %s serves at %s", options.node, options.listen)
     await stop.wait()
-    await server.stop(GRACE_S)
+    await program.stop()
 
 
 def main() -> int:

@@ -109,12 +109,16 @@ class Arrivals:
         if self.health is Health.WHOLE:
             if self._lost(other, timing):
                 self.health, self.run = Health.FAILED, 0
-            elif self.silent >= timing.silent:
+            elif self.silent >= timing.silent and not self._proof_comes(other, timing):
                 self.health = Health.UNKNOWN
         elif self.fresh and self.run >= timing.good:
             self.health = Health.WHOLE
         elif self.overtaken >= timing.hold:
             self.health = Health.FAILED
+
+    def _proof_comes(self, other: Arrivals, timing: Timing) -> bool:
+        """The other path still brings what it takes to tell a loss here from a silent far end."""
+        return other.silent < timing.misses and self.lag is not None and self.session == other.session
 
     def _lost(self, other: Arrivals, timing: Timing) -> bool:
         if self.silent < timing.misses or self.lag is None or self.session != other.session:

@@ -52,6 +52,8 @@ class Report:
     on_protection: bool = False
 
 
+PADDED_BYTES = 46
+"""Shortest payload of an Ethernet frame."""
 _FORMAT = struct.Struct("!IIQBB")
 """Working slice, session, sequence, path, and the state: 0 | on protection | request 2 | protection 2 | working 2."""
 
@@ -62,11 +64,11 @@ def encode(report: Report) -> bytes:
 
 
 def decode(data: bytes) -> Report:
-    """Raises `BadFrame` for anything that `encode` does not write."""
+    """Raises `BadFrame` for anything that `encode` does not write; zeros that pad a short frame may follow."""
     try:
-        working, session, sequence, path, state = _FORMAT.unpack(data)
-        if state >> 7:
-            raise BadFrame(f"state {state:#x}")
+        working, session, sequence, path, state = _FORMAT.unpack_from(data)
+        if state >> 7 or len(data) > PADDED_BYTES or any(data[_FORMAT.size :]):
+            raise BadFrame(f"{len(data)} octets, state {state:#x}")
         return Report(
             working,
             Path(path),

@@ -1,25 +1,28 @@
-"""The gRPC face of the slot table, with fencing."""
+"""The gRPC face of a line card, with fencing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 
+from controller.linecard.card import LineCard
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
-from controller.linecard.slot_table import Holding, HoldingKey, SlotChange, SlotTable
+from controller.linecard.messages import changes_of, group_message, holding_message, notice_message, status_message
+from controller.linecard.resize_values import ResizeState
+from controller.linecard.slot_table import SlotError
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class LineCardService(line_card_pb2_grpc.LineCardServicer):
-    """One node's line card. State is in memory: a restart is empty and is filled again by the controller."""
+    """Every command of a controller that another has taken over from is refused."""
 
-    def __init__(self, node: str, table: SlotTable) -> None:
-        self._node = node
-        self._table = table
+    def __init__(self, card: LineCard) -> None:
+        self._card = card
+        self._table = card.table
         self._epoch = 0
 
     async def GetSlotTable(  # noqa: N802
@@ -27,50 +30,83 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
     ) -> pb.SlotTable:
         sizes = self._table.sizes
         return pb.SlotTable(
-            node=self._node,
+            node=self._card.node,
             version=self._table.version,
             holdings=[holding_message(holding) for holding in self._table.holdings],
             servers=[pb.ServerSize(line_port=port, server=name, slots=n) for (port, name), n in sorted(sizes.items())],
+            protections=[group_message(group) for group in self._table.protections],
         )
 
     async def Apply(  # noqa: N802
         self, request: pb.ApplyRequest, context: Context
     ) -> pb.ApplyResponse:
-        await self._fence(request, context)
-        errors = self._table.apply(changes_of(request.changes))
+        await self._fence(request.epoch, context)
+        version = self._table.version
+        if request.HasField("expected_version") and request.expected_version != version:
+            message = f"the table's version is {version}, not {request.expected_version}"
+            await context.abort(grpc.StatusCode.ABORTED, message)
+        errors = self._card.apply(changes_of(request.changes))
         return pb.ApplyResponse(
             version=self._table.version,
             errors=[pb.ChangeError(index=e.index, code=e.code, message=e.message) for e in errors],
         )
 
-    async def _fence(self, request: pb.ApplyRequest, context: Context) -> None:
-        if request.epoch < self._epoch:
-            message = f"epoch {request.epoch} is fenced off by {self._epoch}"
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, message)
-        self._epoch = request.epoch
-        version = self._table.version
-        if request.HasField("expected_version") and request.expected_version != version:
-            message = f"the table's version is {version}, not {request.expected_version}"
-            await context.abort(grpc.StatusCode.ABORTED, message)
+    async def GetSlice(  # noqa: N802
+        self, request: pb.GetSliceRequest, context: Context
+    ) -> pb.SliceSize:
+        size = self._size(request.slice_id)
+        if size is None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no slice {request.slice_id}")
+        return size
+
+    async def Resize(  # noqa: N802
+        self, request: pb.ResizeRequest, context: Context
+    ) -> AsyncIterator[pb.ResizeNotice]:
+        await self._fence(request.epoch, context)
+        with self._card.resizing.listening(request.slice_id) as notices:
+            try:
+                self._card.resizing.command(request.slice_id, request.target_count)
+            except SlotError as error:
+                await _refuse(context, error)
+            state = ResizeState.MODIFYING
+            while state is ResizeState.MODIFYING:
+                notice = await notices.get()
+                state = notice.state
+                yield notice_message(notice, self._size(request.slice_id))
+
+    async def ForceSize(  # noqa: N802
+        self, request: pb.ForceSizeRequest, context: Context
+    ) -> pb.SliceSize:
+        await self._fence(request.epoch, context)
+        try:
+            await self._card.resizing.force(request.slice_id, request.count)
+        except SlotError as error:
+            await _refuse(context, error)
+        size = self._size(request.slice_id)
+        assert size is not None
+        return size
+
+    async def WatchProtection(  # noqa: N802
+        self, request: pb.WatchProtectionRequest, context: Context
+    ) -> AsyncIterator[pb.ProtectionStatus]:
+        with self._card.protection.watching() as statuses:
+            while True:
+                yield status_message(await statuses.get())
+
+    async def _fence(self, epoch: int, context: Context) -> None:
+        if epoch < self._epoch:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"epoch {epoch} is fenced off by {self._epoch}")
+        self._epoch = epoch
+
+    def _size(self, slice_id: int) -> pb.SliceSize | None:
+        committed = self._table.committed(slice_id)
+        if committed is None:
+            return None
+        forward, reverse = committed
+        modifying = self._card.resizing.modifying(slice_id)
+        return pb.SliceSize(slice_id=slice_id, forward_count=forward, reverse_count=reverse, modifying=modifying)
 
 
-def holding_message(holding: Holding) -> pb.Holding:
-    return pb.Holding(
-        slice_id=holding.slice_id,
-        line_port=holding.line_port,
-        server=holding.server,
-        slots=holding.slots,
-        active_count=holding.active,
-    )
-
-
-def changes_of(messages: Sequence[pb.SlotChange]) -> list[SlotChange]:
-    """A change with neither field set becomes a holding without slots, which the table refuses by its index."""
-    return [_change_of(message) for message in messages]
-
-
-def _change_of(message: pb.SlotChange) -> SlotChange:
-    if message.WhichOneof("change") == "delete":
-        return HoldingKey(message.delete.slice_id, message.delete.line_port)
-    held = message.set
-    return Holding(held.slice_id, held.line_port, held.server, tuple(held.slots), held.active_count)
+async def _refuse(context: Context, error: SlotError) -> NoReturn:
+    await context.abort(grpc.StatusCode[error.code], error.message)
+    raise AssertionError("abort raises")

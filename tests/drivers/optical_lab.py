@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import grpc
 from device_contract import Recorder
 from private_switch import PrivateSwitch, join
 from waiting import until
@@ -18,7 +17,8 @@ from controller.core.errors import DeviceUnreachable
 from controller.drivers.openflow import OpenFlowController
 from controller.drivers.openflow_stream import Timing
 from controller.drivers.otn_node import OtnNode
-from controller.linecard.__main__ import start_server
+from controller.linecard.__main__ import Program, start_program
+from controller.linecard.card import Settings
 
 A, Z = "zgc-o", "yz-o"
 DATAPATHS = {A: 0x101, Z: 0x102}
@@ -53,13 +53,13 @@ class Optical:
         self.switches = switches
         self.heard = Recorder()
         self.controllers: list[OpenFlowController] = []
-        self.line_cards: dict[str, grpc.aio.Server] = {}
+        self.line_cards: dict[str, Program] = {}
 
     def line_card_address(self, name: str) -> str:
         return f"unix:{self.directory}/{name}.sock"
 
     async def start_line_card(self, name: str) -> None:
-        self.line_cards[name] = await start_server(name, self.line_card_address(name), {})
+        self.line_cards[name] = await start_program(Settings(name), self.line_card_address(name))
 
     async def line_card_returns(self, name: str) -> None:
         """Started, and found by the driver, which looks for it once a second."""

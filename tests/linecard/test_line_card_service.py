@@ -10,7 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from controller.linecard.__main__ import start_server
+from controller.linecard.__main__ import start_program
+from controller.linecard.card import Settings
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
 
@@ -20,10 +21,10 @@ DEADLINE_S = 10.0
 @pytest.fixture
 async def stub(tmp_path: Path) -> AsyncIterator[line_card_pb2_grpc.LineCardStub]:
     address = f"unix:{tmp_path}/linecard.sock"
-    server = await start_server("zgc-o", address, {(2, "odu1-1"): 238})
+    program = await start_program(Settings("zgc-o", {(2, "odu1-1"): 238}), address)
     async with grpc.aio.insecure_channel(address) as channel:
         yield line_card_pb2_grpc.LineCardStub(channel)
-    await server.stop(0)
+    await program.stop(0)
 
 
 def set_slots(slice_id: int, *slots: int, active: int = 1) -> pb.SlotChange:
@@ -75,21 +76,21 @@ async def test_a_stale_version_is_aborted(stub: line_card_pb2_grpc.LineCardStub)
     assert await table(stub) == {7: [1]}
 
 
-async def start_program(address: str, *more: str) -> asyncio.subprocess.Process:
+async def spawn(address: str, *more: str) -> asyncio.subprocess.Process:
     arguments = ["-m", "controller.linecard", "--node", "zgc-o", "--listen", address, *more]
     return await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.PIPE)
 
 
 async def test_the_program_serves_and_a_killed_one_comes_back_empty_on_the_same_socket(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/linecard.sock"
-    program = await start_program(address)
+    program = await spawn(address)
     async with grpc.aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
         stub = line_card_pb2_grpc.LineCardStub(channel)
         request = pb.ApplyRequest(epoch=1, changes=[set_slots(7, 1)])
         await stub.Apply(request, timeout=DEADLINE_S, wait_for_ready=True)
         program.kill()
         await program.wait()
-        program = await start_program(address, "--server", "2:odu1-1=238")
+        program = await spawn(address, "--server", "2:odu1-1=238")
         read = await stub.GetSlotTable(pb.GetSlotTableRequest(), timeout=DEADLINE_S, wait_for_ready=True)
         assert (read.version, list(read.holdings)) == (0, [])
         os.kill(program.pid, signal.SIGTERM)
@@ -97,13 +98,13 @@ async def test_the_program_serves_and_a_killed_one_comes_back_empty_on_the_same_
 
 
 async def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
-    program = await start_program(f"unix:{tmp_path}/linecard.sock", "--server", "odu1-1")
+    program = await spawn(f"unix:{tmp_path}/linecard.sock", "--server", "odu1-1")
     _, said = await program.communicate()
     assert program.returncode == 2
     assert b"'odu1-1' is not PORT:NAME=SLOTS" in said
 
 
 async def test_an_address_that_cannot_be_bound_ends_the_program() -> None:
-    program = await start_program("unix:/nonexistent/linecard.sock")
+    program = await spawn("unix:/nonexistent/linecard.sock")
     await program.communicate()
     assert program.returncode == 1

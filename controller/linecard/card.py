@@ -1,0 +1,98 @@
+"""One node's line card, put together: slot table, line ports, switch, resizing and protection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.background import background, stopped
+from controller.linecard.continuity import Timing
+from controller.linecard.frames import NEIGHBOUR, destination, payload
+from controller.linecard.line_ports import LinePorts
+from controller.linecard.protection import Protection
+from controller.linecard.resize import ResizeNode
+from controller.linecard.resizing import Resizing
+from controller.linecard.selector_flows import FlowKey, OwnFlow
+from controller.linecard.slot_table import ChangeError, LineServer, SlotChange, SlotTable
+from controller.linecard.switch import Switch
+
+STEP_S = 0.025
+"""A handshake step: the multiplex overhead's period is about 25 ms in ODU0, 1 and 2 alike."""
+FIRST_READ_S = 1.0
+"""A program that starts looks so long for its switch, to find its selectors where it left them."""
+ORPHANS_S = 10.0
+"""After the first change of the table: by then the controller has filled it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    node: str
+    sizes: Mapping[LineServer, int] = field(default_factory=dict)
+    ports: Mapping[int, str] = field(default_factory=dict)
+    """Interfaces of the line ports."""
+    switch: str | None = None
+    """Path of the switch's management socket."""
+    step_s: float = STEP_S
+    continuity: Timing = field(default_factory=Timing)
+
+
+class LineCard:
+    """State is in memory: a restart is empty and is filled again by the controller, while traffic goes on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.node = settings.node
+        self.table = SlotTable(settings.sizes)
+        self._ports = LinePorts(settings.ports, self._received)
+        self._switch = Switch(settings.switch, self)
+        machine = ResizeNode(settings.node, self.table, int(time.time()))
+        self.resizing = Resizing(machine, self._ports.send, self._switch.confirm, settings.step_s)
+        self.protection = Protection(self._ports, self._switch.write, self._switch.standing, settings.continuity)
+        self._has_switch = settings.switch is not None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._first_change: float | None = None
+
+    async def start(self) -> None:
+        self._ports.start()
+        self._tasks = [background(self._switch.run(), "switch"), background(self.resizing.run(), "resizing")]
+        if self._has_switch:
+            await self._switch.seen(FIRST_READ_S)
+
+    async def stop(self) -> None:
+        """Nothing in the switch is touched."""
+        self.resizing.close()
+        self.protection.close()
+        await stopped(self._tasks)
+        self._ports.close()
+
+    def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
+        errors = self.table.apply(changes)
+        if self._first_change is None:
+            self._first_change = asyncio.get_running_loop().time()
+        self.protection.follow(self.table.protections)
+        self._switch.changed()
+        return errors
+
+    def carried(self, slice_id: int, direction: int) -> tuple[int, int] | None:
+        held, committed = self.table.held(slice_id), self.table.committed(slice_id)
+        if committed is None or not held or not held[0].slot_bps:
+            return None
+        return committed[direction], held[0].slot_bps
+
+    def flows(self) -> Mapping[FlowKey, OwnFlow]:
+        return self.protection.flows()
+
+    def may_remove(self, working: int) -> bool:
+        """A program that has just started does not know yet what is left of its own."""
+        if self.protection.knew(working):
+            return True
+        since = self._first_change
+        return since is not None and asyncio.get_running_loop().time() - since > ORPHANS_S
+
+    def _received(self, line_port: int, frame: bytes) -> None:
+        address = destination(frame)
+        if address == NEIGHBOUR:
+            self.resizing.received(line_port, payload(frame))
+        else:
+            self.protection.received(line_port, address, payload(frame))
