@@ -1,9 +1,9 @@
 """Filling: a list of slices that is known as a whole, planned as a whole.
 
 Arrival order wastes what a long slice takes on many fibres. Here a linear program says how much of each group of
-demands belongs on each route (`relaxation`), subset sums choose the slices that make up these amounts and the server
-ODUs that hold them (`packing`), and local search fills what is left. The same list gives the same plan; the work is
-bounded by `ROUNDS`, and what is missing to the best is known from `bound`.
+demands belongs on each route (`relaxation`), whole slices make up these amounts (`choosing`) and are packed into server
+ODUs (`packing`), and local search fills what is left. The same list gives the same plan; the work is bounded by
+`ROUNDS` and the limits of `choosing`, and how far the plan can be from the best is known from `bound`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import floor
 
 from controller.core.model import SliceHop
+from controller.core.otn.choosing import Route, choose
 from controller.core.otn.packing import fullest, parted
+from controller.core.otn.rates import MAX_FGTS_PER_SLICE
 from controller.core.otn.relaxation import Routes, relax
 from controller.core.otn.rooms import Room
 from controller.core.otn.slots import format_slots
 
 ROUNDS = 20
 """Of local search, at most; each one carries more than the one before."""
-_ALMOST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,13 @@ def fill(demands: Sequence[Demand], rooms: Mapping[str, Sequence[Room]]) -> Fill
         asked[demand.routes] += demand.slots
     total = {fibre: sum(room.free.bit_count() for room in each) for fibre, each in rooms.items()}
     relaxed = relax(asked, total)
-    plan = _Plan(demands, rooms)
-    for routes, flow in relaxed.flow.items():
-        plan.choose(routes, flow)
-    plan.pack()
-    for _ in range(ROUNDS):
-        if not plan.refill() + plan.swap() + plan.offer():
-            break
-    chosen = [(demand, plan.where[each]) for each, demand in enumerate(demands) if each in plan.where]
-    carried = sum(demand.slots for demand, _ in chosen)
-    return Filled(_numbered(chosen, rooms), carried, relaxed.bound)
+    planned, in_order = _Plan(demands, rooms), _Plan(demands, rooms)
+    planned.pack(choose(planned.waiting, relaxed.flow, total))
+    in_order.admit()
+    best = max((planned, in_order), key=lambda plan: plan.carried)
+    best.improve()
+    chosen = [(demand, best.where[each]) for each, demand in enumerate(demands) if each in best.where]
+    return Filled(_numbered(chosen, rooms), best.carried, relaxed.bound)
 
 
 def _numbered(
@@ -99,8 +96,6 @@ class _Plan:
     """Free slots of each server of a fibre."""
     waiting: dict[Routes, list[tuple[int, int]]] = field(init=False)
     """(slots, demand) of those that are not carried, ascending."""
-    route: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """Of those that were chosen and are not packed yet."""
 
     def __post_init__(self) -> None:
         self.left = {fibre: [room.free.bit_count() for room in each] for fibre, each in self.rooms.items()}
@@ -109,38 +104,47 @@ class _Plan:
             groups[demand.routes].append((demand.slots, each))
         self.waiting = {routes: sorted(group) for routes, group in groups.items()}
 
-    def choose(self, routes: Routes, flow: Sequence[float]) -> None:
-        """Slices of this group that make up the flow of each route, as nearly as can be without going above."""
-        for slots, route in sorted(zip(flow, routes, strict=True), key=lambda each: -each[0]):
-            group = self.waiting[routes][::-1]
-            for position in fullest([size for size, _ in group], floor(slots + _ALMOST)):
-                self.route[group[position][1]] = route
-            self.waiting[routes] = [each for each in self.waiting[routes] if each[1] not in self.route]
+    @property
+    def carried(self) -> int:
+        return sum(map(self._size, self.where))
 
-    def pack(self) -> None:
-        """Put the chosen ones into servers, fibre by fibre; one that finds no server somewhere is not carried.
+    def improve(self) -> None:
+        """Local search, until nothing is gained any more."""
+        for _ in range(ROUNDS):
+            if not self.refill() + self.swap() + self.offer() + self.rearrange():
+                break
 
-        The longest routes come first, and those of one fibre last: these are what servers are topped up with, also
-        with such as were not chosen.
+    def admit(self) -> None:
+        """One by one, each on the first of its routes that has room: what comes of a short list is hard to better."""
+        for each, demand in enumerate(self.demands):
+            for route in demand.routes:
+                if all(max(self.left[fibre], default=0) >= demand.slots for fibre in route):
+                    self.waiting[demand.routes].remove((demand.slots, each))
+                    self._place(each, {fibre: self._snuggest(fibre, demand.slots) for fibre in route})
+                    break
+
+    def pack(self, route: Mapping[int, Route]) -> None:
+        """Put those with a route into servers, fibre by fibre; one that finds no server somewhere is not carried.
+
+        The longest routes come first, and those of one fibre last: these are chosen anew by `refill`.
         """
         through: dict[str, list[int]] = defaultdict(list)
-        for each, route in self.route.items():
-            for fibre in route:
+        for each, fibres in route.items():
+            for fibre in fibres:
                 through[fibre].append(each)
         servers: dict[int, dict[str, int]] = defaultdict(dict)
         refused: set[int] = set()
-        for fibre in self.rooms:
-            mine = sorted(set(through[fibre]) - refused, key=lambda each: (-len(self.route[each]), -self._size(each)))
-            for each, server in zip(mine, parted([self._size(each) for each in mine], self.left[fibre]), strict=True):
+        for fibre, left in self.left.items():
+            mine = sorted(set(through[fibre]) - refused, key=lambda each: (-len(route[each]), -self._size(each), each))
+            for each, server in zip(mine, parted([self._size(each) for each in mine], left), strict=True):
                 if server is None:
                     refused.add(each)
                 else:
                     servers[each][fibre] = server
-        for each, route in self.route.items():
-            if each in refused:
-                insort(self.waiting[self.demands[each].routes], (self._size(each), each))
-            else:
-                self._place(each, {fibre: servers[each][fibre] for fibre in route})
+        for each, fibres in route.items():
+            if each not in refused:
+                self.waiting[self.demands[each].routes].remove((self._size(each), each))
+                self._place(each, {fibre: servers[each][fibre] for fibre in fibres})
 
     def offer(self) -> int:
         """Carry what waits and fits, on the first route that has room for the largest. Returns slots gained."""
@@ -201,6 +205,41 @@ class _Plan:
             self._place(each, {fibre: server})
         return gained
 
+    def rearrange(self) -> int:
+        """Carry what waits and finds room on each fibre, though in no one server: others move aside. Slots gained."""
+        gained, tight = 0, dict.fromkeys(self.left, MAX_FGTS_PER_SLICE + 1)
+        for routes, group in self.waiting.items():
+            for slots, each in group[::-1]:
+                for route in routes:
+                    if all(slots < tight[fibre] and slots <= sum(self.left[fibre]) for fibre in route):
+                        servers = self._rearranged(route, slots, tight)
+                        if servers:
+                            group.remove((slots, each))
+                            self._place(each, servers)
+                            gained += slots
+                            break
+        return gained
+
+    def _rearranged(self, route: Route, slots: int, tight: dict[str, int]) -> dict[str, int]:
+        """A server of each fibre, where those that are there now are packed closer; empty where that does not do."""
+        moved: dict[str, dict[int, int]] = {}
+        servers: dict[str, int] = {}
+        for fibre in route:
+            held = sorted((-self._size(each), each) for each, at in self.where.items() if fibre in at)
+            rooms = [room.free.bit_count() for room in self.rooms[fibre]]
+            place = parted([slots, *(-size for size, _ in held)], rooms)
+            if None in place:
+                tight[fibre] = slots
+                return {}
+            servers[fibre], *others = (server for server in place if server is not None)
+            moved[fibre] = {each: server for (_, each), server in zip(held, others, strict=True)}
+        for fibre, places in moved.items():
+            for each, server in places.items():
+                self.left[fibre][self.where[each][fibre]] += self._size(each)
+                self.left[fibre][server] -= self._size(each)
+                self.where[each][fibre] = server
+        return servers
+
     def _size(self, each: int) -> int:
         return self.demands[each].slots
 
@@ -225,4 +264,4 @@ class _Plan:
         rooms, left = self.rooms[fibre], self.left[fibre]
         fitting = [server for server, free in enumerate(left) if free >= slots]
         fresh = [not room.stands and room.free.bit_count() == free for room, free in zip(rooms, left, strict=True)]
-        return min(fitting, key=lambda server: (fresh[server], left[server], server))
+        return min(fitting, key=lambda server: (fresh[server], 0 if fresh[server] else left[server], server))
