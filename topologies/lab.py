@@ -258,6 +258,18 @@ class Lab:
         self._start(f"vswitchd/{node}")
         self._wait(f"the switch of {node}", lambda: answers(directory / "br0.mgmt"))
 
+    def restart_line_card(self, otn_node: str, *arguments: str) -> None:
+        """End an OTN node's line-card program and start it again, empty; until its next restart with these arguments.
+
+        Of an option that is there already the later one counts.
+        """
+        node = names.short(otn_node)
+        listen = self.run_dir / "nodes" / node / "linecard.sock"
+        self._end(f"line-card/{node}")
+        listen.unlink(missing_ok=True)
+        self._start(f"line-card/{node}", *arguments)
+        self._wait(f"the line card of {node}", lambda: answers(listen))
+
     def call_controller(self) -> None:
         """Wait until the controller listens, then make every OTN node connect at once. Empties their tables.
 
@@ -314,10 +326,10 @@ class Lab:
         end([self._state.process(name)])
         collect([self._state.process(name)])
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, *arguments: str) -> None:
         argv = self._state.started[name].argv
         log = self.run_dir / "logs" / f"{name.replace('/', '-')}.log"
-        self._state.record(name, spawn(argv, self._state.token, log), argv)
+        self._state.record(name, spawn([*argv, *arguments], self._state.token, log), argv)
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

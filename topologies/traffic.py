@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,15 @@ class Flow:
             raise LabError(f"no receiver on {sink}")
         self._sender = lab.popen(source, send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._timeout = patience + 10
+
+    def stop(self) -> None:
+        """Send no more; what is under way arrives yet."""
+        self._sender.send_signal(signal.SIGINT)
+        self._sender.wait(timeout=5)
+
+    def end(self) -> None:
+        """Count no more: the receiver of a flow that was stopped knows no last packet to wait for."""
+        self._receiver.send_signal(signal.SIGTERM)
 
     def result(self) -> dict[str, Any]:
         """What the receiver counted, with `sent` as the sender counted it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from places import Make
 
-from topologies.lab import Lab, up
+from topologies.lab import Lab, Programs, up
 from topologies.system import Controller, running
 
 METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
 TARGET = os.environ.get("CORRIDOR_LAB_TARGET", "linux")
+LINE_CARD = (sys.executable, "-m", "controller.linecard", "--step-ms", "0", "--wait-to-restore-s", "0.5")
+"""Handshakes without their pauses, and a quick return to the working slice."""
 TOOLS = ("mnexec", "ovs-vswitchd", "nft", "tcpdump", "tshark", "iperf3", "ethtool")
 
 
@@ -33,7 +36,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
     if missing:
         pytest.skip(f"missing: {', '.join(missing)}")
     run_dir = tmp_path_factory.mktemp("lab")
-    with running(METRO, lambda: up(METRO, TARGET, run_dir)) as system:
+    with running(METRO, lambda: up(METRO, TARGET, run_dir, Programs(line_card=LINE_CARD))) as system:
         yield system
 
 

@@ -10,18 +10,22 @@ from topologies.system import end_point, profiles
 Make = Callable[..., dict[str, Any]]
 """The fixture `corridor`: creates one that is gone after the test."""
 DOMAIN = "metro-beijing"
-ZGC, YZ, CP, FT = "h-zgc", "h-yz", "h-cp", "h-ft"
+ZGC, YZ, CP, FT, SY, SG = "h-zgc", "h-yz", "h-cp", "h-ft", "h-sy", "h-sg"
 ADDRESS = {
     "h-zgc": ("10.1.0.2", "2001:db8:1::2"),
     "h-cp": ("10.2.0.2", "2001:db8:2::2"),
+    "h-sy": ("10.3.0.2", "2001:db8:3::2"),
     "h-yz": ("10.5.0.2", "2001:db8:5::2"),
     "h-ft": ("10.6.0.2", "2001:db8:6::2"),
+    "h-sg": ("10.7.0.2", "2001:db8:7::2"),
 }
 ENDS = {
     "h-zgc": ("zgc-r", "campus", "10.1.0.0/24", "2001:db8:1::/64"),
     "h-cp": ("cp-r", "dc", "10.2.0.0/24", "2001:db8:2::/64"),
+    "h-sy": ("sy-r", "cell", "10.3.0.0/24", "2001:db8:3::/64"),
     "h-yz": ("yz-r", "dc", "10.5.0.0/24", "2001:db8:5::/64"),
     "h-ft": ("ft-r", "office", "10.6.0.0/24", "2001:db8:6::/64"),
+    "h-sg": ("sg-r", "dc", "10.7.0.0/24", "2001:db8:7::/64"),
 }
 
 

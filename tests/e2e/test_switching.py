@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from places import ADDRESS, YZ, ZGC, Make, body
+from shapers import await_drained, busiest
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
-from topologies.traffic import Flow, Load, ShaperCount, await_ping, shaper_counts
+from topologies.traffic import Flow, Load, await_ping, shaper_counts
 
 SWITCHES = 10
 
@@ -29,14 +30,6 @@ def up_and_down(controller: Controller, corridor_id: str) -> None:
         for profile in ("training", "inference"):
             switch(controller, corridor_id, profile)
             time.sleep(0.05)  # traffic between two switches
-
-
-def busiest(before: dict[str, ShaperCount], after: dict[str, ShaperCount]) -> ShaperCount:
-    """What the corridor's class sent: the only class with data traffic in the tests here."""
-    grown = {key: after[key].packets - before[key].packets for key in before if key in after}
-    leaf = max((key for key in grown if key not in ("1:1", "1:ffff")), key=lambda key: grown[key])
-    a, b = before[leaf], after[leaf]
-    return ShaperCount(b.packets - a.packets, b.drops - a.drops, b.backlog_packets, b.bytes - a.bytes)
 
 
 @pytest.fixture
@@ -61,7 +54,7 @@ def test_a_backlogged_flow_loses_nothing_behind_the_shaper(
     flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(75_000, seconds=8))
     up_and_down(controller, "switched")
     got = flow.result()
-    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    await_drained(lab, "zgc-r")
     sent = busiest(before, shaper_counts(lab, "zgc-r"))
     assert got["lost"] > 0  # it was backlogged indeed
     assert sent.packets == got["received"]
@@ -79,7 +72,7 @@ def test_the_wrong_order_loses_packets(lab: Lab, controller: Controller, made: d
     flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(75_000, seconds=2))
     lab.ofctl("zgc-o", "mod-meter", f"meter={meter[1]},kbps,burst,stats,bands=type=drop,rate=30027,burst_size=7506")
     got = flow.result()
-    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    await_drained(lab, "zgc-r")
     sent = busiest(before, shaper_counts(lab, "zgc-r"))
     assert sent.packets > got["received"] * 1.1
 
@@ -105,7 +98,7 @@ def test_a_move_under_a_backlog_loses_nothing_behind_the_shaper(
     controller.patch("mover", {"maxLatencyUs": detour["latencyUs"] - 50})
     assert controller.settled("mover")["legs"][0]["links"] != detour["links"]
     got = flow.result()
-    wait_for("the shaper drained", lambda: not any(c.backlog_packets for c in shaper_counts(lab, "zgc-r").values()))
+    await_drained(lab, "zgc-r")
     assert got["lost"] > 0  # it was backlogged indeed
     assert busiest(before, shaper_counts(lab, "zgc-r")).packets == got["received"]
 

@@ -184,6 +184,20 @@ def test_restarted_agent_is_another_process(lab: Lab) -> None:
     assert after[1]
 
 
+def test_a_line_card_is_restarted_with_arguments_until_its_next_restart(lab: Lab) -> None:
+    def words() -> list[str]:
+        pid, alive = lab.status().processes["line-card/cp-o"]
+        assert alive
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+
+    before, (pid, _) = words(), lab.status().processes["line-card/cp-o"]
+    lab.restart_line_card("cp-o", "--server", "2:odu1-1=3")
+    assert words()[-2:] == ["--server", "2:odu1-1=3"]
+    lab.restart_line_card("cp-o")
+    assert words() == before
+    assert lab.status().processes["line-card/cp-o"][0] != pid
+
+
 def test_bmv2_gets_its_ports_and_the_cpu_port() -> None:
     run_dir = new_run_dir("bmv2")
     with temporary(METRO, "bmv2", run_dir, Programs(bmv2=STUBS.router, line_card=STUBS.line_card)) as lab:

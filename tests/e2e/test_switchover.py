@@ -1,0 +1,113 @@
+"""Fibres of the working route cut under traffic: the line cards switch over, and the traffic hardly notices."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from otn_nodes import line_card
+from places import ADDRESS, SG, SY, Make, body
+
+from controller.linecard.gen import line_card_pb2 as pb
+from topologies.lab import Lab
+from topologies.system import Controller, wait_for
+from topologies.traffic import Flow, Load, await_ping
+
+CUTS = 20
+WORKING = ("F-sg-zgc", "F-zgc-cp", "F-cp-sy")
+PROMISE_MS = 50
+LOAD = Load(4_000, ip_bytes=200, seconds=1.2)
+"""2500 packets a second: each lost one is 0.4 ms."""
+BEFORE_CUT_S = 0.3
+
+
+def selectors(lab: Lab) -> dict[str, Any]:
+    """What both ends say of their protection group."""
+    told: dict[str, Any] = {}
+    for node in ("sg-o", "sy-o"):
+        with line_card(lab, node) as stub:
+            told[node] = next(iter(stub.WatchProtection(pb.WatchProtectionRequest(), timeout=5)))
+    return told
+
+
+def all_is_well(lab: Lab, controller: Controller) -> bool:
+    ends = selectors(lab).values()
+    whole = all(each.working_ok and each.protection_ok and not each.on_protection for each in ends)
+    return whole and controller.get("protected")["state"] == "UP"
+
+
+def outage_ms(lab: Lab, fibre: str, there: bool) -> float:
+    source, sink = (SG, SY) if there else (SY, SG)
+    flow = Flow(lab, source, sink, ADDRESS[sink][1], LOAD)
+    time.sleep(BEFORE_CUT_S)
+    lab.cut(fibre)
+    got = flow.result()
+    assert got["duplicated"] == 0
+    return float(got["lost"] * 1000 / LOAD.pps)
+
+
+@pytest.fixture
+def protected(lab: Lab, controller: Controller, corridor: Make) -> dict[str, Any]:
+    made = corridor("protected", body(SG, SY, only=20) | {"protection": "PROTECT"})
+    assert tuple(link.rpartition("/")[2] for link in made["legs"][0]["links"]) == WORKING
+    assert [part["role"] for part in made["legs"][0]["slices"]] == ["WORKING", "PROTECTION"]
+    await_ping(lab, SG, ADDRESS[SY][1])
+    wait_for("both slices watched", lambda: all_is_well(lab, controller))
+    return made
+
+
+@pytest.mark.timeout(400)
+def test_twenty_cuts(
+    lab: Lab,
+    controller: Controller,
+    protected: dict[str, Any],
+    fibres: list[str],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """First, middle and last fibres in turn, traffic one way and the other; each is mended, and reverted from."""
+    outages: list[float] = []
+    for number in range(CUTS):
+        fibre = WORKING[number % 3]
+        fibres.append(fibre)
+        outages.append(outage_ms(lab, fibre, there=number % 2 == 0))
+        assert all(each.on_protection for each in selectors(lab).values())
+        lab.mend(fibre)
+        fibres.remove(fibre)
+        wait_for("traffic is back on the working slice", lambda: all_is_well(lab, controller), 30)
+    now = controller.settled("protected")
+    assert now["legs"][0]["slices"] == protected["legs"][0]["slices"]  # nobody has moved it meanwhile
+    figures = {"median_ms": statistics.median(outages), "worst_ms": max(outages)}
+    for name, figure in figures.items():
+        record_property(name, round(figure, 1))
+    print(f"{CUTS} cuts: " + ", ".join(f"{name} {figure:.1f}" for name, figure in figures.items()), sorted(outages))
+    assert max(outages) < PROMISE_MS, outages
+    assert min(outages) > 0  # they were cut indeed
+
+
+def test_reverting_reorders_at_most(
+    lab: Lab, controller: Controller, protected: dict[str, Any], fibres: list[str]
+) -> None:
+    """Both slices carry while the selector moves back: what is under way on either arrives."""
+    fibres.append(WORKING[1])
+    lab.cut(WORKING[1])
+    wait_for("switched over", lambda: all(each.on_protection for each in selectors(lab).values()))
+    flow = Flow(lab, SG, SY, ADDRESS[SY][1], Load(4_000, ip_bytes=200, seconds=8))
+    lab.mend(WORKING[1])
+    fibres.remove(WORKING[1])
+    wait_for("traffic is back on the working slice", lambda: all_is_well(lab, controller), 30)
+    got = flow.result()
+    assert (got["lost"], got["duplicated"]) == (0, 0)
+
+
+def test_a_protected_slice_is_resized_with_its_protection(
+    lab: Lab, controller: Controller, protected: dict[str, Any]
+) -> None:
+    flow = Flow(lab, SG, SY, ADDRESS[SY][1], Load(4_000, ip_bytes=200, seconds=3))
+    for kbps in (50_000, 20_000, 60_000):
+        controller.patch("protected", {"profiles": [{"name": "only", "bandwidthKbps": kbps}]})
+        sizes = {part["activeSlots"] for part in controller.settled("protected")["legs"][0]["slices"]}
+        assert sizes == {{20_000: 3, 50_000: 6, 60_000: 7}[kbps]}
+    assert flow.result()["lost"] == 0
