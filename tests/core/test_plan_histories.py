@@ -100,8 +100,8 @@ def expected_books(net: Network) -> dict[RowKey, tuple[int, int]]:
     """The ledger that trails and records add up to, written from the ledger's definition."""
     books = dict.fromkeys(net.ledger.rows, (0, 0))
 
-    def put(key: RowKey, bits: int, kbps: int) -> None:
-        books[key] = books[key][0] | bits, books[key][1] + kbps
+    def put(key: RowKey, bitmap: int, kbps: int) -> None:
+        books[key] = books[key][0] | bitmap, books[key][1] + kbps
 
     for link in net.topology.of_kind(LinkKind.FIBRE):
         lines = sum(server.tributary_slots for server in link.servers)
@@ -113,14 +113,22 @@ def expected_books(net: Network) -> dict[RowKey, tuple[int, int]]:
         soft: dict[RowKey, int] = {}
         held = (record.target,) if record.stage is Stage.SETTLED else both(record)
         for placement in (p for p in held if p):
-            for hop in (hop for part in placement.leg.slices for hop in part.hops):
-                for way in (0, 1):
-                    put(RowKey(hop.link, hop.server, way), sum(1 << (n - 1) for n in numbers(hop.slots)), 0)
+            for key, slots in taken_slots(placement):
+                put(key, sum(1 << (number - 1) for number in numbers(slots)), 0)
             for key, kbps in soft_rates(net, placement):
                 soft[key] = max(soft.get(key, 0), kbps)
         for key, kbps in soft.items():
             put(key, 0, kbps)
     return books
+
+
+def taken_slots(placement: Placement) -> Iterator[tuple[RowKey, str]]:
+    """Its own, and those of the line below servers that were opened, as their names tell."""
+    for hop in (hop for part in placement.leg.slices for hop in part.hops):
+        for way in (0, 1):
+            yield RowKey(hop.link, hop.server, way), hop.slots
+            if ":" in hop.server:
+                yield RowKey(hop.link, "line", way), hop.server.split(":")[1]
 
 
 def soft_rates(net: Network, placement: Placement) -> Iterator[tuple[RowKey, int]]:
