@@ -37,7 +37,8 @@ from controller.topology_file.values import (
 
 Thing = TypeVar("Thing")
 
-CLIENT_KBPS = 10_000_000
+CLIENT_KBPS, FAST_CLIENT_KBPS = 10_000_000, 100_000_000
+"""Of a client link: 10GE, and 100GE where the OTN node has a line beyond ODU2."""
 MTU_BYTES = 9000
 
 ENGINEERING = ("igp_metric", "te_metric", "jitter_us", "affinities")
@@ -207,12 +208,14 @@ class Reading:
         return km
 
     def _client_link(self, router: str, otn_node: str) -> Link:
+        node = names.node(self._domain, otn_node)
+        lines = {fibre.line for fibre in self._fibres.values() if node in (fibre.a_node, fibre.z_node)}
         return Link(
             name=names.link(self._domain, _CLIENT_PREFIX + router),
             kind=LinkKind.CLIENT,
             a_node=names.node(self._domain, router),
-            z_node=names.node(self._domain, otn_node),
-            capacity_kbps=CLIENT_KBPS,
+            z_node=node,
+            capacity_kbps=FAST_CLIENT_KBPS if lines - {Container.ODU2} else CLIENT_KBPS,
             mtu_bytes=MTU_BYTES,
         )
 

@@ -219,6 +219,11 @@ def test_what_carries_no_line_is_an_odu2() -> None:
     assert link(loads(TWO_SITES.replace("line: ODU2, srlgs", "srlgs")), "F-2").line is Container.ODU2
 
 
+def test_a_client_link_is_as_fast_as_the_lines_of_its_node() -> None:
+    mixed = loads(on_lines("ODU4", "ODU2", "ODU1"))
+    assert [link(mixed, name).capacity_kbps for name in ("C-a-r", "C-b-r")] == [100_000_000, 10_000_000]
+
+
 def test_a_trail_takes_of_each_line_what_that_one_s_slots_ask_for() -> None:
     """A server ODU1 stands on F-1: 2 slots of 1.25G or one of 5G; an ODU4 needs 80 or 20."""
     assert link(loads(on_lines("ODUC2", "ODU4", "ODU4")), "A-1").capacity_kbps == 104_355_975
