@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey
 from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
-from controller.core.otn import LINE as LINE
 from controller.core.otn import Claim, RowKey
-from controller.core.otn.slots import bitmap_of_runs, parse_runs
+from controller.core.otn.ledger import ClaimRole, slice_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +71,21 @@ class Record:
 
 def claims_of(record: Record) -> frozenset[Claim]:
     """Per ledger row: the union of slots, and the larger of the soft rates (old and new path count once)."""
-    slots: dict[RowKey, int] = {}
+    slots: dict[RowKey, Claim] = {}
     rates: dict[RowKey, int] = {}
     for placement in record.placements:
-        for row, bitmap in _slot_claims(placement):
-            slots[row] = slots.get(row, 0) | bitmap
+        leaving = record.target is not None and placement != record.target
+        for claim in _slot_claims(record.name, placement, leaving):
+            held = slots.get(claim.row)
+            slots[claim.row] = claim._replace(bitmap=held.bitmap | claim.bitmap) if held else claim
         for row, kbps in _rate_claims(placement):
             rates[row] = max(rates.get(row, 0), kbps)
-    taken = [Claim(record.name, row, bitmap=bitmap) for row, bitmap in slots.items()]
-    return frozenset([*taken, *(Claim(record.name, row, kbps=kbps) for row, kbps in rates.items())])
+    return frozenset([*slots.values(), *(Claim(record.name, row, kbps=kbps) for row, kbps in rates.items())])
 
 
-def _slot_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
-    for hop in (hop for part in placement.leg.slices for hop in part.hops):
-        for direction in (A_TO_Z, Z_TO_A):
-            yield RowKey(hop.link, hop.server, direction), bitmap_of_runs(parse_runs(hop.slots))
+def _slot_claims(owner: str, placement: Placement, leaving: bool) -> Iterable[Claim]:
+    for part in placement.leg.slices:
+        yield from slice_claims(owner, part.hops, ClaimRole.MOVE if leaving else ClaimRole(part.role))
 
 
 def _rate_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:

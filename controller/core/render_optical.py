@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_mac
 from controller.core.entries import SELECTOR, CrossConnect, Entry, ProtectionGroup, SliceMeter, SlotAssignment
 from controller.core.model import Link, Slice, SliceRole
-from controller.core.otn import FGTS_ETHERNET_BPS, narrowest, parse_slots, slot_bps
+from controller.core.otn import FGTS_ETHERNET_BPS, LINE, narrowest, parse_slots, slot_bps
 from controller.core.otn.metering import limit, limit_of_rate
-from controller.core.records import LINE, Placement
+from controller.core.records import Placement
 from controller.core.topology import Topology, other_end, port_at
 from controller.core.trails import trail_slots
 

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.ids import IdKey, Ids
 from controller.core.model import Link, LinkKind
-from controller.core.otn import Claim, Ledger, Row, RowKey, bitmap_of, tributary_slots
+from controller.core.otn import LINE, Claim, Ledger, Row, RowKey, bitmap_of, tributary_slots
 from controller.core.otn.servers import slots_of_line, standing_slots
-from controller.core.records import LINE, adjacency_ids
+from controller.core.records import adjacency_ids
 from controller.core.segments.locators import with_locators
 from controller.core.topology import Topology
 
