@@ -44,7 +44,11 @@ class ResizeNode(Relay):
         self._number = incarnation << 32
 
     def command(self, slice_id: int, target: int, now: float) -> list[Output]:
-        """Resize as the A end. Raises `SlotError`: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION."""
+        """Resize as the A end; the same target as one under way joins it. To the size that this node has already, the
+        handshake runs as well: others may differ, after a failure or a restart.
+
+        Raises `SlotError`: NOT_FOUND, INVALID_ARGUMENT, FAILED_PRECONDITION.
+        """
         self._now = now
         port = self._only_port(slice_id, target)
         attempt = self._attempt(slice_id)
@@ -53,11 +57,8 @@ class ResizeNode(Relay):
         if attempt is not None and attempt.command is not None and attempt.open:
             return [*self._done(), self._joining(attempt.command, slice_id, target)]
         sizes = self._table.committed(slice_id) or (0, 0)
-        settled = attempt is not None and attempt.command is not None and attempt.command.settled
-        if settled and sizes == (target, target):
-            return [*self._done(), Notice(slice_id, ResizeState.MODIFIED_OK)]
         self._outputs.append(Notice(slice_id, ResizeState.MODIFYING))
-        self._start(slice_id, port, (target, target), Command(target, sizes, settled))
+        self._start(slice_id, port, (target, target), Command(target, sizes))
         return self._done()
 
     def force(self, slice_id: int, count: int, now: float) -> list[Output]:
@@ -170,13 +171,12 @@ class ResizeNode(Relay):
             if untouched and reason is Reason.REJECTED:
                 return  # a node that restarted may know the slice again soon
             message = f"{command.taking_back.message}; could not be taken back: {detail}"
-            command.settled = False
             self._end(attempt, replace(failure, reason=ONE_SIDED, message=message))
         elif untouched:
             self._end(attempt, failure)
         else:
             port = attempt.downstream(FORWARD) or 0
-            back = Command(command.target, command.before, settled=False, taking_back=failure)
+            back = Command(command.target, command.before, failure)
             self._start(attempt.slice_id, port, command.before, back)
 
     def _sink_released(self, attempt: Attempt, direction: int, reason: Reason, detail: str) -> None:
@@ -204,7 +204,6 @@ class ResizeNode(Relay):
             self._say(port, attempt, REVERSE, Kind.RELEASE, *attempt.failure)
 
     def _succeeded(self, attempt: Attempt, command: Command) -> None:
-        command.settled = True
         self._end(attempt, command.taking_back or Notice(attempt.slice_id, ResizeState.MODIFIED_OK))
 
     def _forget(self, attempt: Attempt) -> None:

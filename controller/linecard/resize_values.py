@@ -92,8 +92,6 @@ class Command:
     target: int
     before: tuple[int, int]
     """Sizes that a failure returns to, by direction."""
-    settled: bool
-    """Every node is known to have had them."""
     taking_back: Notice | None = None
     """The failure on whose account this attempt takes all back."""
 

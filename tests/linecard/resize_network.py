@@ -63,7 +63,8 @@ class Network:
     slices: list[Slice]
     fibres: Fibres = field(default_factory=Fibres)
     now: float = 100.0
-    """Broken by a restart or a force: what is compared no longer includes these nodes."""
+    guarded: bool = True
+    """No node was restarted or forced: its meters may be compared with its neighbours' at any instant."""
 
     def __post_init__(self) -> None:
         self.starts = 0
@@ -72,7 +73,6 @@ class Network:
         self.notices: list[Notice] = []
         self.sent: list[tuple[int, int, ResizeMessage]] = []
         self.meters: dict[tuple[int, int], list[int]] = {}
-        self.guarded = True
         self.tables: list[SlotTable] = []
         self.nodes: list[ResizeNode] = []
         for node in range(self.length):
@@ -103,7 +103,12 @@ class Network:
     def command(self, each: Slice, target: int) -> None:
         self._do(each.a, self.nodes[each.a].command(each.slice_id, target, self.now))
 
+    def force(self, node: int, each: Slice, count: int) -> None:
+        self._do(node, self.nodes[node].force(each.slice_id, count, self.now))
+
     def _do(self, node: int, outputs: list[Output]) -> None:
+        sends = [isinstance(output, Send) for output in outputs if not isinstance(output, Notice)]
+        assert sends == sorted(sends), "a neighbour may go on before this node has committed"
         for output in outputs:
             match output:
                 case Commit(slice_id, direction, count):
@@ -169,3 +174,22 @@ class Network:
             for direction, way in ((0, each.nodes), (1, each.nodes[::-1])):
                 counts = [self.meters[node, each.slice_id][direction] for node in way]
                 assert counts == sorted(counts), f"slice {each.slice_id}, direction {direction}: {counts}"
+
+
+def shaken(
+    seed: int, loss: float = 0.0, twice: float = 0.0, slowest: float = 0.05, budget: int | None = None
+) -> Fibres:
+    """Fibres that delay each message by up to `slowest`, so that they overtake each other, repeat and lose some.
+
+    `budget`: how many they lose at most.
+    """
+    random = Random(seed)
+    left = [budget if budget is not None else 1 << 30]
+
+    def copies(sender: int, receiver: int, message: ResizeMessage) -> int:
+        if left[0] > 0 and random.random() < loss:
+            left[0] -= 1
+            return 0
+        return 2 if random.random() < twice else 1
+
+    return Fibres(lambda: random.uniform(0.0001, slowest), copies)
