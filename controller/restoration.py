@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from controller.background import background, stopped
-from controller.core.conditions import with_condition, without_condition
+from controller.core.conditions import with_condition
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, State, Status
-from controller.core.plan import advance, plan
-from controller.core.records import Placement, Record
+from controller.core.plan import Plan, advance, plan
+from controller.core.protection import Service, judged, links_down, links_of, service_of
+from controller.core.records import Record
 from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.drivers.device import Selector
 from controller.progress import Progress
@@ -20,8 +23,14 @@ from controller.state import NetworkState
 
 log = logging.getLogger(__name__)
 
+FAILED = (State.DOWN, State.DEGRADED)
+"""What comes back may help these."""
 RETRY_S = 1.0
 """Between a move that the devices refused, or that another controller forestalled, and the next."""
+HOLD_OFF_S = 0.1
+"""What line cards have to switch a protected corridor before anything is done about it here."""
+PROTECTION_WAIT_S = 10.0
+"""How long a corridor stays exposed before another way to protect it is looked for: a fibre may be back sooner."""
 
 
 class Restoration:
@@ -38,11 +47,39 @@ class Restoration:
         """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
         self._renewing: set[str] = set()
         """Corridors whose lists are being encoded anew."""
+        self._selectors: dict[tuple[str, int], Selector] = {}
+        """By OTN node and working slice."""
+        self._exposed_since: dict[str, float] = {}
+        """Corridors that nothing protects, against their promise, by the clock of the event loop."""
         state.when_released = self._room
+        state.when_settled = self._settled
         state.when_lists_leave = self._renew_lists
 
     def selector_moved(self, device: str, selector: Selector) -> None:
         """One end of a protected slice says which slice its traffic takes."""
+        names = {r.target.slice.id: r.name for r in self._state.records.values() if r.target and r.target.slice}
+        self._selectors = {key: each for key, each in self._selectors.items() if key[1] in names}
+        if selector.working in names and self._selectors.get((device, selector.working)) != selector:
+            self._selectors[device, selector.working] = selector
+            self._wake(names[selector.working])
+
+    def _signal_fails(self, record: Record) -> frozenset[int]:
+        """Slices that an end of which hears nothing; what a node said that is not reached now counts no more."""
+        if record.target is None or record.target.slice is None or record.target.protection is None:
+            return frozenset()
+        working, protection = record.target.slice.id, record.target.protection.id
+        nodes = self._state.topology.nodes
+        said = [
+            each
+            for (device, number), each in self._selectors.items()
+            if number == working and nodes[device].status is Status.UP
+        ]
+        failed = [working] * any(not each.working_ok for each in said)
+        return frozenset(failed + [protection] * any(not each.protection_ok for each in said))
+
+    def _service(self, record: Record) -> Service:
+        assert record.target is not None
+        return service_of(self._state.topology, record.corridor, record.target, self._signal_fails(record))
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
@@ -73,12 +110,6 @@ class Restoration:
         clients = self._state.topology.client_links
         return (*adjacency.trail, clients[adjacency.a_node].name, clients[adjacency.z_node].name)
 
-    def _path(self, placement: Placement) -> tuple[str, ...]:
-        """The links that a corridor's traffic needs; a slice hangs on the client links of its ends."""
-        clients = self._state.topology.client_links
-        ends = tuple(clients[end.node].name for end in (placement.a_end, placement.z_end))
-        return placement.leg.links + (ends if placement.slice else ())
-
     def _start(self, changed: list[Link], answers: bool) -> None:
         """`answers`: a node came back, over which there may be a path again."""
         down = {link.name for link in changed if link.status is Status.DOWN}
@@ -86,11 +117,26 @@ class Restoration:
 
     def _room(self) -> None:
         """A corridor left slots or bandwidth: who found none may find some now."""
-        if any(record.corridor.state is State.DOWN for record in self._state.records.values()):
+        if any(record.corridor.state in FAILED for record in self._state.records.values()):
             self._look(set(), True)
 
+    def _settled(self, name: str) -> None:
+        """Of a protected corridor, or one that was, more is to be said than that its change is through."""
+        corridor = self._state.records[name].corridor
+        if corridor.protection is Protection.PROTECT or corridor.state is State.DEGRADED:
+            self._wake(name)
+
+    def _wake(self, name: str) -> None:
+        """Look after one corridor."""
+        if name not in self._in_hand:
+            self._in_hand.add(name)
+            self._run(self._restore(name))
+
     def _look(self, down: set[str], back: bool) -> None:
-        task = background(self._restore_all(down, back), "restoration")
+        self._run(self._restore_all(down, back))
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str = "restoration") -> None:
+        task = background(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -101,7 +147,10 @@ class Restoration:
                 for record in self._state.records.values()
                 if record.target is not None
                 and record.name not in self._in_hand
-                and (down & set(self._path(record.target)) or (back and record.corridor.state is State.DOWN))
+                and (
+                    not down.isdisjoint(links_of(self._state.topology, record.target))
+                    or (back and record.corridor.state in FAILED)
+                )
             ]
             self._in_hand |= {record.name for record in concerned}
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
@@ -111,9 +160,7 @@ class Restoration:
         """Routes wait for these: their lists would leave the path. Who is looked after moves, and with it its lists."""
         for name in sorted(self._state.leaving - self._renewing - self._in_hand):
             self._renewing.add(name)
-            task = background(self._renew(name), "renewal of segment lists")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._run(self._renew(name), "renewal of segment lists")
 
     async def _renew(self, name: str) -> None:
         """The same path by lists that keep to it under the old routes and the new; tried until routes need not wait."""
@@ -149,13 +196,15 @@ class Restoration:
 
     def _cut(self, name: str) -> bool:
         """Its path is down: it is moved, or stays where it is until there is room."""
-        record, links = self._state.records.get(name), self._state.topology.links
-        down = record and record.target and {links[link].status for link in self._path(record.target)}
-        return bool(down and Status.DOWN in down)
+        record = self._state.records.get(name)
+        return bool(record and record.target and self._service(record) is Service.LOST)
 
     async def _restore(self, name: str) -> None:
         """One task per corridor: it looks again after each change, so that no news between is lost on it."""
         try:
+            record = self._state.records.get(name)
+            if record is not None and record.target is not None and record.target.protection is not None:
+                await asyncio.sleep(HOLD_OFF_S)
             await self._restore_until_settled(name)
         finally:
             self._in_hand.discard(name)
@@ -176,30 +225,68 @@ class Restoration:
                 return
             await self._progress.finished(name)
             record = self._state.records.get(name)
-            if record is not None and record.corridor.state is State.DOWN:
+            if record is not None and (record.corridor.state is State.DOWN or _undone(record.corridor)):
                 await asyncio.sleep(RETRY_S)
 
     async def _look_after(self, record: Record | None) -> bool:
         """Under the writer; True where a move was started."""
         if record is None or record.target is None:
             return False
-        found = {self._state.topology.links[name].status for name in self._path(record.target)}
-        if Status.DOWN in found:
-            return await self._move(record)
-        if found == {Status.UP}:
-            await self._path_back(record)
-        return False  # where something is not known yet, its own news will come
+        service = self._service(record)
+        if service is not Service.EXPOSED:
+            self._exposed_since.pop(record.name, None)
+        match service:
+            case Service.UNKNOWN:
+                return False
+            case Service.LOST:
+                return await self._move(record)
+            case Service.EXPOSED:
+                return await self._exposed(record)
+        await self._judged(record, service)
+        return False
 
-    async def _path_back(self, record: Record) -> None:
-        if record.corridor.state is State.DOWN:
-            corridor = without_condition(record.corridor, "PathLost")
-            await self._note(record, replace(corridor, state=after(corridor.state, Happening.PATH_BACK)))
+    async def _judged(self, record: Record, service: Service, why: str = "") -> None:
+        assert record.target is not None
+        now = self._state.now()
+        said = judged(self._state.topology, record.corridor, record.target, service, now, why)
+        await self._note(record, said)
+
+    async def _exposed(self, record: Record) -> bool:
+        """Say so; another slice to protect it is looked for when it has been so for long."""
+        clock = asyncio.get_running_loop().time
+        if record.name not in self._exposed_since:
+            self._exposed_since[record.name] = clock()
+            self._run(self._later(record.name), "wait for protection")
+        if clock() - self._exposed_since[record.name] < PROTECTION_WAIT_S:
+            await self._judged(record, Service.EXPOSED)
+            return False
+        try:
+            change = self._protected(record)
+        except Refused as refusal:
+            await self._judged(record, Service.EXPOSED, str(refusal))
+            return False
+        await self._progress.begin(change, EventType.UPDATED)
+        return True
+
+    def _protected(self, record: Record) -> Plan:
+        """The change that protects it anew and leaves the working slice, which carries it, untouched."""
+        assert record.target is not None
+        change = plan(self._state.snapshot(), record.corridor)
+        target = change.record.target
+        assert target is not None
+        if target.protection is None or target.slice != record.target.slice:
+            raise Infeasible("there is no other route to protect it by", reason="NO_DISJOINT_PAIR")
+        return change
+
+    async def _later(self, name: str) -> None:
+        await asyncio.sleep(PROTECTION_WAIT_S)
+        if name in self._exposed_since:
+            self._wake(name)
 
     async def _move(self, record: Record) -> bool:
         """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
         assert record.target is not None
-        links = self._state.topology.links
-        down = [name for name in self._path(record.target) if links[name].status is Status.DOWN]
+        down = links_down(self._state.topology, record.target)
         reason = f"{', '.join(down)} {'is' if len(down) == 1 else 'are'} down"
         corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
         now = self._state.now()
@@ -226,3 +313,8 @@ class Restoration:
 
     async def close(self) -> None:
         await stopped(self._tasks)
+
+
+def _undone(corridor: Corridor) -> bool:
+    """Its last change was rolled back: the same again would be too."""
+    return any(condition.type == "RolledBack" for condition in corridor.conditions)

@@ -50,6 +50,8 @@ class NetworkState:
         self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
         self.when_released: Callable[[], None] = lambda: None
         """Called after a commit that gave slots or bandwidth back."""
+        self.when_settled: Callable[[str], None] = lambda _name: None
+        """Called with the name of a corridor when a change of it is through."""
         self.when_lists_leave: Callable[[], None] = lambda: None
         """Called while lists stand that keep routes from following the topology."""
         self.writer = asyncio.Lock()
@@ -126,6 +128,8 @@ class NetworkState:
         self.reconciler.mark(frozenset(touched))
         if released:
             self.when_released()
+        if kind is not EventType.DELETED and _settles(plan):
+            self.when_settled(plan.record.name)
         if self._routing.changed(plan.record, self._topology, self._ids):
             await self._reroute()
             self._render_infrastructure()
@@ -231,6 +235,11 @@ class NetworkState:
         before = self._infrastructure
         self._infrastructure = render_infrastructure(self._topology, self._ids, self._routing.underlays[0])
         self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
+
+
+def _settles(plan: Plan) -> bool:
+    before = plan.before
+    return before is not None and before.stage is not Stage.SETTLED and plan.record.stage is Stage.SETTLED
 
 
 def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, Record]) -> None:

@@ -235,7 +235,10 @@ async def test_room_that_another_leaves_is_found(controller: Controller, how: st
 
 
 async def _room_for_one(controller: Controller) -> None:
-    """c1 and, with a higher priority, c2 on one fibre; a third leaves room for one of them on the way round."""
+    """c1 and, with a higher priority, c2 on one fibre; others leave room for one of them on the way round.
+
+    One has all tributary slots of the line that are free, the other half of its server.
+    """
     wide = (Profile("all", 1_100_000),)
     for number, priority in ((1, 0), (2, 7)):
         a = corridor("sg-r:dc", "zgc-r:campus").a_end
@@ -244,11 +247,13 @@ async def _room_for_one(controller: Controller) -> None:
         z = type(z)(z.node, z.port, z.ipv4_prefixes, ())
         fields = {"a_end": a, "z_end": z, "profiles": wide, "active_profile": "all", "priority": priority}
         await stands(controller, f"c{number}", **fields)
-    a = type(a)(f"{DOMAIN}/nodes/sg-r", "dc", ("10.7.0.48/28",), ())
-    z = corridor("sg-r:dc", "ft-r:office").z_end
-    z = type(z)(z.node, z.port, z.ipv4_prefixes, ())
-    filler = await stands(controller, "filler", a_end=a, z_end=z, profiles=wide, active_profile="all")
-    assert filler.legs[0].links == (f"{DOMAIN}/links/F-ft-sg",)
+    for name, prefix, kbps in (("wall", "10.7.0.64/28", 3_400_000), ("filler", "10.7.0.48/28", 1_100_000)):
+        a = type(a)(f"{DOMAIN}/nodes/sg-r", "dc", (prefix,), ())
+        z = corridor("sg-r:dc", "ft-r:office").z_end
+        z = type(z)(z.node, z.port, z.ipv4_prefixes, ())
+        profiles = (Profile("all", kbps),)
+        filler = await stands(controller, name, a_end=a, z_end=z, profiles=profiles, active_profile="all")
+        assert filler.legs[0].links == (f"{DOMAIN}/links/F-ft-sg",)
 
 
 async def test_another_writer_is_not_raced(controller: Controller) -> None:

@@ -8,7 +8,7 @@ from controller.core.errors import FailedPrecondition
 from controller.core.lifecycle import NEXT_STAGE, Happening, after
 from controller.core.model import Stage, State
 
-NETWORK = (Happening.PATH_LOST, Happening.PATH_BACK, Happening.SETTLED)
+NETWORK = (Happening.PATH_LOST, Happening.PATH_BACK, Happening.ROUTE_LOST, Happening.SETTLED)
 """Happenings that nobody asked for: they come in any state."""
 ALIVE = [state for state in State if state is not State.DELETING]
 
@@ -42,12 +42,20 @@ def test_a_corridor_alive_may_be_changed_and_stays_what_it_is(state: State) -> N
 @pytest.mark.parametrize("state", ALIVE)
 def test_a_lost_path_is_down_and_a_settled_change_up(state: State) -> None:
     assert after(state, Happening.PATH_LOST) is State.DOWN
-    assert after(state, Happening.SETTLED) is State.UP
+    settled = State.DEGRADED if state is State.DEGRADED else State.UP
+    assert after(state, Happening.SETTLED) is settled, "a change does not mend a fibre"
 
 
 def test_a_path_that_comes_back_brings_up_what_stood_but_not_what_was_never_built() -> None:
     assert after(State.DOWN, Happening.PATH_BACK) is State.UP
     assert after(State.PROVISIONING, Happening.PATH_BACK) is State.PROVISIONING
+
+
+def test_one_of_two_routes_left_is_less_than_promised_and_more_than_nothing() -> None:
+    assert after(State.UP, Happening.ROUTE_LOST) is State.DEGRADED
+    assert after(State.DOWN, Happening.ROUTE_LOST) is State.DEGRADED
+    assert after(State.DEGRADED, Happening.PATH_BACK) is State.UP
+    assert after(State.PROVISIONING, Happening.ROUTE_LOST) is State.PROVISIONING
 
 
 def test_stages_run_once_through_and_end() -> None:
