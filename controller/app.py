@@ -29,6 +29,7 @@ from controller.drivers.p4runtime import P4RuntimeDevice
 from controller.progress import Progress
 from controller.restoration import Restoration
 from controller.service import Service
+from controller.size_audit import SizeAudit
 from controller.state import NetworkState
 from controller.store import Store
 from controller.topology_file import TopologyFile, load
@@ -55,6 +56,8 @@ async def _serve(settings: Settings) -> None:
         stack.push_async_callback(state.reconciler.close)
         progress = Progress(state)
         stack.push_async_callback(progress.close)
+        audit = SizeAudit(state, progress)
+        stack.push_async_callback(audit.close)
         restoration = Restoration(state, progress)
         stack.push_async_callback(restoration.close)
         discovery = Discovery(state, restoration)

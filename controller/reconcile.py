@@ -21,6 +21,7 @@ from controller.drivers.device import Device
 log = logging.getLogger(__name__)
 
 Desired = Callable[[str], Mapping[Hashable, Entry]]
+Read = Callable[[str, Mapping[Hashable, Entry]], None]
 
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 10.0
@@ -29,9 +30,10 @@ LAST_RETRY_S = 10.0
 class Worker:
     """Keeps one device in line."""
 
-    def __init__(self, device: Device, desired: Desired, resync_s: float) -> None:
+    def __init__(self, device: Device, desired: Desired, when_read: Read, resync_s: float) -> None:
         self.device = device
         self._desired = desired
+        self._when_read = when_read
         self._resync_s = resync_s
         self._actual: dict[Hashable, Entry] = {}
         self._trusted = False
@@ -111,6 +113,7 @@ class Worker:
             self._trusted = True  # before the read: a device that comes back meanwhile is read once more
             self._read_at = asyncio.get_running_loop().time()
             self._actual = dict(await self.device.read())
+            self._when_read(self.device.name, self._actual)
         actual = self._actual
         writes = changes(actual, self._desired(self.device.name))
         rejections = await self.device.apply(writes) if writes else ()
@@ -142,9 +145,14 @@ class Reconciler:
         self._desired = desired
         self._resync_s = resync_s
         self._workers: dict[str, Worker] = {}
+        self.when_read: Read = lambda _device, _entries: None
+        """Called with what a device was read back to hold, before anything is written to it."""
 
     def add(self, device: Device) -> None:
-        self._workers[device.name] = Worker(device, self._desired, self._resync_s)
+        self._workers[device.name] = Worker(device, self._desired, self._read, self._resync_s)
+
+    def _read(self, device: str, entries: Mapping[Hashable, Entry]) -> None:
+        self.when_read(device, entries)
 
     def device(self, name: str) -> Device:
         return self._workers[name].device

@@ -22,6 +22,7 @@ from controller.discovery import Discovery
 from controller.progress import Progress
 from controller.restoration import Restoration
 from controller.service import Service
+from controller.size_audit import SizeAudit
 from controller.state import NetworkState
 from controller.store import Store
 from controller.topology_file import TopologyFile
@@ -65,6 +66,7 @@ class Controller:
         planned = Topology.planned(plan.domain, plan.srv6_block, plan.nodes, plan.links)
         self.state = await NetworkState.restore(self.store, planned, self.clock)
         self.progress = Progress(self.state, stage_timeout_s=self.stage_timeout_s)
+        self.audit = SizeAudit(self.state, self.progress)
         self.restoration = Restoration(self.state, self.progress)
         self.discovery = Discovery(self.state, self.restoration, hello_s=HELLO_S, eager_hello_s=EAGER_HELLO_S)
         self.service = Service(self.state, self.progress)
@@ -85,7 +87,8 @@ class Controller:
         for device in self.network.devices.values():
             device.listener = None
             device.connected = False
-        for part in (self.discovery, self.restoration, self.progress, self.state.reconciler, self.store):
+        parts = self.discovery, self.restoration, self.audit, self.progress, self.state.reconciler, self.store
+        for part in parts:
             await part.close()
         assert not dead, f"tasks died: {dead}; {self.faults}"
         assert not self.faults

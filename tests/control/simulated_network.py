@@ -7,46 +7,20 @@ refuses an entry that refers to something that is not there, and the removal of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from controller.core.entries import (
-    Change,
-    CrossConnect,
-    Entry,
-    Exact,
-    MeterEntry,
-    Operation,
-    Rejection,
-    SliceMeter,
-    TableEntry,
-)
-from controller.core.errors import DeviceUnreachable
-from controller.core.model import Capabilities, LinkKind, NodeKind
+from simulated_device import SimulatedDevice, Write
+from simulated_otn import Handshakes, SimulatedOtnNode
+
+from controller.core.entries import SELECTOR, Change, CrossConnect, Exact, MeterEntry, SliceMeter, TableEntry
+from controller.core.model import LinkKind, NodeKind
 from controller.core.names import short
-from controller.drivers.device import DeviceListener
 from controller.topology_file import TopologyFile
 
 NEAREST_BRIDGE = bytes.fromhex("0180c200000e")
 LLDP = bytes.fromhex("88cc")
 Port = tuple[str, int]
-
-
-@dataclass
-class Write:
-    """One change that took effect; ticks count over the whole network."""
-
-    device: str
-    change: Change
-    sent: int
-    took_effect: int
-    at_s: float
-    """By the event loop's clock."""
-    confirmed: int = 0
-
-    @property
-    def entry(self) -> Entry:
-        return self.change.entry
 
 
 @dataclass
@@ -59,137 +33,6 @@ class Fibre:
 
     def far(self, end: Port) -> Port:
         return self.z if end == self.a else self.a
-
-
-class SimulatedDevice:
-    """One device. `refuses` judges each change; `delay_s` is what an exchange takes."""
-
-    def __init__(self, network: SimulatedNetwork, name: str, kind: NodeKind) -> None:
-        self.network = network
-        self.name = name
-        self.kind = kind
-        self.capabilities = Capabilities()
-        self.connected = False
-        self.entries: dict[Hashable, Entry] = {}
-        self.foreign: set[Hashable] = set()
-        self.delay_s = 0.0
-        self.refuses: Callable[[Change], bool] = lambda _change: False
-        self.transient = False
-        self.reads = 0
-        self.applies_under_way = 0
-        self.listener: DeviceListener | None = None
-
-    # -- the contract -------------------------------------------------------------------------------------------------
-
-    async def read(self) -> Mapping[Hashable, Entry]:
-        self._require_stream()
-        await asyncio.sleep(self.delay_s)
-        self._require_stream()
-        self.reads += 1
-        return self.own()
-
-    async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
-        self._require_stream()
-        assert not self.applies_under_way, "a device has one writer"
-        self.applies_under_way += 1
-        try:
-            return await self._apply(changes, self.network.tick())
-        finally:
-            self.applies_under_way -= 1
-
-    async def send_frame(self, port: int, frame: bytes) -> None:
-        self._require_stream()
-        self.network.carry((self.name, port), frame)
-
-    async def close(self) -> None:
-        self.connected = False
-
-    # -- the world ----------------------------------------------------------------------------------------------------
-
-    def own(self) -> dict[Hashable, Entry]:
-        return {key: entry for key, entry in self.entries.items() if key not in self.foreign}
-
-    def plant_foreign(self, entry: Entry) -> None:
-        self.entries[entry.key] = entry
-        self.foreign.add(entry.key)
-
-    def connect(self) -> None:
-        self.connected = True
-        if self.listener is None:
-            return
-        self.listener.device_connected(self.name)
-        if self.kind is NodeKind.OTN:
-            for port, up in self.network.ports_of(self.name):
-                self.listener.port_changed(self.name, port, up)
-
-    def disconnect(self) -> None:
-        self.connected = False
-        if self.listener is not None:
-            self.listener.device_disconnected(self.name)
-
-    def restart_empty(self) -> None:
-        """Power cycle: everything is forgotten, foreign entries too."""
-        self.disconnect()
-        self.entries.clear()
-        self.foreign.clear()
-        self.connect()
-
-    def punt(self, port: int, frame: bytes) -> None:
-        if self.connected and self.listener is not None:
-            asyncio.get_running_loop().call_soon(self.listener.frame_received, self.name, port, frame)
-
-    async def _apply(self, changes: Sequence[Change], sent: int) -> list[Rejection]:
-        rejections: list[Rejection] = []
-        stood: list[Write] = []
-        for change in changes:
-            await asyncio.sleep(0)
-            await self.network.stall()
-            self._require_stream()
-            fault = "REFUSED" if self.refuses(change) else self._fault(change)
-            if fault:
-                rejections.append(Rejection(change, fault, "as told", self.transient))
-                continue
-            self._take(change)
-            stood.append(self.network.took_effect(self.name, change, sent))
-        await asyncio.sleep(self.delay_s)
-        self._require_stream()
-        confirmed = self.network.tick()
-        for write in stood:
-            write.confirmed = confirmed
-        return rejections
-
-    def _take(self, change: Change) -> None:
-        assert change.entry.key not in self.foreign, f"{change} is not the controller's to touch"
-        if change.operation is Operation.DELETE:
-            self.entries.pop(change.entry.key, None)
-        else:
-            self.entries[change.entry.key] = change.entry
-
-    def _fault(self, change: Change) -> str:
-        """What a switch with references says of a change that leaves one dangling."""
-        after = dict(self.entries)
-        if change.operation is Operation.DELETE:
-            after.pop(change.entry.key, None)
-            concerned: Iterator[Entry] = iter(after.values())
-        else:
-            after[change.entry.key] = change.entry
-            concerned = iter((change.entry,))
-        return next((f"DANGLING {key}" for entry in concerned for key in _refers(entry) if key not in after), "")
-
-    def _require_stream(self) -> None:
-        if not self.connected:
-            raise DeviceUnreachable(self.name, "no control stream")
-
-
-def _refers(entry: Entry) -> Iterator[Hashable]:
-    if isinstance(entry, CrossConnect):
-        yield ("slice-meter", entry.slice_id, entry.direction)
-    if isinstance(entry, TableEntry):
-        params = dict(entry.params)
-        if "next_hop" in params:
-            yield ("next_hop", (("next_hop", Exact(params["next_hop"])),), 0)
-        if "policy" in params:
-            yield ("policy", (("policy", Exact(params["policy"])),), 0)
 
 
 @dataclass
@@ -205,14 +48,25 @@ class SimulatedNetwork:
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     frames: int = 0
     """Sent by packet-out so far: something to wait by."""
+    handshakes: Handshakes = field(init=False)
+    history: list[str] = field(default_factory=list)
+    """Everything that a controller may die in the middle of: writes, calls of line cards, answers, commits in band."""
+    witnesses: list[Callable[[str], None]] = field(default_factory=list)
+    """Called after each of these."""
+    die_after: int | None = None
+    """Once so much has happened, no device answers any more."""
     _ticks: int = 0
+
+    def __post_init__(self) -> None:
+        self.handshakes = Handshakes(self)
 
     @classmethod
     def wired(cls, plan: TopologyFile) -> SimulatedNetwork:
         """As the plan says: port 1 joins router and OTN node, fibres follow from 2 in the file's order."""
         network = cls()
         for node in plan.nodes:
-            network.devices[node.name] = SimulatedDevice(network, node.name, node.kind)
+            kind = SimulatedOtnNode if node.kind is NodeKind.OTN else SimulatedDevice
+            network.devices[node.name] = kind(network, node.name, node.kind)
         next_port = dict.fromkeys(network.devices, 2)
         for link in plan.links:
             if link.kind is LinkKind.CLIENT:
@@ -227,6 +81,15 @@ class SimulatedNetwork:
     def __getitem__(self, short_name: str) -> SimulatedDevice:
         return next(device for name, device in self.devices.items() if short(name) == short_name)
 
+    def otn(self, short_name: str) -> SimulatedOtnNode:
+        node = self[short_name]
+        assert isinstance(node, SimulatedOtnNode)
+        return node
+
+    @property
+    def otn_nodes(self) -> list[SimulatedOtnNode]:
+        return [node for node in self.devices.values() if isinstance(node, SimulatedOtnNode)]
+
     # -- time and writes ----------------------------------------------------------------------------------------------
 
     def tick(self) -> int:
@@ -236,12 +99,26 @@ class SimulatedNetwork:
     def took_effect(self, device: str, change: Change, sent: int) -> Write:
         write = Write(device, change, sent, self.tick(), asyncio.get_running_loop().time())
         self.writes.append(write)
+        self.happened(f"{device}: {change.operation} {change.entry.key}")
         for watcher in self.watchers:
             watcher(write)
         return write
 
+    def happened(self, what: str) -> None:
+        self.history.append(what)
+        for witness in self.witnesses:
+            witness(what)
+        if self.die_after is not None and len(self.history) >= self.die_after:
+            self.stalled.set()
+
+    async def answer(self) -> None:
+        """A line card's answer leaves: it may not arrive."""
+        self.happened("an answer")
+        await self.stall()
+
     async def stall(self) -> None:
-        if self.stall_after is not None and len(self.writes) >= self.stall_after:
+        writes = self.stall_after is not None and len(self.writes) >= self.stall_after
+        if writes or (self.die_after is not None and len(self.history) >= self.die_after):
             self.stalled.set()
             await asyncio.Event().wait()
 
@@ -250,6 +127,11 @@ class SimulatedNetwork:
     def ports_of(self, device: str) -> list[tuple[int, bool]]:
         ends = [(end, cable) for cable in self.cables.values() for end in (cable.a, cable.z)]
         return sorted((port, not cable.cut) for (node, port), cable in ends if node == device)
+
+    def lit(self, end: Port) -> Port | None:
+        """The other end of the fibre at a port, if light passes."""
+        cable = next((c for c in self.cables.values() if end in (c.a, c.z)), None)
+        return cable.far(end) if cable and not cable.cut else None
 
     def cut(self, name: str, *, silently: bool = False) -> None:
         self._light(name, False, silently)
@@ -292,10 +174,9 @@ class SimulatedNetwork:
 
     def _travel(self, port: Port, frame: bytes) -> tuple[Port, bytes] | None:
         for _ in range(2 * len(self.devices)):
-            cable = next((c for c in self.cables.values() if port in (c.a, c.z)), None)
-            if cable is None or cable.cut:
+            here = self.lit(port)
+            if here is None:
                 return None
-            here = cable.far(port)
             device = self.devices[here[0]]
             if frame[:6] == NEAREST_BRIDGE or device.kind is NodeKind.ROUTER:
                 return here, frame
@@ -305,6 +186,11 @@ class SimulatedNetwork:
             if onward.rewrite is not None:
                 frame = onward.rewrite.to_bytes(6, "big") + frame[6:]
             port = (here[0], onward.out_port)
+            if onward.out_port == SELECTOR:
+                assert isinstance(device, SimulatedOtnNode)
+                taken, line_port = device.selected(onward.slice_id)
+                port = (here[0], line_port)
+                frame = (0x02 << 40 | taken << 8 | onward.direction).to_bytes(6, "big") + frame[6:]
         raise AssertionError(f"a loop: {frame[:6].hex(':')} comes by {port} again and again")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from running_controller import DOMAIN, Controller, corridor, dump
 from simulated_network import edited, shapers
 from waiting import until
 
-from controller.core.entries import Change, CrossConnect, Exact, Operation, SliceMeter, TableEntry
+from controller.core.entries import Change, CrossConnect, Exact, Operation, SliceMeter, SlotAssignment, TableEntry
 from controller.core.errors import Conflict
-from controller.core.model import Corridor, Reservation, Stage, State
+from controller.core.model import Corridor, Leg, Reservation, ResizeState, Stage, State
 
 NAME = "tenants/default/corridors/c1"
 
@@ -72,35 +73,58 @@ async def test_drift_is_repaired_after_the_next_read_back(controller: Controller
     await controller.in_line()
 
 
-@pytest.mark.parametrize("cause", ["DeviceUnreachable", "DeviceRejected"])
-async def test_a_change_that_a_device_blocks_is_rolled_back(controller: Controller, database: str, cause: str) -> None:
+def too_large(change: Change) -> bool:
+    return isinstance(change.entry, SlotAssignment) and change.entry.server != "line" and len(change.entry.slots) > 3
+
+
+@pytest.mark.parametrize("how", ["away", "reservation", "in band", "line card"])
+async def test_a_change_that_a_device_blocks_is_rolled_back(controller: Controller, database: str, how: str) -> None:
     before = await stands(controller, reservation=Reservation.ACTIVE)
     booked, entries = ledger(database), controller.expected()
-    switch = controller.network["yz-o"]
-    if cause == "DeviceUnreachable":
-        switch.disconnect()
-    else:
-        switch.refuses = lambda change: isinstance(change.entry, SliceMeter) and change.entry.rate_kbps > 100_000
+    slice_id = before.legs[0].slices[0].id
+    switch = controller.network.otn("yz-o")
+    cause = "DeviceUnreachable" if how in ("away", "line card") else "DeviceRejected"
+    match how:
+        case "away":
+            switch.disconnect()
+        case "reservation":
+            switch.refuses = too_large
+        case "in band":
+            switch.rejects = lambda _slice, direction, count: (direction, count) == (1, 11)
+        case _:
+            switch.line_card = False
     try:
         await controller.service.switch_profile(NAME, "training")
     except Exception as refusal:  # noqa: BLE001 - the planner may refuse at once, which would test nothing
         pytest.fail(f"refused before it was tried: {refusal}")
     await until(lambda: conditions(controller).get("RolledBack") == cause, "the change is rolled back")
-    switch.connect()
+    if how == "away":
+        switch.connect()
+    if how == "line card":
+        switch.line_card = True
     await controller.settled(NAME)
     after = now(controller)
     assert (after.state, after.stage, after.active_profile) == (State.UP, Stage.SETTLED, "inference")
-    assert after.legs == before.legs
+    assert after.legs[0].slices[0].resize_state is ResizeState.MODIFY_FAILED
+    assert without_resize_state(after) == without_resize_state(before)
     assert after.generation > before.generation
     assert after.etag != before.etag
     assert conditions(controller) == {"RolledBack": cause}, "the owner is told until the next change"
     assert ledger(database) == booked
     assert controller.expected() == entries
     await controller.in_line()
-    switch.refuses = lambda _change: False
+    assert all(node.sizes.get(slice_id, [3, 3]) == [3, 3] for node in controller.network.otn_nodes)
+    switch.refuses, switch.rejects = lambda _change: False, lambda _slice, _direction, _count: False
     await controller.service.switch_profile(NAME, "training")
     await controller.settled(NAME)
     assert (now(controller).active_profile, conditions(controller)) == ("training", {})
+    assert now(controller).legs[0].slices[0].resize_state is ResizeState.MODIFIED_OK
+    assert [node.sizes[slice_id] for node in controller.network.otn_nodes if slice_id in node.sizes] == 2 * [[11, 11]]
+
+
+def without_resize_state(corridor: Corridor) -> tuple[Leg, ...]:
+    (leg,) = corridor.legs
+    return (replace(leg, slices=tuple(replace(s, resize_state=ResizeState.NEVER) for s in leg.slices)),)
 
 
 async def test_a_roll_back_holds_the_claims_until_the_blocking_device_has_let_go(

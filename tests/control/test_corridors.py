@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from controller.core.errors import Infeasible
 from controller.core.model import Corridor, EventType, Isolation, Profile, Reservation, Stage, State
 
 NAME = "tenants/default/corridors/c1"
+TRIES = 32
+"""Of corridors of an ODU0 each, out of one node: more than its fibres carry beside their trails."""
 
 
 async def made(controller: Controller, corridor_id: str = "c1", **fields: Any) -> Corridor:
@@ -59,15 +62,15 @@ class NeverBelow:
     def __init__(self, network: SimulatedNetwork, headends: tuple[str, ...]) -> None:
         self.network, self.headends = network, headends
         self.broken: list[str] = []
-        network.watchers.append(self)
+        network.witnesses.append(self)
 
-    def __call__(self, write: Write) -> None:
+    def __call__(self, what: str) -> None:
         (slice_id,) = {e.slice_id for e in self._own_meters()} or {0}
         rates = [meter.rate_kbps for meter in slice_meters(self.network, slice_id)]
         for headend in self.headends:
             for shaper in shapers(self.network[headend]):
                 if rates and shaper.rate_bytes_per_s * 8 > min(rates) * 1000:
-                    self.broken.append(f"{write}: shaper {shaper.rate_bytes_per_s * 8}, meters {rates}")
+                    self.broken.append(f"{what}: shaper {shaper.rate_bytes_per_s * 8}, meters {rates}")
 
     def _own_meters(self) -> list[SliceMeter]:
         found = [e for d in self.network.devices.values() for e in d.entries.values() if isinstance(e, SliceMeter)]
@@ -78,26 +81,38 @@ def _optical(write: Write) -> bool:
     return isinstance(write.entry, SliceMeter | CrossConnect | SlotAssignment)
 
 
-async def test_grow_is_optical_first_and_shrink_is_shaper_first(controller: Controller) -> None:
+@pytest.mark.parametrize("reservation", Reservation)
+async def test_grow_is_optical_first_and_shrink_is_shaper_first(
+    controller: Controller, reservation: Reservation
+) -> None:
+    """Reserved on every hop, commanded at the source alone, committed everywhere, then sent; and back again."""
     network = controller.network
-    await made(controller)
+    await made(controller, reservation=reservation)
     watch = NeverBelow(network, ("zgc-r", "yz-r"))
     for number, device in enumerate(network.devices.values()):
         device.delay_s = 0.002 * (number % 5)
     for round_number in range(4):
         grow = round_number % 2 == 0
-        start = len(network.writes)
+        start, first_write = len(network.history), len(network.writes)
         await controller.service.switch_profile(NAME, "training" if grow else "inference")
         await controller.settled(NAME)
-        writes = network.writes[start:]
-        optical = [w for w in writes if _optical(w)]
-        shaping = [w for w in writes if isinstance(w.entry, MeterEntry)]
-        assert optical
+        history, writes = network.history[start:], network.writes[first_write:]
+        reserving, shaping = _when(history, "('slots', "), _when(history, "('slice_meter', ")
+        commanded, committed = _when(history, "is called")[:1], _when(history, " slots")
+        order = [reserving, commanded, committed, shaping] if grow else [shaping, commanded, committed, reserving]
         assert len(shaping) == 2
-        first, second = (optical, shaping) if grow else (shaping, optical)
-        assert max(w.confirmed for w in first) < min(w.sent for w in second)
+        assert len(reserving) == (2 if reservation is Reservation.ACTIVE else 0)
+        assert len(committed) == 2 * 2, "both ways at each of two nodes"
+        moments = list(chain(*order))
+        assert moments == sorted(moments)
+        assert {type(w.entry) for w in writes} <= {MeterEntry, SlotAssignment}
         assert {w.change.operation for w in writes} == {Operation.MODIFY}, "a switch touches nothing but rates"
+    assert {node.name.rsplit("/")[-1] for node in network.otn_nodes if node.commands} == {"zgc-o"}
     assert not watch.broken
+
+
+def _when(history: list[str], what: str) -> list[int]:
+    return [number for number, happening in enumerate(history) if what in happening]
 
 
 async def test_a_soft_corridor_switches_its_shaper_only(controller: Controller) -> None:
@@ -169,13 +184,13 @@ async def test_freed_ids_rest(network: SimulatedNetwork, database: str) -> None:
 
 
 async def test_two_that_want_the_last_slots(controller: Controller) -> None:
-    """119 of 238 slots each on every way out of zgc: the seventh and eighth compete for what is left."""
+    """An ODU0 each, on every way out of zgc: the last of those asked for compete for what is left."""
     half = (Profile("all", 1_100_000),)
-    tries = [controller.service.create_corridor("tenants/default", f"c{n}", _half(n, half)) for n in range(12)]
+    tries = [controller.service.create_corridor("tenants/default", f"c{n}", _half(n, half)) for n in range(TRIES)]
     results = await asyncio.gather(*tries, return_exceptions=True)
     won = [r for r in results if isinstance(r, Corridor)]
     lost = [r for r in results if isinstance(r, Infeasible)]
-    assert len(won) + len(lost) == 12
+    assert len(won) + len(lost) == TRIES
     assert won
     assert lost
     assert {r.reason for r in lost} == {"NO_CAPACITY"}
@@ -219,7 +234,7 @@ def _half(number: int, profiles: tuple[Profile, ...]) -> Corridor:
 
 
 def _with_prefix(end: Any, number: int) -> Any:
-    return type(end)(end.node, end.port, (f"10.1.0.{16 * number}/28",), (f"2001:db8:1:0:{number + 1}::/80",))
+    return type(end)(end.node, end.port, (f"10.1.{number}.0/28",), (f"2001:db8:1:0:{number + 1}::/80",))
 
 
 def _numbers(text: str) -> list[int]:
