@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from controller.core.errors import Infeasible
 from controller.core.model import Container, Link, Server, SliceHop
-from controller.core.otn.ledger import Ledger, Pair, Row, pick_runs
-from controller.core.otn.servers import LINE, OpenedServer, openable, opened_server, slots_of_line
-from controller.core.otn.slots import Run, bitmap_of_runs, first_of, format_runs, parse_runs, runs_of
+from controller.core.otn.ledger import Ledger, Pair, Row, free_both_ways, pick_runs
+from controller.core.otn.servers import LINE, openable, opened_server, slots_of_line
+from controller.core.otn.slots import Run, format_runs, parse_runs
 from controller.core.topology import Topology
 
 Own = Mapping[tuple[str, str], list[Run]]
@@ -52,7 +52,7 @@ def room(topology: Topology, ledger: Ledger, link: str, container: Container) ->
     servers = ledger.links[link]
     if container is not Container.FGODUFLEX:
         return _free(servers[LINE])
-    opened = _openable(topology.links[link], servers)
+    opened = openable(topology.links[link].line, free_both_ways(servers[LINE]))
     most = max([_free(pair) for name, pair in servers.items() if name != LINE], default=0)
     return max(most, opened.fgts) if opened else most
 
@@ -83,7 +83,7 @@ def _hop(link: Link, servers: Mapping[str, Pair], container: Container, count: i
     runs = None
     if name is not None:
         runs = pick_runs(servers[name], count, own.get((link.name, name), ()))
-    elif (opened := _openable(link, servers)) is not None:
+    elif (opened := openable(link.line, free_both_ways(servers[LINE]))) is not None:
         name, runs = opened.name, pick_runs((Row(opened.fgts),), count)
     if name is None or runs is None:
         raise Infeasible(
@@ -104,15 +104,5 @@ def _server(link: str, servers: Mapping[str, Pair], count: int, own: Own) -> str
 
 
 def _free(pair: Pair) -> int:
-    """Both ways: the slots of a slice are the same numbers in both directions."""
-    there, back = pair
-    free = there.capacity - (there.bitmap | back.bitmap).bit_count()
-    if there.profile or back.profile:
-        return min(free, there.free_slots(), back.free_slots())
-    return free
-
-
-def _openable(link: Link, servers: Mapping[str, Pair]) -> OpenedServer | None:
-    there, back = servers[LINE]
-    free = ~(there.bitmap | back.bitmap) & (1 << there.capacity) - 1
-    return openable(link.line, bitmap_of_runs(first_of(runs_of(free), _free(servers[LINE]))))
+    """The slots of a slice are the same numbers in both directions."""
+    return free_both_ways(pair).bit_count()

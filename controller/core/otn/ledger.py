@@ -172,6 +172,15 @@ def slice_claims(
         yield Claim(owner, RowKey(hop.link, hop.server, Z_TO_A), bitmap, 0, role, None, end)
 
 
+def free_both_ways(pair: Pair) -> int:
+    """Bitmap of the slots that a slice could have: the lowest, where some are promised to bookings."""
+    there, back = pair
+    free = ~(there.bitmap | back.bitmap) & (1 << there.capacity) - 1
+    if there.profile or back.profile:
+        return bitmap_of_runs(first_of(runs_of(free), min(there.free_slots(), back.free_slots())))
+    return free
+
+
 def pick_runs(rows: Sequence[Row], count: int, keep: Sequence[Run] = ()) -> list[Run] | None:
     """`count` slots free in every row: those of `keep` that are already held, in their order, then the lowest.
 

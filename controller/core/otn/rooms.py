@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.core.model import Link, LinkKind
-from controller.core.otn.ledger import Ledger, Pair
+from controller.core.otn.ledger import Ledger, Pair, free_both_ways
 from controller.core.otn.servers import LINE, openable
-from controller.core.otn.slots import bitmap_of_runs, first_of, runs_of
 from controller.core.topology import Topology
 
 
@@ -29,16 +28,9 @@ def rooms_of(topology: Topology, ledger: Ledger, fibres: Iterable[str] = ()) -> 
 
 
 def _rooms(link: Link, servers: Mapping[str, Pair]) -> Iterator[Room]:
-    standing = [Room(name, _free(pair)) for name, pair in servers.items() if name != LINE]
+    standing = [Room(name, free_both_ways(pair)) for name, pair in servers.items() if name != LINE]
     yield from sorted(standing, key=lambda room: (room.free.bit_count(), room.server))
-    line = _free(servers[LINE])
+    line = free_both_ways(servers[LINE])
     while (opened := openable(link.line, line)) is not None:
         yield Room(opened.name, (1 << opened.fgts) - 1, stands=False)
         line &= ~opened.tributaries
-
-
-def _free(pair: Pair) -> int:
-    """Slots free both ways, but as many as are promised to bookings."""
-    there, back = pair
-    free = ~(there.bitmap | back.bitmap) & (1 << min(there.capacity, back.capacity)) - 1
-    return bitmap_of_runs(first_of(runs_of(free), min(there.free_slots(), back.free_slots())))
