@@ -6,7 +6,7 @@ The metro topology of the repository, and CORONET CONUS from DIR/coronet. Slices
 pairs of sites, until first fit has refused 500 in a row. What is carried of that list is set against the most that any
 plan can carry of it on the same routes, even one that splits slices: placed one by one as they come, and planned as a
 whole. Every placement is taken in the ledger slot by slot, and recounted from its slot numbers. There is no peer: no
-other open controller knows fine-grain slots.
+other open controller knows fine-grain slots. Whatever one core computes is timed by its own time, not by the clock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--instances", type=Path)
-    parser.add_argument("--paths", type=int, default=4, help="routes given to each pair of sites")
+    parser.add_argument("--paths", type=int, default=8, help="routes given to each pair of sites")
     parser.add_argument("--small", action="store_true", help="few slices: to see that it runs")
     options = parser.parse_args()
     rows: list[Row] = []

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 
 from plan import live, requests
 from shared.rows import Differ, Row, row
@@ -24,7 +24,7 @@ from shared.slices import DIRECTIONS, Network, Placements, allocated, arrivals, 
 from controller.core.errors import Infeasible
 from controller.core.ids import Ids
 from controller.core.model import Container, EventType, Isolation, Profile, SliceHop
-from controller.core.otn import Ledger, bitmap_of, parse_slots
+from controller.core.otn import Ledger, parse_slots
 from controller.core.otn.grooming import groom
 from controller.core.otn.ledger import slice_claims
 from controller.core.plan import Plan, plan
@@ -45,37 +45,38 @@ def in_memory(options: Namespace) -> Iterator[Row]:
     network = conus(options.instances, options.paths) or metro(options.paths)
     placements = arrivals(network, options.seed)[1].placed
     asked = [(name, *_asked(hops)) for name, hops in placements.items()]
-    each, slots = (sum(f(n, route) for _, route, n in asked) for f in (lambda n, r: len(r), lambda n, r: n * len(r)))
-    name = f"allocations, {network.name}"
-    repeat = 1 if options.small else 1 + AT_LEAST // each
-    groomed = best(lambda: again(network, asked), repeat)
-    booked = best(lambda: allocated(network.ledger, placements), repeat)
+    hops = sum(len(route) for _, route, _ in asked)
+    repeat = 1 if options.small else 1 + AT_LEAST // hops
+    chosen, booked, floor = best(
+        [lambda: again(network, asked), lambda: allocated(network.ledger, placements), lambda: bare(placements)], repeat
+    )
+    name, beside = f"allocations, {network.name}", ("bare bitmaps, nothing chosen", hops / floor)
+    yield row(f"{name}, chosen and booked", hops / chosen, "/s", goal=GOAL, limit=LIMIT, at_least=True)
+    yield row(f"{name}, chosen and booked", hops / chosen, "/s", beside)
+    yield row(f"{name}, booked as planned before", hops / booked, "/s", beside)
     seconds, count = churned(network, placements, options)
-    floor = best(lambda: bare(placements), repeat)
-    yield row(f"{name}, chosen and booked", each / groomed, "/s", goal=GOAL, limit=LIMIT, at_least=True)
-    yield row(f"{name}, chosen and booked", each / groomed, "/s", ("bare bitmaps, nothing chosen", each / floor))
-    yield row(f"{name}, booked as planned before", each / booked, "/s", ("bare bitmaps, nothing chosen", each / floor))
-    yield row(f"{name}, full, some go and come", count / seconds, "/s", ("bare bitmaps, nothing chosen", each / floor))
-    yield row(f"{name}, slots", slots / groomed, "/s")
-    yield row(f"{name}, slices", len(asked) / groomed, "/s")
+    yield row(f"{name}, full, some go and come", count / seconds, "/s", beside)
+    yield row(f"{name}, slots", sum(len(route) * slots for _, route, slots in asked) / chosen, "/s")
+    yield row(f"{name}, slices", len(asked) / chosen, "/s")
 
 
 def _asked(hops: Sequence[SliceHop]) -> tuple[tuple[str, ...], int]:
     return tuple(hop.link for hop in hops), len(parse_slots(hops[0].slots))
 
 
-def best(work: Callable[[], object], repeat: int) -> float:
-    """Seconds of one piece of work: of several rounds the fastest, without the garbage collector."""
-    took = []
+def best(works: Sequence[Callable[[], object]], repeat: int) -> list[float]:
+    """Seconds of one run of each work. They take turns: the fastest of several rounds, without the garbage collector."""
+    took: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
-        gc.collect()
-        gc.disable()
-        began = perf_counter()
-        for _ in range(repeat):
-            work()
-        took.append((perf_counter() - began) / repeat)
-        gc.enable()
-    return min(took)
+        for times, work in zip(took, works, strict=True):
+            gc.collect()
+            gc.disable()
+            began = process_time()
+            for _ in range(repeat):
+                work()
+            times.append((process_time() - began) / repeat)
+            gc.enable()
+    return [min(times) for times in took]
 
 
 def again(network: Network, asked: Asked) -> Ledger:
@@ -94,7 +95,7 @@ def churned(network: Network, placements: Placements, options: Namespace) -> tup
     """
     chance, ledger, standing = random.Random(options.seed), allocated(network.ledger, placements), dict(placements)
     turns = [chance.sample(sorted(placements), len(placements) // 10) for _ in range(1 if options.small else TURNS)]
-    count, began = 0, perf_counter()
+    count, began = 0, process_time()
     for names in turns:
         gone = [(name, standing.pop(name)) for name in names if name in standing]
         for name, hops in gone:
@@ -107,7 +108,7 @@ def churned(network: Network, placements: Placements, options: Namespace) -> tup
                 continue
             ledger = ledger.change(frozenset(), frozenset(slice_claims(name, standing[name])))
             count += len(route)
-    return perf_counter() - began, count
+    return process_time() - began, count
 
 
 def bare(placements: Placements) -> dict[tuple[str, str], list[int]]:
@@ -126,15 +127,12 @@ def bare(placements: Placements) -> dict[tuple[str, str], list[int]]:
 def durable(options: Namespace) -> Iterator[Row]:
     """Corridors of one slice each, planned before, committed one by one: SQLite with a sync at each transaction."""
     plans = list(planned(FEW if options.small else COMMITS, options.seed))
-    rows = [len(each.rows) for each in plans]
     with TemporaryDirectory() as folder:
-        took = asyncio.run(committed(Path(folder), plans))
-        floor = synced(Path(folder), rows)
-    each = sum(rows) / len(DIRECTIONS)
-    name = "durable, metro-beijing"
-    beside = ("the same rows by bare sqlite3", len(plans) / floor)
-    yield row(f"{name}, slices, one to a transaction", len(plans) / took, "/s", beside)
-    yield row(f"{name}, allocations", each / took, "/s")
+        ours, floor = asyncio.run(committed(Path(folder), plans))
+    each = sum(len(plan.rows) for plan in plans) / len(DIRECTIONS)
+    beside = "as many rows by bare sqlite3", len(plans) / floor
+    yield row("durable, metro-beijing, slices, one to a transaction", len(plans) / ours, "/s", beside)
+    yield row("durable, metro-beijing, allocations", each / ours, "/s")
 
 
 def planned(count: int, seed: int) -> Iterator[Plan]:
@@ -150,41 +148,43 @@ def planned(count: int, seed: int) -> Iterator[Plan]:
         snapshot = replace(snapshot, ledger=made.ledger, ids=made.ids)
 
 
-async def committed(folder: Path, plans: Sequence[Plan]) -> float:
-    """Seconds. `Differ` where a new start does not find them all."""
-    first = live("metro-beijing")
-    ledger, ids = first.ledger, Ids()
-    url = f"sqlite:///{folder / 'store.db'}"
-    store = await Store.open(url)
+async def committed(folder: Path, plans: Sequence[Plan]) -> tuple[float, float]:
+    """Seconds by the clock, of the store and of bare sqlite3, which take turns. `Differ` where a new start does not
+    find them all."""
+    first, url = live("metro-beijing"), f"sqlite:///{folder / 'store.db'}"
+    ledger, ids, ours, floor = first.ledger, Ids(), 0.0, 0.0
+    store, connection = await Store.open(url), bare_rows(folder / "floor.db")
     await store.open_ledger(ledger)
-    began = perf_counter()
     for each in plans:
+        began = perf_counter()
         await store.commit(each, ledger, ids, EventType.CREATED, first.now)
+        ours += perf_counter() - began
         ledger, ids = each.ledger, each.ids
-    took = perf_counter() - began
+        began = perf_counter()
+        update(connection, len(each.rows))
+        floor += perf_counter() - began
+    connection.close()
     await store.close()
     again = await Store.open(url)
     stored = await again.load()
     await again.close()
     if stored.records.keys() != {each.record.name for each in plans}:
         raise Differ("not every committed corridor was stored")
-    return took
+    return ours, floor
 
 
-def synced(folder: Path, rows: Sequence[int]) -> float:
-    """Seconds for as many updates and syncs without anything around them."""
-    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
+def bare_rows(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("CREATE TABLE ledger (id INTEGER PRIMARY KEY, bitmap TEXT, version INTEGER)")
     connection.executemany("INSERT INTO ledger VALUES (?, ?, 0)", [(i, "0" * 60) for i in range(100)])
-    began = perf_counter()
-    for count in rows:
-        connection.execute("BEGIN IMMEDIATE")
-        for i in range(count):
-            bitmap = f"{bitmap_of([i + 1]):060x}"
-            connection.execute("UPDATE ledger SET bitmap = ?, version = version + 1 WHERE id = ?", (bitmap, i))
-        connection.execute("COMMIT")
-    took = perf_counter() - began
-    connection.close()
-    return took
+    return connection
+
+
+def update(connection: sqlite3.Connection, count: int) -> None:
+    """One transaction with a sync, and nothing around it."""
+    connection.execute("BEGIN IMMEDIATE")
+    for i in range(count):
+        connection.execute("UPDATE ledger SET bitmap = ?, version = version + 1 WHERE id = ?", (f"{1 << i:060x}", i))
+    connection.execute("COMMIT")

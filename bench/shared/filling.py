@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 from shared.rows import Differ, Row, row
 from shared.slices import (
@@ -81,14 +81,14 @@ def ways(network: Network, demands: Sequence[Demand]) -> tuple[list[Outcome], fl
     """Each way of placing the list, recounted, the whole plan last; and the bound."""
     outcomes = []
     for way, choose in ONLINE.items():
-        began, online = perf_counter(), Online(network, choose)
+        began, online = process_time(), Online(network, choose)
         for demand in demands:
             online.offer(demand)
-        took = perf_counter() - began
+        took = process_time() - began
         outcomes.append(Outcome(way, online.placed, online.ledger, online.carried, took))
-    began = perf_counter()
+    began = process_time()
     plan = fill(demands, rooms_of(network.topology, network.ledger))
-    took = perf_counter() - began
+    took = process_time() - began
     after = allocated(network.ledger, plan.placements)
     outcomes.append(Outcome("planned as a whole", plan.placements, after, plan.carried, took))
     for each in outcomes:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import combinations
+from itertools import accumulate, combinations
 from pathlib import Path
 
 from plan import live
@@ -136,8 +136,10 @@ def arrivals(network: Network, seed: int) -> tuple[list[Demand], Online]:
 
 
 def whole(network: Network, demands: Sequence[Demand]) -> int:
-    """How many of the first demands the bound carries entirely."""
+    """How many of the first demands the bound carries entirely: as many can arrive before anything must be refused."""
     room = {fibre: sum(servers.values()) for fibre, servers in network.free().items()}
+    needed = accumulate(demand.slots * min(map(len, demand.routes)) for demand in demands)
+    most = sum(1 for slots in needed if slots <= sum(room.values()))
 
     def short(count: int) -> bool:
         asked: dict[Routes, int] = defaultdict(int)
@@ -145,7 +147,7 @@ def whole(network: Network, demands: Sequence[Demand]) -> int:
             asked[demand.routes] += demand.slots
         return relax(asked, room).bound < sum(asked.values()) - 0.5
 
-    return bisect_left(range(len(demands)), True, key=lambda count: short(count + 1))
+    return bisect_left(range(most), True, key=lambda count: short(count + 1))
 
 
 def allocated(ledger: Ledger, placements: Placements) -> Ledger:
