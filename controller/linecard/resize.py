@@ -65,8 +65,8 @@ class ResizeNode(Relay):
         """Commit both directions here alone. Raises `SlotError`: NOT_FOUND, FAILED_PRECONDITION."""
         self._now = now
         for direction in (FORWARD, REVERSE):
-            if self._table.commit(slice_id, direction, count):
-                self._outputs.append(Commit(slice_id, direction, count))
+            self._table.commit(slice_id, direction, count)
+            self._outputs.append(Commit(slice_id, direction, count))
         attempt = self._attempt(slice_id)
         if attempt is not None:
             self._forget(attempt)
@@ -146,7 +146,7 @@ class ResizeNode(Relay):
 
     def _source_granted(self, attempt: Attempt, direction: int) -> None:
         if attempt.phase[direction] is Phase.REQUESTED:
-            self._shrink(attempt, direction)
+            attempt.reach(direction, Phase.INDICATED)
             attempt.said = 0
             self._repeat(attempt)
 
@@ -200,6 +200,8 @@ class ResizeNode(Relay):
 
     def _report(self, attempt: Attempt) -> None:
         port = attempt.downstream(REVERSE)
+        if attempt.failure[0] is Reason.NONE:
+            self._commit(attempt, REVERSE, attempt.targets[REVERSE])
         if port is not None:
             self._say(port, attempt, REVERSE, Kind.RELEASE, *attempt.failure)
 
@@ -234,6 +236,10 @@ class ResizeNode(Relay):
             return
         attempt.said += 1
         attempt.deadline = self._now + self._timing.retry_s
+        if attempt.phase[own] is Phase.INDICATED:
+            self._shrink(attempt, own)
+        elif attempt.phase[own] is Phase.CLOSED:
+            self._commit(attempt, own, attempt.targets[own])
         self._say(port, attempt, own, _SAYING[attempt.phase[own]])
 
 

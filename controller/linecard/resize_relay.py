@@ -125,10 +125,10 @@ class Relay:
             return
         if attempt.phase[direction] < Phase.GRANTED or not self._stands(attempt, direction):
             raise Refused("nothing is reserved any more")
-        self._shrink(attempt, direction)
         self._heard(attempt)
         onward = attempt.downstream(direction)
         if onward is not None:
+            self._shrink(attempt, direction)
             self._say(onward, attempt, direction, Kind.BWR_IND)
             return
         self._commit(attempt, direction, attempt.targets[direction])
@@ -195,11 +195,11 @@ class Relay:
             else:
                 self._say(upstream, attempt, direction, Kind.REJECT, Reason.REJECTED, detail)
             return
-        self._commit(attempt, direction, attempt.targets[direction])
         attempt.reach(direction, Phase.COMMITTED)
         if upstream is None:
             self._source_confirmed(attempt, direction)
             return
+        self._commit(attempt, direction, attempt.targets[direction])
         self._heard(attempt)
         self._say(upstream, attempt, direction, Kind.NCS)
 
@@ -254,8 +254,9 @@ class Relay:
         attempt.reach(direction, Phase.INDICATED)
 
     def _commit(self, attempt: Attempt, direction: int, count: int) -> None:
-        if self._table.commit(attempt.slice_id, direction, count):
-            self._outputs.append(Commit(attempt.slice_id, direction, count))
+        """Said with every repetition: the switch may not have confirmed it before."""
+        self._table.commit(attempt.slice_id, direction, count)
+        self._outputs.append(Commit(attempt.slice_id, direction, count))
 
     def _say(
         self,

@@ -46,7 +46,8 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """So many slots carry this direction of the slice from now on. To be done before what follows is sent."""
+    """So many slots carry this direction of the slice from now on. To be done before what follows is sent; where it
+    cannot be, what follows is not sent, and comes again with the next repetition. It may be what it was before."""
 
     slice_id: int
     direction: int

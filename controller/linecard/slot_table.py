@@ -121,20 +121,15 @@ class SlotTable:
         known = self._slices.get(slice_id)
         return 0 if known is None else known.since
 
-    def commit(self, slice_id: int, direction: int, count: int) -> bool:
-        """Lets `count` slots carry one direction; whether that is another number than before.
-
-        Raises `SlotError`: NOT_FOUND, or FAILED_PRECONDITION where fewer are reserved.
-        """
+    def commit(self, slice_id: int, direction: int, count: int) -> None:
+        """Lets `count` slots carry one direction. Raises `SlotError`: NOT_FOUND, FAILED_PRECONDITION."""
         known = self._slices.get(slice_id)
         if known is None:
             raise SlotError("NOT_FOUND", f"no slice {slice_id}")
         for holding in self.held(slice_id):
             if len(holding.slots) < count:
                 raise SlotError("FAILED_PRECONDITION", f"{len(holding.slots)} slots of {place(holding)} are reserved")
-        changed = known.committed[direction] != count
         known.committed[direction] = count
-        return changed
 
     def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
         """Change after change; returns the refused ones, the others stand. Raises the version when anything changed."""

@@ -203,6 +203,23 @@ def test_a_node_that_restarts_in_the_middle_fails_cleanly(
     assert network.sizes(each) == {(target, target)}
 
 
+@pytest.mark.parametrize(("size", "target"), [(5, 9), (9, 5)])
+def test_taking_back_waits_for_a_node_that_is_being_filled_again(size: int, target: int) -> None:
+    each = Slice(1, 0, 2, size, ROOM)
+    network = Network(3, [each])
+    network.command(each, target)
+    while not any(message.kind is Kind.NCS for _, _, message in network.sent):
+        network.step()
+    network.restart(1)
+    until = network.now + 2.5 * TIMING.retry_s
+    while network.now < until:
+        network.step()
+    network.fill(1)
+    network.settle()
+    assert (network.notices[-1].state, network.notices[-1].reason) == (FAILED, "REJECTED")
+    assert network.sizes(each) == {(size, size)}
+
+
 @settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(3, 6), st.data())
 def test_slices_at_the_same_time_do_not_disturb_each_other(seed: int, length: int, data: st.DataObject) -> None:

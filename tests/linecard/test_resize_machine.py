@@ -65,7 +65,7 @@ def commits(network: Network, each: Slice, target: int) -> list[tuple[int, int]]
 
 
 def test_the_source_commits_before_it_lets_its_neighbour_go_on() -> None:
-    """A shrinking source: its meter first, then BWR_IND. In the order of the outputs."""
+    """A shrinking source: its meter first, then BWR_IND. In the order of the outputs, and whenever it is said again."""
     network, _ = chain(2, size=9)
     source, sink = network.nodes
     _, request = source.command(1, 4, 0.0)
@@ -73,9 +73,11 @@ def test_the_source_commits_before_it_lets_its_neighbour_go_on() -> None:
     committed, indication = source.received(RIGHT, accept.message, 0.0)
     assert committed == Commit(1, 0, 4)
     assert indication.message.kind is Kind.BWR_IND
+    assert source.tick(TIMING.retry_s) == [committed, indication]
     committed, confirmation = sink.received(LEFT, indication.message, 0.0)
     assert committed == Commit(1, 0, 4)
     assert confirmation.message.kind is Kind.NCS
+    assert sink.received(LEFT, indication.message, 0.0) == [committed, confirmation]
 
 
 def test_the_same_target_joins_and_another_one_waits_its_turn() -> None:
