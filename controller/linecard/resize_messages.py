@@ -20,6 +20,7 @@ from enum import IntEnum
 MAGIC = b"fgRZ"
 VERSION = 1
 MAX_SLOTS = 512
+MAX_SLOT_NUMBER = 2**16 - 1
 MAX_TEXT = 160
 """Octets of a server's name or a detail."""
 MIN_PAYLOAD = 46

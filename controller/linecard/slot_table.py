@@ -11,7 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from controller.core.entries import ProtectionGroup
-from controller.linecard.line_servers import LINE, server_slots, tributary_slots
+from controller.core.otn.rates import FGTS_PER_SERVER
+from controller.core.otn.servers import LINE, opened_server
+from controller.core.otn.slots import bitmap_of
+from controller.linecard.resize_messages import MAX_SLOT_NUMBER, MAX_TEXT
 
 LineServer: TypeAlias = tuple[int, str]
 """Line port and name of the server ODU."""
@@ -178,7 +181,10 @@ class SlotTable:
             del self._slices[key.slice_id]
 
     def _check_size(self, holding: Holding) -> None:
-        size = self.sizes.get((holding.line_port, holding.server)) or server_slots(holding.server)
+        size = self.sizes.get((holding.line_port, holding.server))
+        opened = opened_server(holding.server)
+        if size is None and opened is not None:
+            size = opened.fgts
         if size is not None and max(holding.slots) > size:
             raise SlotError("OUT_OF_RANGE", f"slot {max(holding.slots)}: {place(holding)} has {size} slots")
 
@@ -205,10 +211,18 @@ def check_shape(holding: Holding) -> None:
     """Raises `SlotError` where the holding makes no sense whatever the table holds."""
     if not holding.server or not holding.slots or holding.line_port < 1 or holding.slice_id < 1:
         raise SlotError("INVALID_ARGUMENT", "slice, line port, server and at least one slot are required")
+    if len(holding.server.encode()) > MAX_TEXT or max(holding.slots) > MAX_SLOT_NUMBER:
+        raise SlotError("INVALID_ARGUMENT", "server or slots would not fit an in-band message")
     if min(holding.slots) < 1 or len(set(holding.slots)) < len(holding.slots):
         raise SlotError("INVALID_ARGUMENT", "slots are numbered from 1, each once")
     if not 0 <= holding.active <= len(holding.slots):
         raise SlotError("INVALID_ARGUMENT", f"{holding.active} active of {len(holding.slots)} slots")
+    try:
+        opened = opened_server(holding.server)
+    except ValueError as error:
+        raise SlotError("INVALID_ARGUMENT", f"server {holding.server}: {error}") from None
+    if opened is not None and (opened.odu not in FGTS_PER_SERVER or not opened.tributaries):
+        raise SlotError("INVALID_ARGUMENT", f"server {holding.server} carries no fine-grain slots")
 
 
 def check_group(group: ProtectionGroup) -> None:
@@ -223,14 +237,17 @@ def check_group(group: ProtectionGroup) -> None:
 def check_apart(holding: Holding, other: Holding) -> None:
     """Raises `SlotError` where two slices at one line port want the same slot, of a server or of the line below."""
     if holding.server == other.server:
-        taken, whose = frozenset(holding.slots).intersection(other.slots), place(holding)
+        taken, whose = bitmap_of(holding.slots) & bitmap_of(other.slots), place(holding)
     else:
-        taken, whose = line_slots(holding) & line_slots(other), f"line port {holding.line_port}"
+        taken, whose = tributaries(holding) & tributaries(other), f"line port {holding.line_port}"
     if taken:
-        message = f"slot {min(taken)} of {whose} is held by slice {other.slice_id}"
-        raise SlotError("FAILED_PRECONDITION", message)
+        lowest = (taken & -taken).bit_length()
+        raise SlotError("FAILED_PRECONDITION", f"slot {lowest} of {whose} is held by slice {other.slice_id}")
 
 
-def line_slots(holding: Holding) -> frozenset[int]:
-    """Tributary slots of the line that it takes, as far as its server's name says."""
-    return frozenset(holding.slots) if holding.server == LINE else tributary_slots(holding.server)
+def tributaries(holding: Holding) -> int:
+    """Bitmap of the tributary slots of the line that it takes, as far as its server's name says."""
+    if holding.server == LINE:
+        return bitmap_of(holding.slots)
+    opened = opened_server(holding.server)
+    return 0 if opened is None else opened.tributaries

@@ -105,6 +105,13 @@ def test_servers_and_trails_do_not_overlap_in_the_line(
         Holding(7, 2, "", (1,), 1),
         Holding(7, 0, "a", (1,), 1),
         Holding(0, 2, "a", (1,), 1),
+        Holding(7, 2, "a", (1, 65536), 1),
+        Holding(7, 2, "a" * 161, (1,), 1),
+        Holding(7, 2, "odu4:1-80", (1,), 1),
+        Holding(7, 2, "odu1:", (1,), 1),
+        Holding(7, 2, "odu1:x", (1,), 1),
+        Holding(7, 2, "trunk:1", (1,), 1),
+        Holding(7, 2, "odu1:0-1", (1,), 1),
     ],
 )
 def test_nonsense_is_refused(holding: Holding) -> None:
