@@ -246,7 +246,7 @@ def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, R
     """A topology file may lose what no corridor stands on, and nothing else."""
     known = topology.nodes.keys() | topology.links.keys()
     for record in records.values():
-        used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if not ledger.offers(claim.row)}
+        used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if not ledger.offers(claim)}
         for each in record.placements:
             used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
         if used:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from running_controller import Controller, corridor, dump, end
+from running_controller import METRO, Controller, corridor, dump, end, load
 from simulated_network import SimulatedNetwork
 
-from controller.core.errors import Conflict
+from controller.core.errors import Conflict, Invalid
 from controller.core.ids import Ids
 from controller.core.model import Corridor, EventType, Profile, SliceHop, Stage
 from controller.core.otn import Claim, Ledger, Row, RowKey
@@ -114,6 +115,10 @@ async def test_a_start_finds_the_servers_that_slices_opened(network: SimulatedNe
     shown = {(link.name, each.name): each for link in view.links for each in link.servers}
     assert {(shown[each].fgts, shown[each].free_forward) for each in opened} == {(238, 238 - 106)}
     await controller.stop()
+    plan = load(METRO)
+    full = [replace(link, line_slots=3) if link.name.endswith("F-zgc-yz") else link for link in plan.links]
+    with pytest.raises(Invalid, match=r"stands on .*odu1:\S+, which the topology file no longer has"):
+        await Controller(network, database).start(replace(plan, links=tuple(full)))
     again = await Controller(network, database).start()
     after = stored(database)
     assert {key: bits for key, (bits, _) in after.items()} == {key: bits for key, (bits, _) in before.items()}

@@ -82,11 +82,15 @@ def test_what_lies_beyond_the_line_is_refused() -> None:
         EMPTY.change(NOTHING, in_server("odu1-7"))
 
 
-def test_what_a_plan_offers_is_its_rows_and_what_its_lines_could_hold() -> None:
-    offered = {"odu1-1": True, "line": True, "odu1:7-8": True, "odu1:8-9": False, "odu1-7": False}
-    assert {server: EMPTY.offers(RowKey("f", server, 0)) for server in offered} == offered
-    assert not EMPTY.offers(RowKey("g", "line", 0))
-    assert not EMPTY.offers(RowKey("a", "odu0:1", 0))
+def test_what_a_plan_offers_is_what_its_rows_and_its_lines_have_room_for() -> None:
+    planned = EMPTY.change(NOTHING, in_server("line", "1-2", "trail"))
+    offered = {"odu1-1": True, "line": False, "odu1:7-8": True, "odu1:8-9": False, "odu1:2-3": False, "odu1-7": False}
+    assert {server: all(map(planned.offers, in_server(server))) for server in offered} == offered
+    assert not planned.offers(Claim("a", RowKey("g", "line", 0), 1))
+    assert not planned.offers(Claim("a", RowKey("a", "odu0:1", 0), 1))
+    assert not planned.offers(Claim("a", RowKey("f", "odu1-1", 0), 1 << 238))
+    assert planned.offers(Claim("a", RowKey("a", "", 0), kbps=100))
+    assert not planned.offers(Claim("a", RowKey("a", "", 0), kbps=101))
 
 
 def test_a_difference_has_every_row_that_came_changed_or_went() -> None:

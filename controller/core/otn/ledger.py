@@ -117,12 +117,13 @@ class Ledger:
     def row(self, key: RowKey) -> Row:
         return self.links[key.link][key.server][key.direction]
 
-    def offers(self, key: RowKey) -> bool:
-        """True where there is such a row, or a server of that name can be opened while the line is empty."""
-        servers, opened = self.links.get(key.link, {}), opened_server(key.server)
-        if opened is None or LINE not in servers:
-            return key.server in servers
-        return not opened.tributaries >> servers[LINE][A_TO_Z].capacity
+    def offers(self, claim: Claim) -> bool:
+        """True where the claim could be taken, in a row that stands or in a server that could be opened."""
+        try:
+            self.change(frozenset(), frozenset({claim}))
+        except (KeyError, Infeasible):
+            return False
+        return True
 
     def change(self, released: frozenset[Claim], taken: frozenset[Claim]) -> Ledger:
         """The ledger after one transaction: all of `taken` instead of all of `released`.
