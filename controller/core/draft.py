@@ -11,7 +11,6 @@ from controller.core.ids import IdKey
 from controller.core.latency import budget
 from controller.core.model import Container, Corridor, Leg, Protection, SegmentList, Slice, Status
 from controller.core.otn import LINES, Claim, RowKey
-from controller.core.otn.grooming import room
 from controller.core.paths import Path, Route
 from controller.core.records import (
     Placement,
@@ -66,10 +65,9 @@ class Draft:
 
     def tributaries(self, smallest: Container) -> Graph:
         """The optical layer with room in tributary slots of the lines; smaller lines than `smallest` are closed."""
-        fibres = [link for name in self.layers.optical.shape.links for link in (self.topology.links[name],)]
-        free = {link.name: room(self.topology, self.ledger, link.name, Container.ODUFLEX) for link in fibres}
-        graph = self.layers.optical.with_free({(name, way): left for name, left in free.items() for way in (0, 1)})
-        return graph.opened({link.name: False for link in fibres if link.line not in LINES[LINES.index(smallest) :]})
+        small = LINES[: LINES.index(smallest)]
+        fibres = (self.topology.links[name] for name in self.layers.lines.shape.links)
+        return self.layers.lines.opened({link.name: False for link in fibres if link.line in small})
 
     def end_ids(self, corridor: Corridor) -> int:
         """Assign what both ends need; returns the tenant's VRF id."""

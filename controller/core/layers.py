@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from controller.core.graph import Graph, build
 from controller.core.model import Container, Link, LinkKind, NodeKind, Status
 from controller.core.otn import Ledger, RowKey
 from controller.core.otn.grooming import most_room, room
+from controller.core.otn.servers import slots_of_line
 from controller.core.topology import Topology
 
 
@@ -22,18 +23,13 @@ class Layers:
     """Routers and adjacencies; room in kbit/s on the wire."""
     optical: Graph
     """OTN nodes and fibres; room in fine-grain slots: of the largest slice that could be had."""
+    lines: Graph
+    """The same; room in tributary slots of the lines, for what is carried in them directly."""
 
     @classmethod
     def of(cls, topology: Topology, ledger: Ledger) -> Layers:
         """Built from nothing: at the start, and wherever there is nothing to keep."""
-        layers = []
-        for kind, nodes in ((LinkKind.ADJACENCY, NodeKind.ROUTER), (LinkKind.FIBRE, NodeKind.OTN)):
-            links = [link for link in topology.of_kind(kind) if link.status is not Status.UNPLANNED]
-            most = {link.name: _capacity(link) for link in links}
-            graph = build((n for n in topology.nodes.values() if n.kind is nodes), links, most)
-            free = {key: left for link in links for key, left in _free(topology, link, ledger)}
-            layers.append(graph.with_free(free).opened({link.name: topology.usable(link) for link in links}))
-        return cls(*layers)
+        return cls(*(_layer(topology, ledger, unit) for unit in (_PACKET, _OPTICAL, _LINES)))
 
     def observed(self, before: Topology, after: Topology) -> Layers:
         """After events that changed the status of nodes and links."""
@@ -44,16 +40,23 @@ class Layers:
             for name, link in after.links.items()
             if name in before.links and after.usable(link) != before.usable(before.links[name])
         }
-        return Layers(self.packet.opened(_of(self.packet, usable)), self.optical.opened(_of(self.optical, usable)))
+        return Layers(*(graph.opened(_of(graph, usable)) for graph in (self.packet, self.optical, self.lines)))
 
     def booked(self, topology: Topology, ledger: Ledger, rows: Iterable[RowKey]) -> Layers:
         """After a change of these rows of the ledger."""
-        free = {name: dict(_free(topology, topology.links[name], ledger)) for name in {row.link for row in rows}}
+        links = [topology.links[name] for name in {row.link for row in rows}]
 
-        def rebook(graph: Graph) -> Graph:
-            return graph.with_free({key: left for each in _of(graph, free).values() for key, left in each.items()})
+        def rebook(graph: Graph, unit: Unit) -> Graph:
+            return graph.with_free(
+                {
+                    key: left
+                    for link in links
+                    if link.kind is unit.kind
+                    for key, left in unit.free(topology, link, ledger)
+                }
+            )
 
-        return Layers(rebook(self.packet), rebook(self.optical))
+        return Layers(rebook(self.packet, _PACKET), rebook(self.optical, _OPTICAL), rebook(self.lines, _LINES))
 
 
 T = TypeVar("T")
@@ -63,14 +66,42 @@ def _of(graph: Graph, by_link: Mapping[str, T]) -> dict[str, T]:
     return {name: value for name, value in by_link.items() if name in graph.shape.link_index}
 
 
-def _capacity(link: Link) -> int:
-    """In the unit of the layer."""
-    return link.capacity_kbps if link.kind is LinkKind.ADJACENCY else most_room(link)
+Left = Iterator[tuple[tuple[str, int], int]]
+"""((link, direction), what is left)."""
 
 
-def _free(topology: Topology, link: Link, ledger: Ledger) -> Iterable[tuple[tuple[str, int], int]]:
-    """((link, direction), what is left). The slots of a slice are the same numbers both ways."""
-    if link.kind is LinkKind.FIBRE:
-        left = room(topology, ledger, link.name, Container.FGODUFLEX)
-        return [((link.name, way), left) for way in (A_TO_Z, Z_TO_A)]
-    return [((link.name, way), ledger.row(RowKey(link.name, "", way)).free_kbps()) for way in (A_TO_Z, Z_TO_A)]
+def _kbps(_topology: Topology, link: Link, ledger: Ledger) -> Left:
+    return (((link.name, way), ledger.row(RowKey(link.name, "", way)).free_kbps()) for way in (A_TO_Z, Z_TO_A))
+
+
+def _slots(container: Container) -> Callable[[Topology, Link, Ledger], Left]:
+    """Of the largest slice in a container: its slots are the same numbers both ways."""
+
+    def free(topology: Topology, link: Link, ledger: Ledger) -> Left:
+        left = room(topology, ledger, link.name, container)
+        return (((link.name, way), left) for way in (A_TO_Z, Z_TO_A))
+
+    return free
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What a layer consists of and what its room is counted in."""
+
+    nodes: NodeKind
+    kind: LinkKind
+    capacity: Callable[[Link], int]
+    free: Callable[[Topology, Link, Ledger], Left]
+
+
+_PACKET = Unit(NodeKind.ROUTER, LinkKind.ADJACENCY, lambda link: link.capacity_kbps, _kbps)
+_OPTICAL = Unit(NodeKind.OTN, LinkKind.FIBRE, most_room, _slots(Container.FGODUFLEX))
+_LINES = Unit(NodeKind.OTN, LinkKind.FIBRE, slots_of_line, _slots(Container.ODUFLEX))
+
+
+def _layer(topology: Topology, ledger: Ledger, unit: Unit) -> Graph:
+    links = [link for link in topology.of_kind(unit.kind) if link.status is not Status.UNPLANNED]
+    most = {link.name: unit.capacity(link) for link in links}
+    graph = build((n for n in topology.nodes.values() if n.kind is unit.nodes), links, most)
+    free = {key: left for link in links for key, left in unit.free(topology, link, ledger)}
+    return graph.with_free(free).opened({link.name: topology.usable(link) for link in links})
