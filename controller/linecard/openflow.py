@@ -86,7 +86,8 @@ class OpenFlowSocket:
             del self._questions[xid]
             raise SwitchLost("hung up")
         try:
-            return await asyncio.wait_for(question.answer, DEADLINE_S)
+            async with asyncio.timeout(DEADLINE_S):  # unlike `wait_for` it loses no cancellation
+                return await question.answer
         except TimeoutError:
             raise SwitchLost(f"no answer to {type(message).__name__} in {DEADLINE_S} s") from None
         finally:

@@ -56,7 +56,8 @@ class Switch:
     async def seen(self, timeout_s: float) -> bool:
         """The switch has been read, within this time."""
         try:
-            await asyncio.wait_for(self._seen.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._seen.wait()
         except TimeoutError:
             return False
         return True
