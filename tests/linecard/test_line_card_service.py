@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import grpc
@@ -16,6 +16,8 @@ from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
 
 DEADLINE_S = 10.0
+FAILED_PRECONDITION, NOT_FOUND = grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.NOT_FOUND
+PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.fixture
@@ -108,3 +110,60 @@ async def test_an_address_that_cannot_be_bound_ends_the_program() -> None:
     program = await spawn("unix:/nonexistent/linecard.sock")
     await program.communicate()
     assert program.returncode == 1
+
+
+def protect(working: int, protection: int, *, ports: tuple[int, int] = (2, 3)) -> pb.SlotChange:
+    group = pb.ProtectionGroup(
+        working=working, protection=protection, direction=1, working_port=ports[0], protection_port=ports[1]
+    )
+    return pb.SlotChange(protect=group)
+
+
+async def refusal(call: Awaitable[object]) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    return refused.value.code()
+
+
+async def last_notice(stub: line_card_pb2_grpc.LineCardStub, slice_id: int, count: int, epoch: int = 1) -> object:
+    request = pb.ResizeRequest(epoch=epoch, slice_id=slice_id, target_count=count)
+    return [notice async for notice in stub.Resize(request, timeout=DEADLINE_S)][-1]
+
+
+async def test_the_size_of_a_slice_is_told_and_forced(stub: line_card_pb2_grpc.LineCardStub) -> None:
+    await stub.Apply(pb.ApplyRequest(epoch=3, changes=[set_slots(7, 1, 2, 3, active=2)]))
+    told = await stub.GetSlice(pb.GetSliceRequest(slice_id=7))
+    assert told == pb.SliceSize(slice_id=7, forward_count=2, reverse_count=2)
+    forced = await stub.ForceSize(pb.ForceSizeRequest(epoch=3, slice_id=7, count=3))
+    assert forced == pb.SliceSize(slice_id=7, forward_count=3, reverse_count=3)
+    assert await refusal(stub.ForceSize(pb.ForceSizeRequest(epoch=3, slice_id=7, count=4))) is FAILED_PRECONDITION
+    assert await refusal(stub.ForceSize(pb.ForceSizeRequest(epoch=3, slice_id=9, count=1))) is NOT_FOUND
+    assert await refusal(stub.GetSlice(pb.GetSliceRequest(slice_id=9))) is NOT_FOUND
+    assert (await stub.GetSlice(pb.GetSliceRequest(slice_id=7))).forward_count == 3
+
+
+async def test_commands_of_a_stale_epoch_are_fenced_off(stub: line_card_pb2_grpc.LineCardStub) -> None:
+    await stub.Apply(pb.ApplyRequest(epoch=5, changes=[set_slots(7, 1, 2)]))
+    assert await refusal(last_notice(stub, 7, 2, epoch=4)) is PERMISSION_DENIED
+    assert await refusal(stub.ForceSize(pb.ForceSizeRequest(epoch=4, slice_id=7, count=2))) is PERMISSION_DENIED
+    assert (await stub.GetSlice(pb.GetSliceRequest(slice_id=7))).forward_count == 1
+
+
+async def test_a_resize_that_makes_no_sense_here_is_refused(stub: line_card_pb2_grpc.LineCardStub) -> None:
+    await stub.Apply(pb.ApplyRequest(epoch=1, changes=[set_slots(7, 1, 2)]))
+    assert await refusal(last_notice(stub, 9, 1)) is NOT_FOUND
+    assert await refusal(last_notice(stub, 7, 3)) is FAILED_PRECONDITION
+
+
+async def test_protection_groups_are_kept_told_and_watched(stub: line_card_pb2_grpc.LineCardStub) -> None:
+    changes = [protect(7, 8), protect(9, 9), protect(10, 11, ports=(3, 3)), protect(12, 13)]
+    answer = await stub.Apply(pb.ApplyRequest(epoch=1, changes=changes))
+    assert [(error.index, error.code) for error in answer.errors] == [
+        (1, "INVALID_ARGUMENT"),
+        (2, "INVALID_ARGUMENT"),
+    ]
+    watch = stub.WatchProtection(pb.WatchProtectionRequest(), timeout=DEADLINE_S)
+    assert [await watch.read() for _ in range(2)] == [pb.ProtectionStatus(working=7), pb.ProtectionStatus(working=12)]
+    await stub.Apply(pb.ApplyRequest(epoch=1, changes=[pb.SlotChange(unprotect=12)]))
+    table = await stub.GetSlotTable(pb.GetSlotTableRequest())
+    assert list(table.protections) == [protect(7, 8).protect]
