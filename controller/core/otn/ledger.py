@@ -107,9 +107,6 @@ class Ledger:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ledger) and self.links == other.links
 
-    def __hash__(self) -> int:
-        return hash(self.links.keys())
-
     @property
     def rows(self) -> Mapping[RowKey, Row]:
         return _Rows(self.links)
@@ -153,8 +150,9 @@ class Ledger:
                     )
 
     def gives_back(self, after: Ledger) -> bool:
-        """True where `after` has room that was taken here."""
-        return any(old is not None and _gives_back(key, old, new) for key, old, new in self.changed(after))
+        """True where `after` has room that was taken here; a server that goes shows in its line."""
+        both = ((key, old, new) for key, old, new in self.changed(after) if old and new)
+        return any(_gives_back(key, old, new) for key, old, new in both)
 
 
 def resumed(ledger: Ledger, versions: Mapping[RowKey, int]) -> Ledger:
@@ -300,9 +298,7 @@ class _Change:
         servers[key.server] = (there, row) if key.direction else (row, back)
 
 
-def _gives_back(key: RowKey, old: Row, new: Row | None) -> bool:
-    if new is None:
-        return True
+def _gives_back(key: RowKey, old: Row, new: Row) -> bool:
     if not key.server:
         return new.free_kbps() > old.free_kbps()
     return bool(old.bitmap & ~new.bitmap) or new.free_slots() > old.free_slots()
