@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from controller.linecard.resize_attempts import Refused
 from controller.linecard.resize_messages import MAX_SLOTS, Kind, Reason
-from controller.linecard.resize_relay import Refused, Relay
+from controller.linecard.resize_relay import Relay
 from controller.linecard.resize_values import (
     ONE_SIDED,
     Attempt,
@@ -168,7 +169,7 @@ class ResizeNode(Relay):
         failure = Notice(attempt.slice_id, ResizeState.MODIFY_FAILED, reason.name, detail)
         untouched = attempt.phase[FORWARD] < Phase.INDICATED
         if command.taking_back is not None:
-            if untouched and reason is Reason.REJECTED:
+            if attempt.phase[FORWARD] is Phase.REQUESTED and reason is Reason.REJECTED:
                 return  # a node that restarted may know the slice again soon
             message = f"{command.taking_back.message}; could not be taken back: {detail}"
             self._end(attempt, replace(failure, reason=ONE_SIDED, message=message))

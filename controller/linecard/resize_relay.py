@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from controller.linecard.resize_messages import MAX_TEXT, Kind, Reason, ResizeMessage
-from controller.linecard.resize_values import Attempt, Commit, Output, Phase, Segment, Send, Timing
-from controller.linecard.slot_table import FORWARD, REVERSE, SlotTable, place
+from controller.linecard.resize_attempts import Attempts, Refused, short
+from controller.linecard.resize_messages import Kind, Reason, ResizeMessage
+from controller.linecard.resize_values import Attempt, Output, Phase, Send
+from controller.linecard.slot_table import FORWARD, REVERSE
 
 
-class Refused(Exception):
-    """A node does not go along with a request or an indication."""
-
-
-class Relay:
+class Relay(Attempts, ABC):
     """A node in transit, or the end of a direction that does not start it."""
-
-    def __init__(self, node: str, table: SlotTable, timing: Timing) -> None:
-        self._node = node
-        self._table = table
-        self._timing = timing
-        self._attempts: dict[int, Attempt] = {}
-        self._outputs: list[Output] = []
-        self._now = 0.0
 
     def received(self, line_port: int, message: ResizeMessage, now: float) -> list[Output]:
         self._now = now
@@ -34,27 +24,23 @@ class Relay:
             self._refuse(line_port, message, f"{self._node}: {refusal}")
         return self._done()
 
-    def _done(self) -> list[Output]:
-        outputs, self._outputs = self._outputs, []
-        return outputs
-
     # What an end adds.
 
+    @abstractmethod
     def _source_granted(self, attempt: Attempt, direction: int) -> None:
-        raise NotImplementedError
+        """All behind have accepted."""
 
+    @abstractmethod
     def _source_confirmed(self, attempt: Attempt, direction: int) -> None:
-        raise NotImplementedError
+        """All behind have the target."""
 
+    @abstractmethod
     def _source_failed(self, attempt: Attempt, direction: int, reason: Reason, detail: str) -> None:
-        raise NotImplementedError
+        """A node does not go along, or none answers."""
 
+    @abstractmethod
     def _sink_released(self, attempt: Attempt, direction: int, reason: Reason, detail: str) -> None:
-        raise NotImplementedError
-
-    def _forget(self, attempt: Attempt) -> None:
-        """The slice has gone."""
-        del self._attempts[attempt.slice_id]
+        """The direction is through, or given up for this reason."""
 
     # With the traffic: REQUEST, BWR_IND, RELEASE.
 
@@ -95,11 +81,11 @@ class Relay:
         return attempt
 
     def _begun(self, before: Attempt | None, line_port: int, message: ResizeMessage) -> Attempt:
+        if message.direction == REVERSE:
+            raise Refused("the attempt is not known")
         if before is not None:
             before.close(Reason.REJECTED, f"{self._node}: superseded")
         ports = [holding.line_port for holding in self._table.held(message.slice_id)]
-        if message.direction == REVERSE:
-            raise Refused("the attempt is not known")
         if line_port not in ports or len(ports) > 2:
             raise Refused(f"line port {line_port} is not one of a settled slice, which has one or two: {ports}")
         onward = next((port for port in ports if port != line_port), None)
@@ -178,8 +164,7 @@ class Relay:
         if upstream is None:
             self._source_failed(attempt, direction, message.reason, message.detail)
             return
-        if attempt.phase[direction] < Phase.INDICATED:
-            attempt.lapse()
+        self._let_lapse(attempt, direction)
         self._say(upstream, attempt, direction, Kind.REJECT, message.reason, message.detail)
 
     def _confirmation(self, line_port: int, message: ResizeMessage) -> None:
@@ -203,90 +188,11 @@ class Relay:
         self._heard(attempt)
         self._say(upstream, attempt, direction, Kind.NCS)
 
-    # What the steps are made of.
-
-    def _attempt(self, slice_id: int) -> Attempt | None:
-        attempt = self._attempts.get(slice_id)
-        if attempt is not None and attempt.since != self._table.since(slice_id):
-            self._forget(attempt)
-            return None
-        return attempt
-
-    def _outdated(self, message: ResizeMessage) -> bool:
-        attempt = self._attempt(message.slice_id)
-        return attempt is not None and message.attempt < attempt.number
-
-    def _following(self, message: ResizeMessage) -> Attempt | None:
-        attempt = self._attempt(message.slice_id)
-        return attempt if attempt is not None and attempt.number == message.attempt else None
-
-    def _answered(self, line_port: int, message: ResizeMessage) -> Attempt | None:
-        """The attempt under way that an answer belongs to."""
-        attempt = self._following(message)
-        if attempt is None or attempt.downstream(message.direction) != line_port:
-            return None
-        return None if attempt.phase[message.direction] is Phase.CLOSED else attempt
-
-    def _heard(self, attempt: Attempt) -> None:
-        if not attempt.waiting:
-            attempt.deadline = self._now + self._timing.patience_s
-
-    def _segments(self, attempt: Attempt, target: int) -> dict[int, Segment]:
-        """What the target takes at each line port. Raises `Refused`."""
-        held = {holding.line_port: holding for holding in self._table.held(attempt.slice_id)}
-        if set(held) != {port for port in attempt.ends if port is not None}:
-            raise Refused(f"the slice is at line ports {sorted(held)} now")
-        for holding in held.values():
-            if len(holding.slots) < target:
-                raise Refused(f"{len(holding.slots)} slots of {place(holding)} are reserved, not {target}")
-        return {port: (holding.server, holding.slots[:target]) for port, holding in held.items()}
-
-    def _stands(self, attempt: Attempt, direction: int) -> bool:
-        """What was agreed upon is reserved still."""
-        try:
-            return self._segments(attempt, attempt.targets[direction]) == attempt.granted
-        except Refused:
-            return False
-
-    def _shrink(self, attempt: Attempt, direction: int) -> None:
-        carrying = self._table.committed(attempt.slice_id) or (0, 0)
-        self._commit(attempt, direction, min(carrying[direction], attempt.targets[direction]))
-        attempt.reach(direction, Phase.INDICATED)
-
-    def _commit(self, attempt: Attempt, direction: int, count: int) -> None:
-        """Said with every repetition: the switch may not have confirmed it before."""
-        self._table.commit(attempt.slice_id, direction, count)
-        self._outputs.append(Commit(attempt.slice_id, direction, count))
-
-    def _say(
-        self,
-        line_port: int,
-        attempt: Attempt,
-        direction: int,
-        kind: Kind,
-        reason: Reason = Reason.NONE,
-        detail: str = "",
-    ) -> None:
-        server, slots = attempt.granted[line_port] if kind is Kind.REQUEST else ("", ())
-        message = ResizeMessage(
-            kind,
-            attempt.slice_id,
-            direction,
-            attempt.number,
-            attempt.targets,
-            attempt.previous[direction],
-            server,
-            slots,
-            reason,
-            _short(detail),
-        )
-        self._outputs.append(Send(line_port, message))
-
     def _refuse(self, line_port: int, message: ResizeMessage, detail: str) -> None:
         """Back to where it came from; a released forward direction fails by the report of the reverse one."""
         attempt = self._following(message)
-        if message.kind is Kind.REQUEST and attempt is not None and attempt.phase[message.direction] < Phase.INDICATED:
-            attempt.lapse()
+        if message.kind is Kind.REQUEST and attempt is not None and attempt.command is None:
+            self._let_lapse(attempt, message.direction)
         released = message.kind is Kind.RELEASE
         if released and (message.direction == REVERSE or message.reason is not Reason.NONE):
             return
@@ -297,13 +203,9 @@ class Relay:
             server="",
             slots=(),
             reason=Reason.REJECTED,
-            detail=_short(detail),
+            detail=short(detail),
         )
         self._outputs.append(Send(line_port, answer))
-
-
-def _short(detail: str) -> str:
-    return detail.encode()[:MAX_TEXT].decode(errors="ignore")
 
 
 _HANDLERS: Mapping[Kind, Callable[[Relay, int, ResizeMessage], None]] = MappingProxyType(

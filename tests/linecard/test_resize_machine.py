@@ -219,3 +219,16 @@ def test_an_indication_without_a_grant_is_refused(filled: bool) -> None:
     (answer,) = transit.received(LEFT, indication.message, TIMING.patience_s)
     assert (answer.line_port, answer.message.kind) == (LEFT, Kind.REJECT)
     assert network.tables[1].committed(1) == (5, 5)
+
+
+@pytest.mark.parametrize("kind", [Kind.NCS, Kind.RELEASE])
+def test_a_source_that_gets_a_branch_meanwhile_does_not_leave_its_command_open(kind: Kind) -> None:
+    """It cannot take back either: it is no end of the slice any more."""
+    network, each = chain(3)
+    network.command(each, 9)
+    while not any(message.kind is kind for _, _, message in network.sent):
+        network.step()
+    assert network.tables[0].apply([Holding(1, 7, "odu2-1", tuple(range(1, 21)), 5)]) == ()
+    network.settle()
+    assert (network.notices[-1].state, network.notices[-1].reason) == (FAILED, "ONE_SIDED")
+    assert not network.nodes[0].modifying(1)
