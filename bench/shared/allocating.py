@@ -65,7 +65,7 @@ def _asked(hops: Sequence[SliceHop]) -> tuple[tuple[str, ...], int]:
 
 
 def best(works: Sequence[Callable[[], object]], repeat: int) -> list[float]:
-    """Seconds of one run of each work. They take turns: the fastest of several rounds, without the garbage collector."""
+    """Seconds of one run of each work, in turns: the fastest of several rounds, without the garbage collector."""
     took: list[list[float]] = [[] for _ in works]
     for _ in range(ROUNDS):
         for times, work in zip(took, works, strict=True):

@@ -19,6 +19,7 @@ from shared.slices import (
     metro,
     nearest,
     recount,
+    require_optimum,
     whole,
 )
 
@@ -60,7 +61,7 @@ def filled(network: Network, options: Namespace) -> Iterator[Row]:
     outcomes, bound = ways(network, demands)
     yield from against_the_bound(f"{network.name}, filled", demands, outcomes, bound, goal=GOAL)
     for each in outcomes:
-        yield from condition(network, each, f"{network.name}, filled, {each.way}")
+        yield from condition(network, demands, each, f"{network.name}, filled, {each.way}")
     fits = demands[: whole(network, demands)]
     yield from against_the_bound(f"{network.name}, what fits", fits, *ways(network, fits))
 
@@ -73,12 +74,12 @@ def against_the_bound(
     print(f"{name}: {len(demands)} slices ask for {asked} slots; no plan carries more than {bound:.1f}")
     for each in outcomes:
         mine = goal if each is outcomes[-1] else None
-        beside = "bound of the linear program", bound
+        beside = "optimum of the linear program", bound
         yield row(f"{name}, {each.way}", each.carried, "", beside, goal=mine, limit=LIMIT, at_least=True)
 
 
 def ways(network: Network, demands: Sequence[Demand]) -> tuple[list[Outcome], float]:
-    """Each way of placing the list, recounted, the whole plan last; and the bound."""
+    """Each way of placing the list, recounted, the whole plan last; and the bound, which is checked to be reached."""
     outcomes = []
     for way, choose in ONLINE.items():
         began, online = process_time(), Online(network, choose)
@@ -94,16 +95,22 @@ def ways(network: Network, demands: Sequence[Demand]) -> tuple[list[Outcome], fl
     for each in outcomes:
         if recount(network, demands, each.placements, each.after) != each.carried:
             raise Differ(f"{each.way} carries another amount than it says")
+    require_optimum(network, demands, plan.bound)
     return outcomes, plan.bound
 
 
-def condition(network: Network, outcome: Outcome, name: str) -> Iterator[Row]:
+def condition(network: Network, demands: Sequence[Demand], outcome: Outcome, name: str) -> Iterator[Row]:
     """How full the fibres are, in how many servers, and what is left in pieces too small for the largest slice."""
-    slots = sum(sum(servers.values()) for servers in network.free().values())
+    slots = sum(network.room().values())
     left = [free for servers in network.free(outcome.after).values() for free in servers.values()]
     stranded = sum(free for free in left if free < MAX_FGTS_PER_SLICE)
     servers = {(hop.link, hop.server) for hops in outcome.placements.values() for hop in hops}
-    print(f"{name}: {len(outcome.placements)} slices in {outcome.took_s:.2f} s")
+    pairs = {demand.routes for demand in demands}
+    pairs -= {demand.routes for demand in demands if demand.name in outcome.placements}
+    print(
+        f"{name}: {len(outcome.placements)} slices in {outcome.took_s:.2f} s; {len(pairs)} of {len(network.routes)} pairs"
+        " of sites get none"
+    )
     yield row(f"{name}: taken of the fibres", slots - sum(left), "", ("slots", slots))
     yield row(f"{name}: free, of no use to 119", stranded, "", ("slots", slots))
     yield row(f"{name}: servers in use", len(servers), "", ("servers", len(left)))

@@ -15,7 +15,10 @@ from functools import cache
 from itertools import accumulate, combinations
 from pathlib import Path
 
+import numpy as np
 from plan import live
+from scipy.optimize import linprog
+from scipy.sparse import coo_matrix
 from shared.graphs import coronet
 from shared.rows import Differ
 
@@ -32,6 +35,7 @@ from controller.core.topology import Topology
 from controller.core.trails import initial_ledger
 
 PATIENCE = 500
+TOLERANCE = 1e-6
 DIRECTIONS = (0, 1)
 Placements = Mapping[str, tuple[SliceHop, ...]]
 Choice = Callable[[list[tuple[str, ...]], Mapping[str, float]], tuple[str, ...]]
@@ -52,6 +56,10 @@ class Network:
         """Fine-grain slots that each fibre offers, by server: at first, or as this ledger says."""
         rooms = rooms_of(self.topology, ledger or self.ledger)
         return {fibre: {room.server: room.free.bit_count() for room in each} for fibre, each in rooms.items()}
+
+    def room(self) -> dict[str, int]:
+        """The same, summed over servers."""
+        return {fibre: sum(servers.values()) for fibre, servers in self.free().items()}
 
 
 @cache
@@ -103,7 +111,7 @@ class Online:
         self.topology, self.ledger, self.choose = network.topology, network.ledger, choose
         self.placed: dict[str, tuple[SliceHop, ...]] = {}
         self.carried = 0
-        self._total = {fibre: sum(servers.values()) for fibre, servers in network.free().items()}
+        self._total = network.room()
         self._largest = {fibre: max(servers.values()) for fibre, servers in network.free().items()}
         self._share = dict.fromkeys(self._total, 1.0)
 
@@ -137,17 +145,36 @@ def arrivals(network: Network, seed: int) -> tuple[list[Demand], Online]:
 
 def whole(network: Network, demands: Sequence[Demand]) -> int:
     """How many of the first demands the bound carries entirely: as many can arrive before anything must be refused."""
-    room = {fibre: sum(servers.values()) for fibre, servers in network.free().items()}
+    room = network.room()
     needed = accumulate(demand.slots * min(map(len, demand.routes)) for demand in demands)
     most = sum(1 for slots in needed if slots <= sum(room.values()))
 
     def short(count: int) -> bool:
-        asked: dict[Routes, int] = defaultdict(int)
-        for demand in demands[:count]:
-            asked[demand.routes] += demand.slots
+        asked = grouped(demands[:count])
         return relax(asked, room).bound < sum(asked.values()) - 0.5
 
     return bisect_left(range(most), True, key=lambda count: short(count + 1))
+
+
+def grouped(demands: Iterable[Demand]) -> dict[Routes, int]:
+    """Slots asked by those with the same routes."""
+    asked: dict[Routes, int] = defaultdict(int)
+    for demand in demands:
+        asked[demand.routes] += demand.slots
+    return asked
+
+
+def require_optimum(network: Network, demands: Sequence[Demand], bound: float) -> None:
+    """`Differ` unless the linear program, written and solved once more by scipy's interior point method, ends there."""
+    asked, room = grouped(demands), network.room()
+    rows = {name: row for row, name in enumerate([*room, *asked])}
+    columns = [[rows[routes], *(rows[fibre] for fibre in route)] for routes in asked for route in routes]
+    index = [(row, column) for column, members in enumerate(columns) for row in members]
+    matrix = coo_matrix((np.ones(len(index)), np.array(index).T), shape=(len(rows), len(columns)))
+    limits = [*room.values(), *asked.values()]
+    solved = linprog(-np.ones(len(columns)), A_ub=matrix.tocsr(), b_ub=limits, method="highs-ipm")
+    if not solved.success or abs(-solved.fun - bound) > TOLERANCE * bound:
+        raise Differ(f"the bound is {bound}, scipy says {-solved.fun}: {solved.message}")
 
 
 def allocated(ledger: Ledger, placements: Placements) -> Ledger:

@@ -37,7 +37,7 @@ def test_rows_are_well_formed(tmp_path: Path) -> None:
     for name, row in rows.items():
         assert row.keys() == {"name", "value", "unit", "peer", "ratio", "goal", "met"}
         assert (row["peer"] is None) == (row["ratio"] is None)
-        if row["peer"] and row["peer"]["name"] == "bound of the linear program":
+        if row["peer"] and row["peer"]["name"] == "optimum of the linear program":
             assert 0 < row["ratio"] <= 1, name
 
 
@@ -66,6 +66,9 @@ def test_the_recount_sees_what_is_held_twice(slices: ModuleType) -> None:
     stolen = {**online.placed, second: (replace(hop, link=other.link), *more)}
     with pytest.raises(rows.Differ):
         slices.recount(network, demands, stolen, online.ledger)
+    bound = 0.9 * slices.relax(slices.grouped(demands), network.room()).bound
+    with pytest.raises(rows.Differ):
+        slices.require_optimum(network, demands, bound)
     missing = {name: hops for name, hops in online.placed.items() if name != first}
     with pytest.raises(rows.Differ):
         slices.recount(network, demands, missing, online.ledger)
