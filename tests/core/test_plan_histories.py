@@ -25,8 +25,10 @@ from controller.core.errors import Refused
 from controller.core.layers import Layers
 from controller.core.model import (
     Container,
+    Corridor,
     Isolation,
     LinkKind,
+    Protection,
     Stage,
     Status,
 )
@@ -172,36 +174,82 @@ def nobody_shares(net: Network) -> None:
         assert row.bitmap >> row.capacity == 0 or row.kbps
 
 
-@settings(max_examples=60, deadline=None)
+def slices_belong_together(net: Network) -> None:
+    """Both slices of a protected corridor are alike and apart; one that stays keeps what it has on what both share."""
+    for record in net.records.values():
+        working = {p.protection.id: p.slice.id for p in record.placements if p.protection and p.slice}
+        pairs = {(p.slice.id, p.protection.id) for p in record.placements if p.protection and p.slice}
+        assert len(working) == len({protection for _, protection in pairs}), "no slice protects two"
+        for placement in record.placements:
+            sizes = {(p.container, p.claimed_slots, p.active_slots) for p in placement.leg.slices}
+            used = [hop.link for part in placement.leg.slices for hop in part.hops]
+            assert len(sizes) <= 1
+            assert len(used) == len(set(used))
+            assert all(len(numbers(hop.slots)) == p.claimed_slots for p in placement.leg.slices for hop in p.hops)
+        old, new = both(record)
+        for before in old.leg.slices if old else ():
+            for after in (part for part in (new.leg.slices if new else ()) if part.id == before.id):
+                standing = {hop.link: hop for hop in before.hops}
+                for hop in (hop for hop in after.hops if hop.link in standing):
+                    one, other = numbers(hop.slots), numbers(standing[hop.link].slots)
+                    assert hop.server == standing[hop.link].server
+                    assert one <= other or other <= one
+
+
+def wish(data: st.DataObject, net: Network, short: str) -> Corridor:
+    """A corridor, larger than one server now and then, and protected where that is offered."""
+    made = data.draw(corridors_on(net.topology, short))
+    if made.isolation is Isolation.SOFT:
+        return made
+    scale = data.draw(st.sampled_from([1, 1, 1, 3]))
+    profiles = tuple(replace(p, bandwidth_kbps=scale * p.bandwidth_kbps) for p in made.profiles)
+    return replace(made, profiles=profiles, protection=data.draw(st.sampled_from(Protection)))
+
+
+def changed(data: st.DataObject, net: Network, standing: Corridor) -> Corridor:
+    """Another wish in all that may change, or only in its protection."""
+    other = wish(data, net, "x")
+    if standing.isolation is Isolation.HARD and data.draw(st.booleans()):
+        return replace(standing, protection=data.draw(st.sampled_from(Protection)))
+    fields = ("profiles", "active_profile", "isolation", "reservation", "protection")
+    return replace(standing, **{field: getattr(other, field) for field in fields})
+
+
+def choices(net: Network) -> dict[str, list[str]]:
+    """What may happen next, and to which corridors or fibres."""
+    busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
+    calm = sorted(net.records.keys() - set(busy))
+    fresh = [n for n in busy if net.records[n].stage is Stage.BUILD and None not in both(net.records[n])]
+    fibres = [link.name for link in net.topology.of_kind(LinkKind.FIBRE)]
+    lists = {"step": busy, "settle": busy, "change": calm, "remove": calm, "roll back": fresh, "flip": fibres}
+    return {"new": [""], **{kind: names for kind, names in lists.items() if names}}
+
+
+def happens(data: st.DataObject, net: Network, kind: str, name: str, number: int) -> None:
+    match kind:
+        case "new":
+            net.ask(wish(data, net, f"c{number}"))
+        case "change":
+            net.ask(changed(data, net, net.records[name].corridor))
+        case "flip":
+            net.link(name.rsplit("/", 1)[1], data.draw(st.sampled_from([Status.UP, Status.DOWN])))
+        case _:
+            getattr(net, kind.replace(" ", "_"))(name)
+
+
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> None:
-    net = Network.of(data.draw(domains()))
-    for number in range(data.draw(st.integers(1, 14))):
-        busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
-        calm = sorted(n for n, r in net.records.items() if r.stage is Stage.SETTLED)
-        fresh = [n for n in busy if net.records[n].stage is Stage.BUILD and None not in both(net.records[n])]
-        kinds = ["new", "new", "flip", *["step", "step"] * bool(busy), *["change", "remove"] * bool(calm)]
-        kinds += ["roll back"] * bool(fresh)
-        kind = data.draw(st.sampled_from(kinds))
+    net = Network.of(data.draw(st.one_of(domains(), st.just(square()), st.just(square((Container.ODU0,))))))
+    for number in range(data.draw(st.integers(1, 18))):
+        may = choices(net)
+        kind = data.draw(st.sampled_from([each for each in ("new", "new", "step", *may) if each in may]))
+        name = data.draw(st.sampled_from(may[kind]))
         before, rows = net.snapshot, taken(net.ledger)
         try:
-            if kind == "new":
-                net.ask(data.draw(corridors_on(net.topology, f"c{number}")))
-            elif kind == "step":
-                net.step(data.draw(st.sampled_from(busy)))
-            elif kind == "roll back":
-                net.roll_back(data.draw(st.sampled_from(fresh)))
-            elif kind == "remove":
-                net.remove(data.draw(st.sampled_from(calm)))
-            elif kind == "change":
-                name = data.draw(st.sampled_from(calm))
-                wish = data.draw(corridors_on(net.topology, "x"))
-                fields = ("profiles", "active_profile", "isolation", "reservation")
-                net.ask(replace(net.records[name].corridor, **{f: getattr(wish, f) for f in fields}))
-            else:
-                some = data.draw(st.sampled_from([link.name for link in net.topology.of_kind(LinkKind.FIBRE)]))
-                net.link(some.rsplit("/", 1)[1], data.draw(st.sampled_from([Status.UP, Status.DOWN])))
+            happens(data, net, kind, name, number)
             event(kind)
+            event(f"protected: {any(len(p.leg.slices) > 1 for r in net.records.values() for p in r.placements)}")
         except Refused as refusal:
             event(f"{kind} refused: {refusal.reason}")
             assert net.snapshot == before
@@ -209,6 +257,7 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
         assert taken(net.ledger) == expected_books(net)
         layers_in_step(net)
         nobody_shares(net)
+        slices_belong_together(net)
         net.wait(data.draw(st.sampled_from([0, 30, 61])))
     for name in sorted(net.records):
         net.settle(name)
