@@ -43,8 +43,6 @@ class SimulatedNetwork:
     cables: dict[str, Fibre] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     watchers: list[Callable[[Write], None]] = field(default_factory=list)
-    stall_after: int | None = None
-    """Once so many writes have taken effect, no device answers any more: the instant at which a controller dies."""
     stalled: asyncio.Event = field(default_factory=asyncio.Event)
     frames: int = 0
     """Sent by packet-out so far: something to wait by."""
@@ -54,7 +52,7 @@ class SimulatedNetwork:
     witnesses: list[Callable[[str], None]] = field(default_factory=list)
     """Called after each of these."""
     die_after: int | None = None
-    """Once so much has happened, no device answers any more."""
+    """Once so much has happened, no device answers any more: the instant at which a controller dies."""
     _ticks: int = 0
 
     def __post_init__(self) -> None:
@@ -117,8 +115,7 @@ class SimulatedNetwork:
         await self.stall()
 
     async def stall(self) -> None:
-        writes = self.stall_after is not None and len(self.writes) >= self.stall_after
-        if writes or (self.die_after is not None and len(self.history) >= self.die_after):
+        if self.die_after is not None and len(self.history) >= self.die_after:
             self.stalled.set()
             await asyncio.Event().wait()
 

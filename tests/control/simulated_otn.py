@@ -206,6 +206,8 @@ class Handshakes:
         try:
             way = list(self._way(source, slice_id))
             before = {node.name: tuple(node.sizes[slice_id]) for node in way}
+            if self.one_sided and len(set(before[source.name])) > 1:
+                raise ResizeRefused(source.name, "ONE_SIDED", "still only one direction")
             await self._direction(way, slice_id, 0, count)
             try:
                 if self.one_sided:

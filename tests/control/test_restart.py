@@ -134,15 +134,15 @@ async def test_a_crash_after_any_commit_is_resumed(network: SimulatedNetwork, da
     await _through_four_changes(network, database, dies_in)
 
 
-@pytest.mark.parametrize("writes", [1, 7])
-async def test_a_crash_after_any_write_is_resumed(network: SimulatedNetwork, database: str, writes: int) -> None:
-    """The same, with a device having taken so many entries and the rest none."""
+@pytest.mark.parametrize("happenings", [1, 7])
+async def test_a_crash_after_any_write_is_resumed(network: SimulatedNetwork, database: str, happenings: int) -> None:
+    """The same, with devices having taken so many entries and commands, and the rest none."""
 
     async def dies_in(controller: Controller, change: Change) -> None:
         network.stalled.clear()
-        network.stall_after = len(network.writes) + writes
+        network.die_after = len(network.history) + happenings
         await _dies(controller, change, network.stalled)
-        network.stall_after = None
+        network.die_after = None
 
     await _through_four_changes(network, database, dies_in)
 
