@@ -189,13 +189,19 @@ def test_a_slice_that_goes_while_it_is_resized_ends_the_command() -> None:
 
 
 @pytest.mark.parametrize("node", [0, 1, 2])
-def test_reservations_that_change_between_grant_and_commit_fail_and_are_taken_back(node: int) -> None:
+@pytest.mark.parametrize("fewer", [True, False])
+def test_reservations_that_change_between_grant_and_commit_fail_and_are_taken_back(node: int, fewer: bool) -> None:
+    """To fewer slots than were granted, or to others."""
     network, each = chain(3)
     network.command(each, 9)
     while not any(message.kind is Kind.BWR_IND for _, _, message in network.sent):
         network.step()
-    network.tables[node].apply(each.holdings(node, 5, room=8))
-    network.settle()
+    changed = each.holdings(node, 5, room=8)
+    if not fewer:
+        changed = [replace(held, slots=(*held.slots, *range(500, 512))) for held in changed]
+    assert network.tables[node].apply(changed) == ()
+    while network.step():
+        assert network.meters[node, 1] == [5, 5]
     assert (network.notices[-1].state, network.notices[-1].reason) == (FAILED, "REJECTED")
     assert network.sizes(each) == {(5, 5)}
 
