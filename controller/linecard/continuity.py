@@ -182,7 +182,7 @@ class ProtectionEnd:
 
     def _ask(self, now: float) -> None:
         whole = self.health(Path.WORKING) is Health.WHOLE
-        if not whole or self._request is not Request.WAIT_TO_RESTORE:
+        if self._request is not Request.WAIT_TO_RESTORE:
             self._whole_since = None
         if self.health(Path.WORKING) is Health.FAILED:
             self._request = Request.SIGNAL_FAIL

@@ -93,6 +93,7 @@ class Protection:
             for group in self._groups.values()
             for path, channel in zip(Path, group.channels(1 - group.group.direction), strict=True)
         }
+        self._ports.hear_channels({port for port, _ in self._ends_here})
         if self._groups and self._beat_handle is None:
             self._next_beat(asyncio.get_running_loop().time())
 

@@ -18,6 +18,8 @@ from controller.linecard.line_ports import LinePorts
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
+CHANNEL = 0x020000000700
+
 
 def isolated(work: Coroutine[Any, Any, None]) -> None:
     """Runs it in a thread that has a network namespace to itself."""
@@ -81,7 +83,35 @@ def test_ports_come_go_down_and_go() -> None:
     isolated(exchange())
 
 
+async def channels() -> None:
+    heard: list[tuple[int, bytes]] = []
+    near = LinePorts({2: "eth2"}, lambda port, data: heard.append((port, data)))
+    far = LinePorts({5: "far2"}, lambda port, data: heard.append((port, data)))
+    fibre()
+    for ports in (near, far):
+        ports.start()
+    await reaches(near, 2, heard, b"neighbour", 5)
+    near.send(2, frame(CHANNEL, 2, b"nobody's"))
+    far.hear_channels({5})
+    near.send(2, frame(CHANNEL, 2, b"first"))
+    near.send(2, frame(CHANNEL, 2, b"second"))
+    await reaches(near, 2, heard, b"later", 5)
+    assert {destination(data) for _, data in heard} == {NEIGHBOUR}
+    heard.clear()
+    far.drain()
+    assert [(port, destination(data), payload(data).rstrip(b"\0")) for port, data in heard] == [
+        (5, CHANNEL, b"first"),
+        (5, CHANNEL, b"second"),
+    ]
+    for ports in (near, far):
+        ports.close()
+
+
+def test_channels_are_heard_where_one_ends_and_when_drained() -> None:
+    isolated(channels())
+
+
 def test_a_frame_by_hand() -> None:
-    data = frame(0x020000000700, 3, b"\x01\x02")
+    data = frame(CHANNEL, 3, b"\x01\x02")
     assert data.hex() == "0200000007000e000000000388b60102" + "00" * 44
-    assert (destination(data), len(data), payload(data)[:2]) == (0x020000000700, MINIMUM_BYTES, b"\x01\x02")
+    assert (destination(data), len(data), payload(data)[:2]) == (CHANNEL, MINIMUM_BYTES, b"\x01\x02")
