@@ -22,6 +22,7 @@ from controller.core.trails import initial_ledger
 
 FINE, FLEX = Container.FGODUFLEX, Container.ODUFLEX
 FIBRE = link_name("F-1")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def line(
@@ -136,11 +137,24 @@ def test_an_oduflex_takes_slots_of_the_line_itself() -> None:
 def test_what_is_promised_to_a_booking_is_no_room() -> None:
     topology = line(trails=6, servers=(Container.ODU0, Container.ODU0))
     ledger = initial_ledger(topology)
-    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    claims = {Claim("b", RowKey(FIBRE, "odu0-1", way), slots=100, start=noon) for way in (0, 1)}
+    claims = {Claim("b", RowKey(FIBRE, "odu0-1", way), slots=100, start=NOON) for way in (0, 1)}
     booked = ledger.change(frozenset(), frozenset(claims))
     assert one(topology, booked, 19) == SliceHop(FIBRE, "odu0-1", "1-19")
     assert one(topology, booked, 20) == SliceHop(FIBRE, "odu0-2", "1-20")
+    standing = booked.change(frozenset(), frozenset(slice_claims("a", [SliceHop(FIBRE, "odu0-1", "1-9")])))
+    assert one(topology, standing, 19, kept="odu0-1 1-9") == SliceHop(FIBRE, "odu0-1", "1-19")
+    assert one(topology, standing, 20, kept="odu0-1 1-9").server == "odu0-2"
+
+
+def test_slots_of_the_line_may_be_promised_too() -> None:
+    topology = line(trails=4)
+    claims = {Claim("b", RowKey(FIBRE, "line", way), slots=3, start=NOON) for way in (0, 1)}
+    booked = initial_ledger(topology).change(frozenset(), frozenset(claims))
+    assert (room(topology, booked, FIBRE, FLEX), room(topology, booked, FIBRE, FINE)) == (1, 119)
+    assert one(topology, booked, 1, FLEX).slots == "5"
+    assert one(topology, booked, 1).server == "odu0:5"
+    with pytest.raises(Infeasible):
+        one(topology, booked, 2, FLEX)
 
 
 def test_every_fibre_of_a_route_has_its_own_servers() -> None:

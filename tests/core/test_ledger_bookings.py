@@ -146,6 +146,9 @@ def test_a_booking_holds_its_server_open_and_its_slots_of_the_line_with_it() -> 
     assert booked.row(RowKey("f", "line", 1)).bitmap == 0b1100
     with pytest.raises(Infeasible):
         take(booked, Claim("b", RowKey("f", "odu0:4", 0), bitmap=1))
-    gone = booked.change(frozenset({promised}), frozenset())
+    slots = Claim("b", promised.row, bitmap=1, end=at(1))
+    emptied = take(booked, slots).change(frozenset({slots}), frozenset())
+    assert emptied.row(promised.row)._replace(version=0) == booked.row(promised.row)._replace(version=0)
+    gone = emptied.change(frozenset({promised}), frozenset())
     assert RowKey("f", "odu1:3-4", 0) not in gone.rows
     assert gone.row(RowKey("f", "line", 1)).bitmap == 0
