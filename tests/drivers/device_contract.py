@@ -15,7 +15,7 @@ from waiting import until
 
 from controller.core.entries import Change, Entry, Operation
 from controller.core.errors import DeviceUnreachable
-from controller.drivers.device import Device
+from controller.drivers.device import Device, Selector
 
 LLDP_FRAME = bytes.fromhex("0180c200000e 0a0000000001 88cc") + bytes(range(46))
 """What every device punts, and sends."""
@@ -28,6 +28,7 @@ class Recorder:
     events: list[tuple[str, str]] = field(default_factory=list)
     ports: list[tuple[str, int, bool]] = field(default_factory=list)
     frames: list[tuple[str, int, bytes]] = field(default_factory=list)
+    selectors: list[tuple[str, Selector]] = field(default_factory=list)
 
     def device_connected(self, device: str) -> None:
         self.events.append(("connected", device))
@@ -40,6 +41,9 @@ class Recorder:
 
     def frame_received(self, device: str, port: int, frame: bytes) -> None:
         self.frames.append((device, port, frame))
+
+    def selector_moved(self, device: str, selector: Selector) -> None:
+        self.selectors.append((device, selector))
 
 
 class Harness(Protocol):

@@ -1,14 +1,14 @@
 """An OTN node (Open vSwitch and a line card) fulfils the device contract."""
 
-import dataclasses
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 from device_contract import DeviceContract
 from optical_lab import A, Optical, Z, crossing, meter
 from private_switch import real_switch
 
-from controller.core.entries import CrossConnect, Entry, SliceMeter, SlotAssignment
+from controller.core.entries import SELECTOR, CrossConnect, Entry, ProtectionGroup, SliceMeter, SlotAssignment
 from controller.drivers.otn_node import OtnNode
 
 pytestmark = real_switch
@@ -37,16 +37,24 @@ class OtnHarness:
             crossing(2, 1, 0x060000010001, direction=1),
             crossing(1, 3, slice_id=0xFFFFFFFF),
             SlotAssignment(7, 2, "odu1-1", (1, 2, 9), 2),
+            ProtectionGroup(12, 13, 0, 2, 3),
+            replace(meter(2, slice_id=12), follows=True),
+            replace(meter(2, slice_id=12, direction=1), follows=True, transit=True),
+            crossing(1, SELECTOR, slice_id=12),
         )
 
     def modified(self, entry: Entry) -> Entry:
         match entry:
+            case SliceMeter() if entry.follows:
+                return replace(entry, transit=not entry.transit)
             case SliceMeter():
-                return dataclasses.replace(entry, rate_kbps=entry.rate_kbps * 2)
+                return replace(entry, rate_kbps=entry.rate_kbps * 2)
             case CrossConnect():
-                return dataclasses.replace(entry, out_port=entry.in_port + 1, in_port=entry.out_port)
+                return replace(entry, out_port=entry.out_port % 3 + 1)
             case SlotAssignment():
-                return dataclasses.replace(entry, slots=(9, 11), active=1)
+                return replace(entry, slots=(1, 2, 11))
+            case ProtectionGroup():
+                return replace(entry, protection=14)
         raise AssertionError(entry)
 
     def refused(self) -> Entry | None:

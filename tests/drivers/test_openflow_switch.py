@@ -3,11 +3,19 @@
 import pytest
 from device_contract import deletes, inserts
 from optical_lab import A, Optical, Z, crossing, holds, meter
-from private_switch import real_switch
+from private_switch import frame, real_switch
 from waiting import until
 
 from controller.core.addresses import channel_address
-from controller.core.entries import Change, CrossConnect, Operation, SliceMeter, SlotAssignment
+from controller.core.entries import (
+    SELECTOR,
+    Change,
+    CrossConnect,
+    Operation,
+    ProtectionGroup,
+    SliceMeter,
+    SlotAssignment,
+)
 from controller.core.errors import DeviceUnreachable
 
 pytestmark = real_switch
@@ -50,12 +58,53 @@ async def test_a_meter_that_comes_or_goes_takes_its_flow_along_and_never_down(op
     await holds(a, crossing(1, 2))
 
 
-async def test_a_moved_cross_connect_leaves_no_old_flow(optical: Optical) -> None:
+async def test_a_cross_connect_is_turned_in_place_and_its_counters_go_on(optical: Optical) -> None:
     a, _ = await optical.nodes()
     await a.apply(inserts([crossing(1, 2)]))
-    await a.apply([Change(Operation.MODIFY, crossing(2, 1))])
-    await holds(a, crossing(2, 1))
-    assert sum("02:00:00:00:07:00" in line for line in optical.switches[A].flows()) == 1
+    with optical.switches[A].socket("h1") as sender:
+        sender.send(frame(channel_address(7, 0)))
+    await until(lambda: optical.switches[A].packets("02:00:00:00:07:00") == 1, "the frame is counted")
+    await a.apply([Change(Operation.MODIFY, crossing(1, 3))])
+    await holds(a, crossing(1, 3))
+    assert optical.switches[A].packets("02:00:00:00:07:00") == 1, "it is the same flow"
+
+
+async def test_where_two_paths_of_a_slice_meet_either_port_is_taken(optical: Optical) -> None:
+    a, _ = await optical.nodes()
+    old, new = crossing(1, 2), crossing(3, 2)
+    await a.apply(inserts([meter(2), old]))
+    await a.apply(inserts([new]))
+    await holds(a, meter(2), old, new)
+    assert sum("meter:1" in line and "02:00:00:00:07:00" in line for line in optical.switches[A].flows()) == 2
+    await a.apply(deletes([old]))
+    await holds(a, meter(2), new)
+
+
+async def test_flows_of_the_line_card_are_neither_shown_nor_touched(optical: Optical) -> None:
+    """Its selectors have a mark of their own, in a table of their own; so might have anything else."""
+    a, _ = await optical.nodes()
+    switch = optical.switches[A]
+    theirs = "cookie=0xc0df000000000007,priority=100,dl_dst=02:00:00:00:07:00,actions=output:2"
+    switch.ofctl("add-flow", f"table=1,{theirs}")
+    switch.ofctl("add-flow", f"in_port=1,{theirs}")
+    switch.ofctl("add-flow", "table=3,cookie=0xc0de000000000007,in_port=1,actions=drop")  # ours, of no shape we know
+    to_selector = crossing(1, SELECTOR, slice_id=8)
+    await a.apply(inserts([meter(2, slice_id=8), to_selector]))
+    await holds(a, meter(2, slice_id=8), to_selector)
+    await a.apply(deletes([meter(2, slice_id=8), to_selector, crossing(1, 2)]))
+    await holds(a)
+    assert sum("cookie=0xc0df000000000007" in line for line in switch.flows()) == 2
+    assert not any("table=3" in line for line in switch.flows())
+
+
+async def test_a_slice_waits_for_its_selector(optical: Optical) -> None:
+    """Sent to a selector that the line card could not set up, its traffic would be lost."""
+    a, _ = await optical.nodes()
+    await optical.line_cards[A].stop(0)
+    group, first, other = ProtectionGroup(7, 8, 0, 2, 3), crossing(1, SELECTOR), crossing(3, 2, slice_id=9)
+    rejections = await a.apply(inserts([group, meter(2), first, other]))
+    assert [(r.change.entry, r.transient) for r in rejections] == [(group, True), (first, True)]
+    await holds(a, meter(2), other)
 
 
 async def test_what_is_gone_by_hand_is_gone_from_read_and_comes_back(optical: Optical) -> None:
