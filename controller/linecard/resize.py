@@ -2,7 +2,8 @@
 
 Attempts. The commanded source numbers its attempts; every node follows the highest that it has seen of a slice, so
 that nothing delayed can undo what came later. One attempt goes through the forward direction, then the reverse:
-REQUEST out, ACCEPT back, BWR_IND out, NCS back, RELEASE out, whereupon the far end does the same the other way.
+REQUEST out, ACCEPT back, BWR_IND out, NCS back, RELEASE out, whereupon the far end does the same the other way. Its
+RELEASE tells the commanded source that all is through: ten frames in sequence for each hop.
 
 Sizes. On the way out a BWR_IND leaves a node with *at most* the target, on the way back an NCS with *just* the target.
 So a shrinking direction commits from its source on, a growing one from its sink back, and at every instant each node

@@ -22,7 +22,7 @@ class ResizeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    retry_s: float = 1.0
+    retry_s: float = 0.5
     """An end repeats what is not answered in this time: more than a frame takes to the far end and back."""
     attempts: int = 4
     """How often it says a thing before it gives up."""
