@@ -35,6 +35,8 @@ class Channel:
 
     delay: float = 0.001
     cuts: list[Span] = field(default_factory=list)
+    stalls: list[Span] = field(default_factory=list)
+    """What would arrive then arrives at the end."""
     loss: float = 0.0
     lossy: Span = (0.0, 0.0)
 
@@ -94,6 +96,8 @@ class World:
     def _transmit(self, end: int, output: Send, now: float) -> None:
         channel = self.channels[output.report.path, end]
         arrival = now + channel.delay
+        if stall := within(channel.stalls, arrival):
+            arrival = stall[1]
         lost = within([channel.lossy], now) and self.random.random() < channel.loss
         if not lost and within(channel.cuts, now) is None and within(channel.cuts, arrival) is None:
             self._push(arrival, 1 - end, (output.report.path, encode(output.report)))
@@ -225,6 +229,41 @@ def test_recovery_needs_good_reports_in_a_row() -> None:
     assert [end.health(Path.WORKING) for end in world.ends] == [Health.FAILED] * 2
     world.run(3.0)
     assert [end.health(Path.WORKING) for end in world.ends] == [Health.WHOLE] * 2
+
+
+def test_a_path_that_comes_back_in_one_burst_is_not_whole_at_once() -> None:
+    world = World()
+    world.channels[Path.WORKING, 0].stalls.append((0.5, 0.53))
+    world.run(0.54)
+    assert world.ends[1].health(Path.WORKING) is Health.FAILED
+    world.run(0.7)
+    assert world.ends[1].health(Path.WORKING) is Health.WHOLE
+
+
+def test_two_losses_in_a_row_move_nothing_and_three_do() -> None:
+    for lost, moved in ((2, []), (3, [True] * 2)):
+        world = World(jitter=0.0)
+        world.cut(Path.WORKING, 0.5035, 0.5035 + lost * PERIOD)
+        world.run(0.7)
+        assert [select.on_protection for _, _, select in world.moves] == moved
+
+
+def test_a_working_path_that_never_was_whole_fails_when_the_other_one_proves_the_far_end() -> None:
+    world = World()
+    world.cut(Path.WORKING, 0.0, 9.0)
+    world.cut(Path.PROTECTION, 0.0, 0.5)
+    world.run(0.5 + 40 * PERIOD)
+    assert world.moves == []
+    world.run(0.5 + 60 * PERIOD)
+    assert world.selectors == [True, True]
+
+
+def test_traffic_does_not_return_to_a_path_that_the_far_end_does_not_hear() -> None:
+    world = World()
+    world.cut(Path.WORKING, 0.5, 9.0, senders=[0])
+    world.cut(Path.PROTECTION, 0.9, 9.0)
+    world.run(2.0)
+    assert world.selectors == [True, True]
 
 
 @pytest.mark.parametrize("restarted", [0, 1])
