@@ -108,8 +108,8 @@ def condition(network: Network, demands: Sequence[Demand], outcome: Outcome, nam
     pairs = {demand.routes for demand in demands}
     pairs -= {demand.routes for demand in demands if demand.name in outcome.placements}
     print(
-        f"{name}: {len(outcome.placements)} slices in {outcome.took_s:.2f} s; {len(pairs)} of {len(network.routes)} pairs"
-        " of sites get none"
+        f"{name}: {len(outcome.placements)} slices in {outcome.took_s:.2f} s; {len(pairs)} of {len(network.routes)}"
+        " pairs of sites get none"
     )
     yield row(f"{name}: taken of the fibres", slots - sum(left), "", ("slots", slots))
     yield row(f"{name}: free, of no use to 119", stranded, "", ("slots", slots))
