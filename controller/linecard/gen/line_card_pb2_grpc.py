@@ -96,7 +96,8 @@ class LineCardServicer:
     def Resize(self, request, context):
         """Commands the source (G.709 Annex O): resize a slice that is reserved on every hop, in band, without a hit. Notices
         follow: MODIFYING, and one of MODIFIED_OK and MODIFY_FAILED, which ends the stream. To hang up does not stop it.
-        A command to the target that is under way already joins it; to the present size it answers MODIFIED_OK at once.
+        A command to the target that is under way already joins it. One to the size that the source has already runs the
+        handshake as well: other nodes may differ, after a failure or a restart.
 
         Errors: PERMISSION_DENIED as above; NOT_FOUND when the node has no such slice; FAILED_PRECONDITION when this is
         not an end of the slice, fewer slots are reserved here than are asked for, or another target is under way.
