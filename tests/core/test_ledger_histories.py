@@ -302,8 +302,8 @@ class Histories(RuleBasedStateMachine):
         found = initial_ledger(self.topology).change(frozenset(), claims)
         assert content(found) == content(self.ledger)
         fresh = Layers.of(self.topology, found)
-        assert self.layers.optical.free.tolist() == fresh.optical.free.tolist()
-        assert self.layers.optical.room.tolist() == fresh.optical.room.tolist()
+        for kept, built in ((self.layers.optical, fresh.optical), (self.layers.lines, fresh.lines)):
+            assert (kept.free.tolist(), kept.room.tolist()) == (built.free.tolist(), built.room.tolist())
         self.ledger = resumed(found, {key: row.version for key, row in self.ledger.rows.items()})
 
 
