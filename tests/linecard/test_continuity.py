@@ -242,8 +242,8 @@ def test_a_path_that_comes_back_in_one_burst_is_not_whole_at_once() -> None:
 
 def test_two_losses_in_a_row_move_nothing_and_three_do() -> None:
     for lost, moved in ((2, []), (3, [True] * 2)):
-        world = World(jitter=0.0)
-        world.cut(Path.WORKING, 0.5035, 0.5035 + lost * PERIOD)
+        world = World(delays=(0.001, 0.001), phase=0.003, jitter=0.0)
+        world.cut(Path.WORKING, 0.5045, 0.5045 + lost * PERIOD)
         world.run(0.7)
         assert [select.on_protection for _, _, select in world.moves] == moved
 
@@ -264,6 +264,36 @@ def test_traffic_does_not_return_to_a_path_that_the_far_end_does_not_hear() -> N
     world.cut(Path.PROTECTION, 0.9, 9.0)
     world.run(2.0)
     assert world.selectors == [True, True]
+
+
+def test_a_working_path_that_is_whole_again_is_not_left_when_protection_returns() -> None:
+    world = World()
+    world.cut(Path.PROTECTION, 0.4, 0.9, senders=[1])
+    world.cut(Path.WORKING, 0.5, 0.7)
+    world.run(2.0)
+    assert world.moves == []
+
+
+def test_copies_of_a_report_keep_no_path_alive() -> None:
+    end = ProtectionEnd(SLICE, 1, TIMING)
+    whole = {"working_health": Health.WHOLE, "protection_health": Health.WHOLE}
+    for number in range(1, 60):
+        for path in Path:
+            sequence = min(number, 30) if path is Path.WORKING else number
+            end.received(path, Report(SLICE, path, 9, sequence, **whole))
+        end.tick(number * PERIOD)
+        if number == 30:
+            assert end.health(Path.WORKING) is Health.WHOLE
+    assert (end.health(Path.WORKING), end.on_protection) == (Health.FAILED, True)
+
+
+def test_reports_of_another_group_or_on_the_wrong_path_count_for_nothing() -> None:
+    end = ProtectionEnd(SLICE, 1, TIMING)
+    for number in range(1, 30):
+        end.received(Path.WORKING, Report(SLICE + 1, Path.WORKING, 9, number))
+        end.received(Path.WORKING, Report(SLICE, Path.PROTECTION, 9, number))
+        end.tick(number * PERIOD)
+    assert [end.health(path) for path in Path] == [Health.UNKNOWN] * 2
 
 
 @pytest.mark.parametrize("restarted", [0, 1])
