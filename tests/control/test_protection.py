@@ -56,7 +56,10 @@ async def whole(controller: Controller) -> None:
     )
 
 
-async def test_a_working_route_that_fails_is_told_and_left_to_the_line_cards(controller: Controller) -> None:
+async def test_a_working_route_that_fails_is_told_and_left_to_the_line_cards(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoration, "HOLD_OFF_S", 0.5)
     made = await protected(controller)
     standing = made.legs
     working, protection = slices(controller)
@@ -64,6 +67,7 @@ async def test_a_working_route_that_fails_is_told_and_left_to_the_line_cards(con
     writes = len(controller.network.writes)
     controller.network.cut(fibre(working))
     await until(lambda: controller.link(fibre(working)) is Status.DOWN, "the cut is known")
+    await asyncio.sleep(0.2)
     assert now(controller).state is State.UP, "the IP layer holds off"
     await degraded(controller, "ProtectionSwitched")
     await asyncio.sleep(0.3)

@@ -190,6 +190,32 @@ def test_a_working_route_that_nothing_can_protect_is_left_for_a_pair() -> None:
     assert slice_of(bare).id not in {part.id for part in pair_of(protected)}
 
 
+def ducts() -> Network:
+    """Three fibres between two sites, the two nearer ones in one duct."""
+    near, middle, far = (fibre(f"F-{name}", 1, 2, us) for name, us in (("near", 10), ("middle", 20), ("far", 500)))
+    return Network.of(domain((1, 2), [replace(near, srlgs=(7,)), replace(middle, srlgs=(7,)), far]))
+
+
+def test_what_protects_a_standing_slice_is_in_no_duct_of_it() -> None:
+    net = ducts()
+    bare = net.stand(corridor(a=1, z=2))
+    assert fibres(slice_of(bare)) == [link_name("F-near")]
+    protected = net.stand(replace(bare.corridor, **PROTECT))
+    assert [fibres(part) for part in pair_of(protected)] == [[link_name("F-near")], [link_name("F-far")]]
+
+
+def test_a_pair_that_came_to_share_a_duct_is_parted() -> None:
+    """The topology file of a new start says that the far fibre is in a duct with the near one."""
+    net = ducts()
+    standing = net.stand(corridor(a=1, z=2, **PROTECT))
+    now = {"F-near": (7,), "F-middle": (), "F-far": (7,)}
+    moved = {link_name(name): replace(net.topology.links[link_name(name)], srlgs=on) for name, on in now.items()}
+    net.topology = replace(net.topology, links={**net.topology.links, **moved})
+    renewed = net.stand(standing.corridor)
+    assert [fibres(part) for part in pair_of(renewed)] == [[link_name("F-near")], [link_name("F-middle")]]
+    assert pair_of(renewed)[0] == pair_of(standing)[0]
+
+
 def test_a_lost_protection_is_planned_anew_beside_an_untouched_working_slice() -> None:
     net = Network.of(square())
     standing = net.stand(corridor(a=1, z=3, **PROTECT))
@@ -231,12 +257,17 @@ def test_a_broken_promise_keeps_nobody_from_a_switch() -> None:
 
 
 def test_without_a_failure_a_growth_that_only_one_route_has_room_for_is_refused() -> None:
-    net = Network.of(square())
-    standing = net.stand(corridor(a=1, z=3, rates=(100_000,), reservation=Reservation.ACTIVE, **PROTECT))
+    """The working slice could grow where it is; that alone is not what was promised."""
+    links = [fibre(f"F-{name}", 1, 2, us, (Container.ODU0,)) for name, us in (("near", 10), ("far", 500))]
+    net = Network.of(domain((1, 2), [replace(link, line_slots=1) for link in links]))
+    standing = net.stand(corridor(a=1, z=2, rates=(100_000,), **PROTECT))
+    far = PathConstraints(exclude_links=(link_name("F-near"),))
+    net.stand(corridor("other", a=1, z=2, rates=(600_000,), tenant="globex", path_constraints=far))
     before = taken(net.ledger)
     with pytest.raises(Infeasible) as refusal:
-        net.ask(replace(standing.corridor, profiles=(Profile("p0", 6_900_000),)))
-    assert refusal.value.reason in ("NO_CAPACITY", "CONTAINER_TOO_SMALL")
+        net.ask(replace(standing.corridor, profiles=(Profile("p0", 900_000),)))
+    assert refusal.value.reason == "NO_CAPACITY"
+    assert refusal.value.metadata["links"] == link_name("F-far")
     assert taken(net.ledger) == before
 
 
