@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from controller.core.otn.filling import fill
+
 BENCH = Path(__file__).parents[2] / "bench"
 
 for peer in ("scipy", "topohub"):
@@ -57,15 +59,27 @@ def test_the_list_ends_after_500_refusals_in_a_row(slices: ModuleType) -> None:
     assert {1, 119} <= {demand.slots for demand in demands} <= set(range(1, 120))
 
 
+def test_a_plan_is_no_worse_than_first_fit(slices: ModuleType) -> None:
+    network = slices.metro(4)
+    for count in (48, 64):
+        demands, online = slices.arrivals(network, 1)[0][:count], slices.Online(network, slices.nearest)
+        for demand in demands:
+            online.offer(demand)
+        plan = fill(demands, slices.rooms_of(network.topology, network.ledger))
+        assert plan.carried >= online.carried
+
+
 def test_the_recount_sees_what_is_held_twice(slices: ModuleType) -> None:
     rows = importlib.import_module("shared.rows")
     network = slices.metro(2)
     demands, online = slices.arrivals(network, 5)
     assert slices.recount(network, demands, online.placed, online.ledger) == online.carried
-    (first, (hop, *_)), (second, (other, *more)) = list(online.placed.items())[:2]
-    stolen = {**online.placed, second: (replace(hop, link=other.link), *more)}
-    with pytest.raises(rows.Differ):
-        slices.recount(network, demands, stolen, online.ledger)
+    first, hops = next(iter(online.placed.items()))
+    twins = [replace(demands[0], name=name) for name in ("one", "two")]
+    assert first == demands[0].name
+    held_once = slices.allocated(network.ledger, {"one": hops})
+    with pytest.raises(rows.Differ, match="of its own"):
+        slices.recount(network, twins, {"one": hops, "two": hops}, held_once)
     bound = 0.9 * slices.relax(slices.grouped(demands), network.room()).bound
     with pytest.raises(rows.Differ):
         slices.require_optimum(network, demands, bound)

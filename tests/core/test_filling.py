@@ -171,14 +171,22 @@ WAYS = {
 """A ring: both ways round of each pair."""
 
 
-@pytest.mark.parametrize(("count", "pairs"), [(400, 36), (1_500, 36), (3_000, 36), (3_000, 4)])
-def test_half_a_percent_of_the_bound_on_long_lists(count: int, pairs: int) -> None:
+LARGE, SMALL = (952, 952, 952, 238), (238, 119, 119)
+"""Servers of each fibre."""
+
+
+@pytest.mark.parametrize(
+    ("count", "pairs", "sizes"),
+    [(400, 36, LARGE), (1_500, 36, LARGE), (3_000, 36, LARGE), (3_000, 4, LARGE), (1_500, 36, SMALL)],
+)
+def test_half_a_percent_of_the_bound_on_long_lists(count: int, pairs: int, sizes: tuple[int, ...]) -> None:
     """A program for all of it, for what is loose, or subset sums: by how long the list is."""
     chance = random.Random(count)
     routes = sorted(WAYS.values())[:pairs]
     asked = [Demand(f"d{i}", chance.randint(1, 119), chance.choice(routes)) for i in range(count)]
-    plan = fill(asked, {f"r{i}": empty(952, 952, 952, 238) for i in range(RING)})
-    assert 0.995 * plan.bound <= plan.carried <= plan.bound + 1e-6
+    plan = fill(asked, {f"r{i}": empty(*sizes) for i in range(RING)})
+    least = 0.995 if sizes is LARGE else 0.999
+    assert least * plan.bound <= plan.carried <= plan.bound + 1e-6
 
 
 def test_others_move_aside_for_one_that_fits_in_no_one_server() -> None:

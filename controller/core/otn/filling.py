@@ -56,8 +56,7 @@ def fill(demands: Sequence[Demand], rooms: Mapping[str, Sequence[Room]]) -> Fill
     planned, in_order = _Plan(demands, rooms), _Plan(demands, rooms)
     planned.pack(choose(planned.waiting, relaxed.flow, total))
     in_order.admit()
-    best = max((planned, in_order), key=lambda plan: plan.carried)
-    best.improve()
+    best = max((planned, in_order), key=_Plan.improved)
     chosen = [(demand, best.where[each]) for each, demand in enumerate(demands) if each in best.where]
     return Filled(_numbered(chosen, rooms), best.carried, relaxed.bound)
 
@@ -108,11 +107,12 @@ class _Plan:
     def carried(self) -> int:
         return sum(map(self._size, self.where))
 
-    def improve(self) -> None:
-        """Local search, until nothing is gained any more."""
+    def improved(self) -> int:
+        """What is carried after local search, which ends when nothing is gained any more."""
         for _ in range(ROUNDS):
             if not self.refill() + self.swap() + self.offer() + self.rearrange():
                 break
+        return self.carried
 
     def admit(self) -> None:
         """One by one, each on the first of its routes that has room: what comes of a short list is hard to better."""
