@@ -9,13 +9,13 @@ from bookkeeping import numbers, slice_of
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from journeys import Tables, consistent, flows, port_of, stages, world
-from networks import Network, corridor, domain, fibre, link_name
+from networks import Network, corridor, domain, fibre, link_name, square
 
 from controller.core.branching import shared_ends
 from controller.core.diff import changes
 from controller.core.entries import CrossConnect, Operation
 from controller.core.errors import Infeasible, Refused
-from controller.core.model import Container, PathConstraints, Profile, Slice, Stage, Status
+from controller.core.model import Container, PathConstraints, Profile, Protection, Slice, Stage, Status
 from controller.core.names import short
 from controller.core.records import Record
 
@@ -176,6 +176,31 @@ def test_a_branch_loses_no_packet_in_any_order_of_writes(data: st.DataObject) ->
     left = {hop.link for hop in slice_of(net.records[moved.name]).hops}
     for name, row in net.ledger.rows.items():
         assert not row.bitmap or name.server in ("", "line") or name.link in left, "nothing of the old branch stays"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_protection_comes_changes_and_goes_without_a_packet_lost_in_any_order_of_writes(data: st.DataObject) -> None:
+    net = Network.of(square())
+    wanted = corridor(a=1, z=3)
+    steps = data.draw(st.lists(st.sampled_from(["protect", "restore", "F-13", "F-23", "F-41"]), min_size=2, max_size=5))
+    net.stand(wanted)
+    for step in ["protect", *steps]:
+        record, before = net.records[wanted.name], net.tables()
+        asked = record.corridor
+        if step.startswith("F-"):
+            down = net.topology.links[link_name(step)].status is Status.DOWN
+            net.link(step, Status.UP if down else Status.DOWN)
+        else:
+            asked = replace(asked, protection=Protection.PROTECT if step == "protect" else Protection.RESTORE)
+        try:
+            net.ask(asked)
+        except Infeasible as refusal:
+            event(refusal.reason)
+            continue
+        target = net.records[wanted.name].target
+        event(f"{len(target.leg.slices) if target else 0} slices after {step}")
+        carried_all_along(data, net, record, before)
 
 
 def test_the_branch_stands_before_the_turn_and_the_old_one_until_after_it() -> None:
