@@ -13,10 +13,10 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
 from controller.core.model import Container, Corridor, LinkKind, Slice, SliceHop
-from controller.core.otn import LINES, RowKey, bitmap_of, narrowest, parse_slots
+from controller.core.otn import LINES, narrowest
 from controller.core.otn.grooming import Groomed, groom
 from controller.core.path_constraints import search_constraints
-from controller.core.paths import Constraints, Method, Path, Route, Terms, explain, find, follow, holds, keeps
+from controller.core.paths import Constraints, Method, Path, Route, Terms, find, follow, holds, keeps
 from controller.core.sizing import Size, packet_bytes, size_of
 
 Found = TypeVar("Found")
@@ -136,7 +136,7 @@ class HardRoutes:
             return None
         return Lane(Route(self.path_of(part), 0, Method.KEPT), groomed.hops, part.opened_servers, part)
 
-    def single(self) -> Lanes:
+    def single(self) -> Lanes | None:
         """The standing route where it serves, else the best one: by a branch off the standing slice or a new one."""
         size = self.kept_size(self.working) if self.working else None
         lane = self.kept(self.working, size) if self.working and size else None
@@ -182,13 +182,13 @@ class HardRoutes:
         }
         return find(graph.with_free(own), *self.ends, self.constraints(size), self.objective)
 
-    def _new(self) -> Lanes:
-        """A new slice on the best route, or the refusal that explains why there is none."""
+    def _new(self) -> Lanes | None:
+        """A new slice on the best route."""
         found = self.best(self.route, lambda route: route.cost)
-        if found is not None:
-            size, route = found
-            return size, (self.lane(route, size),)
-        raise self.refusal()
+        if found is None:
+            return None
+        size, route = found
+        return size, (self.lane(route, size),)
 
     def route(self, size: Size) -> Route | None:
         return find(self.graph(size), *self.ends, self.constraints(size), self.objective)
@@ -208,45 +208,6 @@ class HardRoutes:
                 if one[0].container is Container.FGODUFLEX:
                     break
         return min(found, key=lambda each: cost(each[1]), default=None)
-
-    def refusal(self) -> Infeasible:
-        """Why not one route serves: explained at the largest size that was tried, where anybody reads it."""
-        size = size_of(self.corridor, self.lines[0])
-        if not self.draft.explains:
-            return Infeasible("no path under these constraints")
-        while more := self.thicker(size, self.fastest):
-            size = more
-        return self._both_stand(size) or explain(
-            self.graph(size), *self.ends, self.constraints(size), self.terms(size), self.objective
-        )
-
-    def _both_stand(self, size: Size) -> Infeasible | None:
-        """The refusal of a move that only lacks room for old and new slots at once; None where that is not why."""
-        graph, part = self.graph(size), self.working
-        if part is None or part.container is not size.container:
-            return None
-        left = {hop.link: self._left_to(hop) for hop in part.hops}
-        own = {(name, way): room for name, room in left.items() for way in (0, 1)}
-        route = find(graph.with_free(own), *self.ends, self.constraints(size), self.objective)
-        if route is None:
-            return None
-        have = {name: int(graph.room[graph.arc(name, 0)]) for name in route.path.links if name in left}
-        short = {name: room for name, room in have.items() if room < size.claimed}
-        if not short:
-            return None
-        lacking = ", ".join(f"{name} has {room} of {size.claimed} {size.unit}" for name, room in short.items())
-        return Infeasible(
-            f"{lacking} beside the {part.claimed_slots} that it holds there: "
-            "old and new slice must both stand until the traffic has moved",
-            reason="NO_CAPACITY",
-            metadata={"links": ",".join(short), "need": str(size.claimed), "unit": size.unit, "binding": "NO_CAPACITY"},
-        )
-
-    def _left_to(self, hop: SliceHop) -> int:
-        """Slots of a hop's server that are free both ways once the slice has left."""
-        rows = [self.draft.ledger.row(RowKey(hop.link, hop.server, way)) for way in (0, 1)]
-        taken = (rows[0].bitmap | rows[1].bitmap) & ~bitmap_of(parse_slots(hop.slots))
-        return min(row.capacity for row in rows) - taken.bit_count()
 
     def settled(
         self, line: Container, search: Callable[[Size], Found | None], slowest: Callable[[Size], int | None]

@@ -6,6 +6,7 @@ from controller.core import srv6
 from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Objective
+from controller.core.hard_refusals import no_route
 from controller.core.hard_routes import HardRoutes, Lane
 from controller.core.model import Corridor, Leg, Protection, Slice, SliceRole
 from controller.core.place_protected import protected
@@ -19,7 +20,10 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     """(leg, direction per fibre of the working route). Keeps standing routes and slices where they serve."""
     _require_clients(draft, corridor)
     routes = HardRoutes(draft, corridor)
-    size, lanes = protected(routes) if corridor.protection is Protection.PROTECT else routes.single()
+    found = protected(routes) if corridor.protection is Protection.PROTECT else routes.single()
+    if found is None:
+        raise no_route(routes)
+    size, lanes = found
     parts = tuple(_slice(draft, corridor, size, lane, role) for lane, role in zip(lanes, SliceRole, strict=False))
     routers = (corridor.a_end.node, corridor.z_end.node)
     for router in routers:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.core.errors import Infeasible
 from controller.core.graph import Objective
+from controller.core.hard_refusals import no_pair
 from controller.core.hard_routes import HardRoutes, Lane, Lanes
 from controller.core.paths import Constraints, Diversity, Pair, Path, Route, disjoint_pair, find
-from controller.core.sizing import Size, size_of
+from controller.core.sizing import Size
 
 DIVERSITIES = (Diversity.SRLG_NODE, Diversity.SRLG)
 """In this order: no common risk is the promise, no common node as well where there is such a pair."""
@@ -26,9 +26,9 @@ def protected(routes: HardRoutes) -> Lanes:
     """
     lanes = _kept(routes) or _beside(routes) or _new(routes)
     if lanes is None and routes.draft.unprotected_by_failure:
-        return routes.single()
+        lanes = routes.single()
     if lanes is None:
-        raise _refusal(routes)
+        raise no_pair(routes, _pair)
     return lanes
 
 
@@ -136,50 +136,3 @@ def _pair(routes: HardRoutes, size: Size, constraints: Constraints) -> Pair | No
     graph, objective = routes.graph(size), routes.objective
     pairs = (disjoint_pair(graph, *routes.ends, each, constraints, objective) for each in DIVERSITIES)
     return next((pair for pair in pairs if pair is not None), None)
-
-
-def _refusal(routes: HardRoutes) -> Infeasible:
-    """Not even one route, or what keeps a second one from being apart from the first."""
-    if routes.best(routes.route, lambda route: route.cost) is None:
-        return routes.refusal()
-    if not routes.draft.explains:
-        return Infeasible("no disjoint pair under these constraints", reason="NO_DISJOINT_PAIR")
-    size = size_of(routes.corridor, routes.lines[0])
-    asked = routes.constraints(size)
-    a, z = routes.ends
-    text = f"no two routes from {a} to {z} without a common risk"
-    if (pair := _pair(routes, size, replace(asked, demand=0))) is not None:
-        return _no_room(routes, size, pair, text)
-    if (pair := _pair(routes, size, replace(asked, max_delay_us=0))) is not None:
-        return _too_late(routes, size, pair, text)
-    shared = disjoint_pair(routes.graph(size), a, z, Diversity.SRLG, asked, routes.objective, maximal=True)
-    metadata = {"source": a, "target": z}
-    if shared is not None and shared.shared:
-        links, groups = ",".join(shared.shared_links), ",".join(map(str, shared.shared_srlgs))
-        common = " and ".join(filter(None, (links, groups and f"risk groups {groups}")))
-        text += f": the two that share least share {common}"
-        metadata |= {"links": links, "srlgs": groups}
-    return Infeasible(text, reason="NO_DISJOINT_PAIR", metadata=metadata)
-
-
-def _no_room(routes: HardRoutes, size: Size, pair: Pair, text: str) -> Infeasible:
-    graph = routes.graph(size)
-    names = dict.fromkeys((*pair.first.path.links, *pair.second.path.links))
-    have = {name: int(graph.room[graph.arc(name, 0)]) for name in names}
-    short = {name: room for name, room in have.items() if room < size.claimed}
-    lacking = ", ".join(f"{name} has {room} of {size.claimed} {size.unit}" for name, room in short.items())
-    return Infeasible(
-        f"{text} with this bandwidth: {lacking}",
-        reason="NO_CAPACITY",
-        metadata={"links": ",".join(short), "need": str(size.claimed), "unit": size.unit},
-    )
-
-
-def _too_late(routes: HardRoutes, size: Size, pair: Pair, text: str) -> Infeasible:
-    terms = routes.terms(size)
-    late = max(route.path.delay_us for route in (pair.first, pair.second)) + terms.fixed_us
-    return Infeasible(
-        f"{text} within {terms.bound_us} µs: the slower of the best two takes {late} µs one way",
-        reason="LATENCY_BOUND",
-        metadata={"latencyUs": str(late), "boundUs": str(terms.bound_us)},
-    )
