@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from itertools import chain, combinations, product
 
 import numpy as np
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from controller.core.otn import parse_slots
+from controller.core.model import Container, Link, LinkKind
+from controller.core.otn import LINE, Claim, Ledger, Row, RowKey, parse_slots
 from controller.core.otn.filling import Demand, Filled, fill
 from controller.core.otn.packing import fullest, parted
 from controller.core.otn.relaxation import PRICE_UNIT, proven, relax
-from controller.core.otn.rooms import Room
+from controller.core.otn.rooms import Room, rooms_of
+from controller.core.topology import Topology
 
 FIBRES = ("ab", "bc", "ac")
 ROUTES = ((("ab",), ("ac", "bc")), (("bc",), ("ab", "ac")), (("ac",), ("ab", "bc")))
@@ -217,3 +220,28 @@ def test_servers_are_filled_to_the_brim_where_the_list_is_long(count: int) -> No
     asked = [Demand(f"d{i}", 1 + i * 37 % 119, (("ab",),)) for i in range(count)]
     plan = fill(asked, {"ab": empty(238, 119, 119, 952)})
     assert plan.carried == 238 + 119 + 119 + 952
+
+
+def test_rooms_are_what_is_free_both_ways_and_what_can_be_opened() -> None:
+    """Slots 1 and 3 are held one way, 2 the other; tributary slots 1 and 2 carry the server, 5 a trail."""
+    fibre = Link("ab", LinkKind.FIBRE, "a", "b", line=Container.ODU2, line_slots=8)
+    rows = {
+        RowKey("ab", LINE, 0): Row(8, 0b0001_0011),
+        RowKey("ab", "odu1-1", 0): Row(238, 0b101),
+        RowKey("ab", "odu1-1", 1): Row(238, 0b010),
+    }
+    topology = Topology.planned("d", "fcbb:bb00::/32", [], [fibre])
+    standing, *opened = rooms_of(topology, Ledger(rows))["ab"]
+    assert standing == Room("odu1-1", (1 << 238) - 1 & ~0b111)
+    assert [room.server for room in opened] == ["odu1:3-4", "odu1:6-7", "odu0:8"]
+    assert [room.free.bit_count() for room in opened] == [238, 238, 119]
+    assert not any(room.stands for room in opened)
+
+
+def test_what_is_promised_to_bookings_is_no_room() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = {RowKey("ab", LINE, 0): Row(8, 0xFF), RowKey("ab", "odu0-1", 0): Row(119)}
+    booked = Claim("later", RowKey("ab", "odu0-1", 0), start=start, slots=100)
+    ledger = Ledger(rows).change(frozenset(), frozenset({booked}))
+    topology = Topology.planned("d", "fcbb:bb00::/32", [], [Link("ab", LinkKind.FIBRE, "a", "b")])
+    assert [room.free.bit_count() for room in rooms_of(topology, ledger)["ab"]] == [19]

@@ -47,7 +47,7 @@ class Filled:
 
 
 def fill(demands: Sequence[Demand], rooms: Mapping[str, Sequence[Room]]) -> Filled:
-    """Carry as many slots of `demands` as can be, in the rooms of each fibre. Names are unique."""
+    """Carry as many slots of `demands` as can be in the rooms of every fibre of their routes. Names are unique."""
     asked: dict[Routes, int] = defaultdict(int)
     for demand in demands:
         asked[demand.routes] += demand.slots
