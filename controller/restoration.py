@@ -274,7 +274,8 @@ class Restoration:
         change = plan(self._state.snapshot(), record.corridor)
         target = change.record.target
         assert target is not None
-        if target.protection is None or target.slice != record.target.slice:
+        same = target.protection is not None and target.protection == record.target.protection
+        if target.protection is None or same or target.slice != record.target.slice:
             raise Infeasible("there is no other route to protect it by", reason="NO_DISJOINT_PAIR")
         return change
 

@@ -190,6 +190,23 @@ async def test_what_only_a_line_card_sees_is_told_too(controller: Controller) ->
     assert now(controller).state is State.UP, "that is another's slice"
 
 
+async def test_a_route_that_only_line_cards_find_wanting_is_not_planned_again_and_again(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fibres are up: a plan would find the same once more."""
+    monkeypatch.setattr(restoration, "PROTECTION_WAIT_S", 0.1)
+    await protected(controller)
+    standing = slices(controller)
+    end = f"{DOMAIN}/nodes/zgc-o"
+    controller.restoration.selector_moved(end, Selector(standing[0].id, False, True, False))
+    await degraded(controller, "ProtectionLost")
+    await until(lambda: "no other route" in _message(controller, "ProtectionLost"), "it has looked")
+    writes = len(controller.network.writes), controller.state.sequence
+    await asyncio.sleep(0.5)
+    assert (len(controller.network.writes), controller.state.sequence) == writes
+    assert slices(controller) == standing
+
+
 async def test_a_client_link_takes_both_slices(controller: Controller) -> None:
     await protected(controller)
     standing = slices(controller)
