@@ -37,7 +37,7 @@ class Protection(StrEnum):
     RESTORE = "RESTORE"
     """A new path is computed and signalled after the failure."""
     PROTECT = "PROTECT"
-    """A disjoint backup stands before the failure (part 5)."""
+    """A disjoint second slice stands before the failure. Of hard corridors only, so far."""
 
 
 class State(StrEnum):
