@@ -111,7 +111,8 @@ def expected(controller: Controller, corridors: list[dict[str, Any]]) -> tuple[S
                 route.append(link["zNode"] if link["aNode"] == route[-1] else link["aNode"])
             for direction, way in ((0, route), (1, route[::-1])):
                 for place, node in enumerate(way):
-                    wanted_meters[short(node), part["id"], direction] = limit(size, transit=place > 0)
+                    if place > 0 or part["role"] == "WORKING":  # what enters is metered once, whichever way it goes
+                        wanted_meters[short(node), part["id"], direction] = limit(size, transit=place > 0)
     return wanted_slots, wanted_meters
 
 

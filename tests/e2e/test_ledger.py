@@ -11,8 +11,8 @@ import pytest
 from otn_nodes import expected, free_slots, meters, otn_nodes, slots
 from places import CP, ENDS, FT, SG, SY, YZ, ZGC, body
 
-from topologies.lab import Lab
-from topologies.system import Controller, LabError, wait_for
+from topologies.lab import Lab, LabError
+from topologies.system import Controller, wait_for
 
 STEPS = 60
 CHECK_EVERY = 10
@@ -88,27 +88,31 @@ class History:
         while self.cut:
             self.lab.mend(self.cut.pop())
         self.controller.await_topology()
-        for corridor_id in sorted(self.made):
-            self.controller.delete(corridor_id)
-
-    def quiet(self) -> list[dict[str, Any]] | None:
-        """Every corridor, once none is being changed."""
-        standing = [self.controller.get(corridor_id) for corridor_id in sorted(self.made)]
-        return None if any(each["reconciling"] for each in standing) else standing or []
+        while self.made:
+            self.controller.delete(self.made.pop())
 
     def check(self) -> None:
         """Slices of corridors, and nothing else but trails, at every node."""
+        try:
+            wait_for("the nodes hold what the ledger says", lambda: not self.differences(), 30)
+        except LabError as late:
+            told = [*self.done, *map(str, self.differences())]
+            raise AssertionError("\n".join(told)) from late
+
+    def differences(self) -> list[object]:
+        """(what, wanted, there), or who is being changed."""
+        standing = [self.controller.get(corridor_id) for corridor_id in sorted(self.made)]
+        found: list[object] = [
+            (each["name"], each["stage"], each["conditions"]) for each in standing if each["reconciling"]
+        ]
+        if found:
+            return found
         nodes, trails = otn_nodes(self.controller), trail_ids(self.controller)
-
-        def agrees() -> bool:
-            standing = self.quiet()
-            if standing is None:
-                return False
-            there = {k: v for k, v in slots(self.lab, nodes).items() if k[1] not in trails}
-            limits = {k: v for k, v in meters(self.lab, nodes).items() if k[1] not in trails}
-            return (there, limits) == expected(self.controller, standing)
-
-        wait_for("the nodes hold what the ledger says", agrees, 30)
+        wanted_slots, wanted_meters = expected(self.controller, standing)
+        for held, wanted in ((slots(self.lab, nodes), wanted_slots), (meters(self.lab, nodes), wanted_meters)):
+            keys = (key for key in held.keys() | wanted.keys() if key[1] not in trails)
+            found += [(key, wanted.get(key), held.get(key)) for key in keys if wanted.get(key) != held.get(key)]
+        return found
 
 
 def trail_ids(controller: Controller) -> set[int]:
@@ -125,8 +129,6 @@ def test_the_ledger_is_what_the_nodes_hold(lab: Lab, controller: Controller, see
             history.step()
             if number % CHECK_EVERY == 0:
                 history.check()
-    except AssertionError as failure:
-        raise AssertionError("\n".join(history.done)) from failure
     finally:
         history.end()
     assert free_slots(controller) == empty, "a slot leaked"
