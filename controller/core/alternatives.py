@@ -89,7 +89,11 @@ def _bandwidth(corridor: Corridor, trial: Trial) -> Alternative | None:
     """
     rates = peak(corridor)
     asked = max(rates.bandwidth_kbps, rates.reverse_bandwidth_kbps)
-    best = _last(asked, 0, lambda kbps: _accepted(capped(corridor, kbps), trial) is not None)
+
+    def fits(kbps: int) -> bool:
+        return _accepted(capped(corridor, kbps), trial) is not None
+
+    best = _last(asked, 1, fits) if asked > 1 and fits(1) else 0
     text = f"at most {best} kbit/s at this latency"
     return Alternative("maxBandwidthKbps", str(best), text) if best else None
 

@@ -228,6 +228,11 @@ class HardRoutes:
             size = self.thicker(size, slowest)
         return None
 
+    @property
+    def most_us(self) -> int:
+        """What the latency bound leaves at most to the way between the ends: 1 µs to clock a packet in."""
+        return self.corridor.max_latency_us - self._nodes_us - 1
+
     def _in_time(self, size: Size) -> bool:
         """Whether the latency bound leaves anything to the way between the ends."""
         bound = self.corridor.max_latency_us

@@ -122,7 +122,7 @@ def _fastest_pair(routes: HardRoutes, size: Size) -> int | None:
         pair = disjoint_pair(routes.graph(size), *routes.ends, Diversity.SRLG, asked, Objective.DELAY)
         return max(route.path.delay_us for route in (pair.first, pair.second)) if pair else 0
 
-    least, most = routes.fastest(size), slower(0)
+    least, most = routes.fastest(size), slower(max(1, routes.most_us))  # beyond that no size helps
     if least is None or not most:
         return None
     while least < most:
