@@ -10,6 +10,7 @@ from resized import (
     NAME,
     SMALL,
     all_have,
+    books_agree,
     conditions,
     held,
     nodes,
@@ -21,11 +22,11 @@ from resized import (
 )
 from running_controller import Controller, corridor, dump
 from simulated_network import SimulatedNetwork
-from small_domain import chain
+from small_domain import chain, ring
 from waiting import until
 
 from controller.core.entries import Change, SlotAssignment
-from controller.core.model import Reservation, ResizeState, Stage, State
+from controller.core.model import Protection, Reservation, ResizeState, Stage, State
 from controller.core.otn import LINE
 
 
@@ -190,3 +191,60 @@ async def test_what_stands_costs_no_call_of_a_line_card(controller: Controller) 
         controller.state.reconciler.connected(node.name)
     await controller.rounds(3)
     assert controller.network.history[start:] == []
+
+
+@pytest.fixture
+async def protected(database: str) -> AsyncIterator[Controller]:
+    """A corridor over one fibre, protected over the three others of the ring."""
+    network = SimulatedNetwork.wired(ring())
+    controller = await Controller(network, database).start(ring())
+    await controller.bootstrapped()
+    wanted = corridor(reservation=Reservation.ACTIVE, protection=Protection.PROTECT)
+    await controller.service.create_corridor("tenants/default", "c1", wanted)
+    await controller.settled(NAME)
+    assert len(now(controller).legs[0].slices) == 2
+    yield controller
+    await controller.stop()
+
+
+def sizes_of(controller: Controller) -> set[tuple[int, int, int]]:
+    """(reserved, A to Z, Z to A) of both slices at all of their nodes."""
+    numbers = {part.id for part in now(controller).legs[0].slices}
+    return {
+        (len(held.slots), *node.sizes[number])
+        for node in nodes(controller)
+        for number in numbers
+        for held in node.slots_of(number)
+    }
+
+
+async def test_working_and_protection_slice_are_resized_at_the_same_time(protected: Controller) -> None:
+    protected.network.handshakes.step_s = 0.002
+    most = 0
+
+    def count(_happening: str) -> None:
+        nonlocal most
+        most = max(most, len(protected.network.handshakes.under_way))
+
+    protected.network.witnesses.append(count)
+    for profile, size in (("training", LARGE), ("inference", SMALL)):
+        most = 0
+        await switch(protected, profile)
+        assert most == 2
+        assert sizes_of(protected) == {(size, size, size)}
+        assert {part.resize_state for part in now(protected).legs[0].slices} == {ResizeState.MODIFIED_OK}
+        books_agree(protected)
+
+
+async def test_a_protection_slice_that_is_refused_takes_the_working_one_back(protected: Controller) -> None:
+    """Refused on the way round, which the working slice does not take; that one had its new size already."""
+    protected.network.otn("cp-o").rejects = lambda _slice, _direction, count: count == LARGE
+    await switch(protected, "training")
+    assert "RolledBack" in conditions(protected)
+    assert sizes_of(protected) == {(SMALL, SMALL, SMALL)}
+    assert {part.resize_state for part in now(protected).legs[0].slices} == {ResizeState.MODIFY_FAILED}
+    assert not any(node.forced for node in nodes(protected))
+    (working, _) = now(protected).legs[0].slices
+    source = nodes(protected)[0]
+    assert [count for number, count in source.commands if number == working.id] == [LARGE, SMALL]
+    books_agree(protected)
