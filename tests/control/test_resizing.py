@@ -61,6 +61,20 @@ async def test_a_refused_reservation_at_the_third_hop_leaves_all_hops_as_they_we
     all_have(controller, SMALL)
 
 
+async def test_the_source_is_not_commanded_before_the_last_hop_has_reserved(controller: Controller) -> None:
+    await stands(controller)
+    source, _, third, _ = nodes(controller)
+    third.refuses, third.transient = large, True
+    controller.progress._stage_timeout_s = 5.0
+    await controller.service.switch_profile(NAME, "training")
+    await controller.rounds(5)
+    assert not source.commands
+    third.refuses = lambda _change: False
+    await controller.settled(NAME)
+    assert source.commands == [(slice_id(controller), LARGE)]
+    all_have(controller, LARGE)
+
+
 @pytest.mark.parametrize("direction", [0, 1])
 @pytest.mark.parametrize("hop", range(4))
 async def test_a_hop_that_rejects_in_band_leaves_the_old_size_everywhere(
