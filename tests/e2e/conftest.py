@@ -19,6 +19,7 @@ METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
 TARGET = os.environ.get("CORRIDOR_LAB_TARGET", "linux")
 LINE_CARD = (sys.executable, "-m", "controller.linecard", "--step-ms", "0", "--wait-to-restore-s", "0.5")
 """Handshakes without their pauses, and a quick return to the working slice."""
+PROGRAMS = Programs(line_card=LINE_CARD)
 TOOLS = ("mnexec", "ovs-vswitchd", "nft", "tcpdump", "tshark", "iperf3", "ethtool")
 
 
@@ -26,6 +27,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def in_order(lab: Lab) -> Lab:
+    """Each interface's arrivals on one processor.
+
+    A shaper sends from whichever processor its timer or its caller is on, and veth leaves arrivals where they come:
+    two in a row may overtake each other before any switch has seen them.
+    """
+    one = "for each in /sys/class/net/eth*/queues/rx-*/rps_cpus; do echo 1 > $each; done"
+    for name in lab.status().processes:
+        kind, _, node = name.partition("/")
+        if kind == "namespace":
+            lab.run(node, ["sh", "-c", one])
+    return lab
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +51,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
     if missing:
         pytest.skip(f"missing: {', '.join(missing)}")
     run_dir = tmp_path_factory.mktemp("lab")
-    with running(METRO, lambda: up(METRO, TARGET, run_dir, Programs(line_card=LINE_CARD))) as system:
+    with running(METRO, lambda: in_order(up(METRO, TARGET, run_dir, PROGRAMS))) as system:
         yield system
 
 
