@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from controller.background import background, stopped
-from controller.core.conditions import with_condition
+from controller.core.conditions import with_condition, without_condition
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, State, Status
 from controller.core.plan import Plan, advance, plan
-from controller.core.protection import Service, judged, links_down, links_of, service_of
+from controller.core.protection import EXPOSED, SWITCHED, Service, judged, links_of, loss, service_of
 from controller.core.records import Record
 from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.drivers.device import Selector
@@ -287,9 +287,10 @@ class Restoration:
     async def _move(self, record: Record) -> bool:
         """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
         assert record.target is not None
-        down = links_down(self._state.topology, record.target)
-        reason = f"{', '.join(down)} {'is' if len(down) == 1 else 'are'} down"
+        reason = loss(self._state.topology, record.target, self._signal_fails(record))
         corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
+        for kind in (SWITCHED, EXPOSED):  # no slice carries the traffic any more
+            corridor = without_condition(corridor, kind)
         now = self._state.now()
         if corridor.protection is Protection.UNPROTECTED:
             await self._note(record, with_condition(corridor, "PathLost", True, "UNPROTECTED", reason, now))
@@ -301,6 +302,10 @@ class Restoration:
             why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
             await self._note(record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now))
             return False
+        assert change.record.target is not None
+        if record.target.leg.slices and change.record.target.leg.slices == record.target.leg.slices:
+            await self._note(record, with_condition(corridor, "PathLost", True, "SIGNAL_FAIL", reason, now))
+            return False  # its fibres are up: it is back when line cards hear something
         await self._progress.begin(change, EventType.UPDATED)
         return True
 

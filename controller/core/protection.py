@@ -51,14 +51,13 @@ def service_of(
 ) -> Service:
     """`signal_fails`: slices that line cards hear nothing from, which they may know of before a port does."""
     down = set(links_down(topology, placement))
-    dark = [not down.isdisjoint(_fibres(part)) for part in placement.leg.slices]
+    failed = [part.id in signal_fails or not down.isdisjoint(_fibres(part)) for part in placement.leg.slices]
     if placement.protection is None:
         lost = bool(down)
     else:
-        lost = all(dark) or not down.isdisjoint(_clients(topology, placement))
+        lost = all(failed) or not down.isdisjoint(_clients(topology, placement))
     if lost:
         return Service.LOST
-    failed = [each or part.id in signal_fails for each, part in zip(dark, placement.leg.slices, strict=True)]
     if placement.protection is not None and any(failed):
         return Service.SWITCHED if failed[0] else Service.EXPOSED
     if any(topology.links[name].status is not Status.UP for name in links_of(topology, placement)):
@@ -85,6 +84,18 @@ def judged(
         reason = reason if placement.protection else "NO_SECOND_ROUTE"
     corridor = replace(corridor, state=after(corridor.state, Happening.ROUTE_LOST))
     return with_condition(corridor, kind, True, reason, f"{text}; {why}" if why else text, now)
+
+
+def loss(topology: Topology, placement: Placement, signal_fails: Collection[int]) -> str:
+    """What took a lost corridor's path: links that are down, slices over others that line cards hear nothing from."""
+    down = links_down(topology, placement)
+    mute = [
+        str(part.id) for part in placement.leg.slices if part.id in signal_fails and set(down).isdisjoint(_fibres(part))
+    ]
+    parts = [f"{', '.join(down)} {'is' if len(down) == 1 else 'are'} down"] if down else []
+    if mute:
+        parts.append(f"no continuity on slice{'s' if len(mute) > 1 else ''} {', '.join(mute)}")
+    return "; ".join(parts)
 
 
 def _failed(topology: Topology, placement: Placement, position: int) -> str:

@@ -207,6 +207,42 @@ async def test_a_route_that_only_line_cards_find_wanting_is_not_planned_again_an
     assert slices(controller) == standing
 
 
+async def test_two_slices_that_line_cards_hear_nothing_from_carry_nothing(controller: Controller) -> None:
+    """Their fibres are up: nothing is planned, let alone again and again, and the first one that is back carries it."""
+    await protected(controller)
+    standing = slices(controller)
+    tell, end, number = controller.restoration.selector_moved, f"{DOMAIN}/nodes/zgc-o", standing[0].id
+    tell(end, Selector(number, True, False, True))
+    await degraded(controller, "ProtectionSwitched")
+    tell(end, Selector(number, True, False, False))
+    await until(lambda: now(controller).state is State.DOWN, "it is down")
+    assert conditions(controller) == {"PathLost": "SIGNAL_FAIL"}
+    assert f"no continuity on slices {number}, {standing[1].id}" in _message(controller, "PathLost")
+    sequence = controller.state.sequence
+    await asyncio.sleep(0.3)
+    assert controller.state.sequence == sequence
+    tell(end, Selector(number, True, False, True))
+    await degraded(controller, "ProtectionSwitched")
+    tell(end, Selector(number, False, True, True))
+    await whole(controller)
+    assert slices(controller) == standing
+
+
+async def test_a_dark_route_beside_a_mute_one_carries_nothing(controller: Controller) -> None:
+    await protected(controller)
+    working, protection = slices(controller)
+    others = _cut_all_but(controller, protection)
+    controller.restoration.selector_moved(f"{DOMAIN}/nodes/zgc-o", Selector(working.id, True, False, False))
+    await until(lambda: now(controller).state is State.DOWN, "it is down")
+    await until(lambda: f"no continuity on slice {protection.id}" in _message(controller, "PathLost"), "it says why")
+    assert "down" in _message(controller, "PathLost")
+    assert set(conditions(controller)) == {"PathLost"}
+    controller.restoration.selector_moved(f"{DOMAIN}/nodes/zgc-o", Selector(working.id, False, True, True))
+    for name in others:
+        controller.network.mend(name)
+    await whole(controller)
+
+
 async def test_a_client_link_takes_both_slices(controller: Controller) -> None:
     await protected(controller)
     standing = slices(controller)
