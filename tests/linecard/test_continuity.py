@@ -222,9 +222,9 @@ def test_recovery_needs_good_reports_in_a_row() -> None:
     world = World()
     world.cut(Path.WORKING, 0.5, 1.0)
     working = [world.channels[Path.WORKING, end] for end in (0, 1)]
-    for n in range(40):  # one in eight is lost for a while
+    for n in range(80):  # one in four is lost for a while
         for channel in working:
-            channel.cuts.append((1.0 + n * 8 * PERIOD, 1.0 + (n * 8 + 1) * PERIOD))
+            channel.cuts.append((1.0 + n * 4 * PERIOD, 1.0 + (n * 4 + 1) * PERIOD))
     world.run(2.5)
     assert [end.health(Path.WORKING) for end in world.ends] == [Health.FAILED] * 2
     world.run(3.0)
@@ -307,6 +307,29 @@ def test_a_line_card_that_restarts_on_protection_waits_there_and_moves_nothing(r
     assert len(world.moves) == 2
     world.run(0.9 + WTR + 0.3)
     assert world.selectors == [False, False]
+
+
+def test_a_path_that_was_held_up_before_is_given_up_as_quickly_as_any_other() -> None:
+    world = World()
+    for start in (0.4, 0.6):  # long enough to be remembered, and blamed
+        world.channels[Path.WORKING, 0].stalls.append((start, start + 0.1))
+    world.run(0.7 + WTR + 0.5)
+    assert world.selectors == [False, False]
+    before = len(world.moves)
+    cut = 0.7 + WTR + 0.5
+    world.cut(Path.WORKING, cut, 9.0)
+    world.run(cut + 7 * PERIOD)
+    assert [select.on_protection for _, _, select in world.moves[before:]] == [True, True]
+
+
+def test_a_path_that_fell_silent_with_the_other_fails_when_that_one_comes_back() -> None:
+    world = World()
+    world.cut(Path.WORKING, 0.5, 9.0)
+    world.cut(Path.PROTECTION, 0.5, 0.7)
+    world.run(0.69)
+    assert world.moves == []
+    world.run(0.7 + 14 * PERIOD)
+    assert world.selectors == [True, True]
 
 
 def test_both_paths_silent_is_nobodys_fault() -> None:
