@@ -50,10 +50,15 @@ def changing(record: Record) -> frozenset[int]:
 
 
 def resizes(topology: Topology, record: Record, *, doubtful: bool) -> tuple[Resize, ...]:
-    """What the present stage has to resize; all slices where it is in doubt which size they have."""
+    """What the present stage has to resize; all slices where it is in doubt which size they have.
+
+    But those on a branch: while they have three line ports at a node, every handshake is refused there. The move leaves
+    their size, and who looks at settled slices sees whether that is so.
+    """
     if record.target is None:
         return ()
-    counts, wanted = due(record), record.target.leg.slices
+    counts, branched = due(record), _branched(record)
+    wanted = [part for part in record.target.leg.slices if part.id not in branched]
     a_end = record.target.a_end.node
     return tuple(
         Resize(part.id, counts[part.id], otn_nodes(topology, a_end, part))
@@ -79,6 +84,20 @@ def with_resize_state(record: Record, numbers: frozenset[int], state: ResizeStat
     leg = replace(leg, slices=parts)
     corridor = replace(record.corridor, legs=(leg,))
     return replace(record, corridor=corridor, target=replace(record.target, leg=leg))
+
+
+def _branched(record: Record) -> frozenset[int]:
+    """Slices that change their route and nothing else."""
+    if record.stage is Stage.SETTLED or record.current is None or record.target is None:
+        return frozenset()
+    old = {part.id: part for part in record.current.leg.slices}
+    return frozenset(
+        part.id
+        for part in record.target.leg.slices
+        if part.id in old
+        and part.active_slots == old[part.id].active_slots
+        and [hop.link for hop in part.hops] != [hop.link for hop in old[part.id].hops]
+    )
 
 
 def _active(placement: Placement | None) -> dict[int, int]:

@@ -188,6 +188,9 @@ class Handshakes:
             raise ResizeRefused(source.name, "NOT_FOUND", "no such slice here")
         if len(source.slots_of(slice_id)) != 1:
             raise ResizeRefused(source.name, "FAILED_PRECONDITION", "not an end of the slice")
+        for node in self.network.otn_nodes:
+            if len(node.slots_of(slice_id)) > 2:  # whichever of its lines a frame came by, where would it go on?
+                raise ResizeRefused(node.name, "REJECTED", "a settled slice has one line port or two")
         if slice_id not in self.under_way:
             if source.sizes[slice_id] == [count, count]:
                 return

@@ -16,6 +16,7 @@ from waiting import until
 
 from controller.core.errors import Conflict, Invalid
 from controller.core.model import CorridorEvent, Isolation, Profile, Stage, State, Status
+from controller.core.names import short
 from controller.core.topology import Topology
 from controller.state import NetworkState
 from controller.store import Store
@@ -145,6 +146,42 @@ async def test_a_crash_after_any_write_is_resumed(network: SimulatedNetwork, dat
         network.die_after = None
 
     await _through_four_changes(network, database, dies_in)
+
+
+@pytest.mark.parametrize(("commits", "stage"), [(1, Stage.BUILD), (2, Stage.STEER)])
+async def test_a_crash_while_a_slice_has_two_branches_is_resumed(
+    network: SimulatedNetwork, database: str, commits: int, stage: Stage
+) -> None:
+    """Nobody knows the size then, and no line card can be asked to change it: the move goes on, and nothing is forced.
+
+    Nodes have the new branch already when the controller dies in STEER.
+    """
+    first = await Controller(network, database, store_type=Dying).start()
+    await first.bootstrapped()
+    await first.service.create_corridor("tenants/default", "c1", corridor("sg-r:dc", "tz-r:cell"))
+    await first.settled(NAME)
+    (old,) = first.state.records[NAME].corridor.legs[0].slices
+    store = first.store
+    assert isinstance(store, Dying)
+    store.died, store.last = asyncio.Event(), store.commits + commits
+
+    async def cut(controller: Controller) -> None:
+        controller.network.cut(short(old.hops[1].link))
+
+    await _dies(first, cut, store.died)
+    commands = [list(node.commands) for node in network.otn_nodes]
+    second = await Controller(network, database).start()
+    record = second.state.records[NAME]
+    assert record.stage is stage
+    assert [part.id for part in record.corridor.legs[0].slices] == [old.id], "it branches off"
+    assert record.corridor.legs[0].slices[0].hops[-1] == old.hops[-1] != old.hops[1]
+    await second.settled(NAME)
+    after = second.state.records[NAME].corridor
+    assert (after.state, after.legs, after.conditions) == (State.UP, record.corridor.legs, ())
+    await second.in_line()
+    assert [node.commands for node in network.otn_nodes] == commands
+    assert not any(node.forced for node in network.otn_nodes)
+    await second.stop()
 
 
 async def _dies(controller: Controller, change: Change, died: asyncio.Event) -> None:
