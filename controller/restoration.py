@@ -45,6 +45,8 @@ class Restoration:
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[str] = set()
         """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
+        self._again: set[str] = set()
+        """Of these, those that something was heard of since their task last looked."""
         self._renewing: set[str] = set()
         """Corridors whose lists are being encoded anew."""
         self._selectors: dict[tuple[str, int], Selector] = {}
@@ -127,8 +129,10 @@ class Restoration:
             self._wake(name)
 
     def _wake(self, name: str) -> None:
-        """Look after one corridor."""
-        if name not in self._in_hand:
+        """Look after one corridor; once more where a task is at it, which may have looked before this news."""
+        if name in self._in_hand:
+            self._again.add(name)
+        else:
             self._in_hand.add(name)
             self._run(self._restore(name))
 
@@ -146,12 +150,13 @@ class Restoration:
                 record
                 for record in self._state.records.values()
                 if record.target is not None
-                and record.name not in self._in_hand
                 and (
                     not down.isdisjoint(links_of(self._state.topology, record.target))
                     or (back and record.corridor.state in FAILED)
                 )
             ]
+            self._again |= {record.name for record in concerned} & self._in_hand
+            concerned = [record for record in concerned if record.name not in self._in_hand]
             self._in_hand |= {record.name for record in concerned}
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
         await asyncio.gather(*(self._restore(record.name) for record in concerned))
@@ -200,7 +205,7 @@ class Restoration:
         return bool(record and record.target and self._service(record) is Service.LOST)
 
     async def _restore(self, name: str) -> None:
-        """One task per corridor: it looks again after each change, so that no news between is lost on it."""
+        """One task per corridor: it looks again after each change, and after news that came while it looked."""
         try:
             record = self._state.records.get(name)
             if record is not None and record.target is not None and record.target.protection is not None:
@@ -208,6 +213,8 @@ class Restoration:
             await self._restore_until_settled(name)
         finally:
             self._in_hand.discard(name)
+        if name in self._again:
+            self._wake(name)
         self._renew_lists()  # what was not renewed because it was in hand
 
     async def _restore_until_settled(self, name: str) -> None:
@@ -215,6 +222,7 @@ class Restoration:
         while True:
             try:
                 async with self._progress.undisturbed(name):
+                    self._again.discard(name)
                     moved = await self._look_after(self._state.records.get(name))
             except Conflict as busy:
                 log.warning("%s; its path is looked after when that is through", busy)

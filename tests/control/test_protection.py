@@ -11,7 +11,7 @@ from running_controller import DOMAIN, Controller, corridor
 from waiting import until
 
 from controller import restoration
-from controller.core.model import Corridor, Protection, Slice, State, Status
+from controller.core.model import Corridor, CorridorEvent, Protection, Slice, State, Status
 from controller.core.names import short
 from controller.drivers.device import Selector
 
@@ -188,6 +188,26 @@ async def test_what_only_a_line_card_sees_is_told_too(controller: Controller) ->
     controller.restoration.selector_moved(end, Selector(77, True, False, True, "SIGNAL_FAIL"))
     await asyncio.sleep(0.3)
     assert now(controller).state is State.UP, "that is another's slice"
+
+
+async def test_news_while_what_was_seen_is_stored_are_not_lost(controller: Controller) -> None:
+    """A fault that is over before the database has it."""
+    await protected(controller)
+    tell, end, number = controller.restoration.selector_moved, f"{DOMAIN}/nodes/zgc-o", slices(controller)[0].id
+    commit, told = controller.store.commit, asyncio.Event()
+
+    async def slow(*args: Any) -> CorridorEvent:
+        controller.store.commit = commit  # type: ignore[method-assign]
+        tell(end, Selector(number, False, True, True, "REVERTED"))
+        told.set()
+        return await commit(*args)
+
+    controller.store.commit = slow  # type: ignore[method-assign]
+    tell(end, Selector(number, True, False, True, "SIGNAL_FAIL"))
+    async with asyncio.timeout(5):
+        await told.wait()
+    await degraded(controller, "ProtectionSwitched")
+    await whole(controller)
 
 
 async def test_a_route_that_only_line_cards_find_wanting_is_not_planned_again_and_again(
