@@ -2,9 +2,8 @@
 
 Both paths carry one report per tick. A path has failed when it brings nothing for three ticks while the *other* one
 brings newer reports: so a far end, or a process here, that stalls is never taken for a cut. How far the paths' lengths
-set them apart is measured while both are whole; by as much as the other one is longer, the proof takes longer. A path
-that is held up now and then is waited for a little more, but never longer than a promise of 50 ms allows. When both
-are silent neither is blamed: nothing could be gained.
+set them apart is measured while both are whole; by as much as the other one is longer, the proof takes longer. When
+both are silent neither is blamed: nothing could be gained.
 
 Selectors follow the larger request of both ends (ITU-T G.873.1: signal fail, wait to restore, none), so the ends agree
 without a master, and a lost frame is made up for by the next one.
@@ -20,11 +19,9 @@ from typing import TypeAlias
 from controller.linecard.continuity_frames import Health, Path, Report, Request
 
 LAG_MEMORY = 200
-"""Ticks after which the largest lag seen may shrink, and the least one grow, by one report."""
-SWING = 2
-"""Reports by which the largest lag counts at most beyond the least: what is later was held up, not far away."""
+"""Ticks after which the largest lag seen may shrink by one report."""
 CLEAR_LOSSES = 2
-"""Reports that must be overdue beyond the lag, besides the silent ticks: lag itself swings by one."""
+"""Reports that must be overdue beyond the largest lag seen, besides the silent ticks: lag itself swings by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,12 @@ class Timing:
     period_s: float = 0.005
     misses: int = 3
     """Make a signal fail."""
-    good: int = 10
-    """Reports in a row that make a path whole (again)."""
+    good: int = 4
+    """Ticks that bring reports without a gap make a path whole (again)."""
     silent: int = 10
     """Without anything on a path, and no proof that the far end lives: unknown."""
     hold: int = 40
-    """Reports on the other path that prove a path failed that was never heard beside it."""
+    """Reports on the other path that prove a path failed that never was whole beside it."""
     wait_to_restore_s: float = 300.0
 
 
@@ -72,8 +69,10 @@ class Arrivals:
     health: Health = Health.UNKNOWN
     session: int | None = None
     newest: int = 0
+    known: bool = False
+    """It was whole in this session: how far the paths are apart has been measured."""
     run: int = 0
-    """Reports in a row without a gap."""
+    """Ticks in a row that brought reports without a gap."""
     fresh: bool = False
     """Something came since the last tick."""
     silent: int = 0
@@ -81,50 +80,42 @@ class Arrivals:
     overtaken: int = 0
     """Reports on the other path since the last one here."""
     lag: int | None = None
-    """By how many reports the other path is ahead, at most, when one comes here …"""
-    least_lag: int = 0
-    """… and at least."""
+    """By how many reports the other path is ahead, at most, when one comes here."""
     _lag_age: int = 0
-    _least_age: int = 0
 
     def take(self, report: Report) -> bool:
         """Whether it is new: not a copy, and not from before."""
         if report.session != self.session:
-            self.session, self.run, self.lag = report.session, 1, None
+            self.session, self.run, self.lag, self.known = report.session, 0, None, False
         elif report.sequence <= self.newest:
             return False
-        else:
-            self.run = self.run + 1 if report.sequence == self.newest + 1 else 1
+        elif report.sequence != self.newest + 1:
+            self.run = 0
         self.newest = report.sequence
         self.fresh, self.overtaken = True, 0
         return True
 
-    def measure(self, other: Arrivals, in_time: bool) -> None:
-        """Count this tick, and how far the other path is ahead where that can be told.
-
-        Only while both bring something: when the far end falls silent, the longer path catches up with the shorter
-        one. And only where the tick is in time: after a stall here everything is there at once.
-        """
+    def measure(self, other: Arrivals) -> None:
+        """Count this tick, and how far the other path is ahead where that can be told."""
         self.silent = 0 if self.fresh else self.silent + 1
-        if not (in_time and self.fresh and other.fresh) or self.session != other.session:
+        self.run += self.fresh
+        if not self.fresh or self.session != other.session:
             return
         ahead = other.newest - self.newest
-        if self.lag is None:
-            self.lag = self.least_lag = ahead
-        self._lag_age, self._least_age = self._lag_age + 1, self._least_age + 1
-        if ahead >= self.lag or self._lag_age >= LAG_MEMORY:
-            self.lag, self._lag_age = max(ahead, self.lag - 1), 0
-        if ahead <= self.least_lag or self._least_age >= LAG_MEMORY:
-            self.least_lag, self._least_age = min(ahead, self.least_lag + 1), 0
+        self._lag_age += other.fresh
+        if self.lag is None or ahead >= self.lag:
+            self.lag, self._lag_age = ahead, 0
+        elif self._lag_age >= LAG_MEMORY:
+            self.lag, self._lag_age = self.lag - 1, 0
 
     def judge(self, other: Arrivals, timing: Timing) -> None:
-        if self.health is not Health.FAILED and self._lost(other, timing):
+        if self.known and self.health is not Health.FAILED and self._lost(other, timing):
             self.health, self.run = Health.FAILED, 0
         elif self.health is Health.WHOLE:
             if self.silent >= timing.silent and not self._proof_comes(other, timing):
                 self.health = Health.UNKNOWN
         elif self.fresh and self.run >= timing.good:
-            self.health = Health.WHOLE
+            self.health, self.known = Health.WHOLE, True
         elif self.overtaken >= timing.hold:
             self.health = Health.FAILED
 
@@ -135,8 +126,7 @@ class Arrivals:
     def _lost(self, other: Arrivals, timing: Timing) -> bool:
         if self.silent < timing.misses or self.lag is None or self.session != other.session:
             return False
-        lag = min(self.lag, self.least_lag + SWING)
-        return other.newest - self.newest >= max(lag, 0) + CLEAR_LOSSES
+        return other.newest - self.newest >= max(self.lag, 0) + CLEAR_LOSSES
 
 
 @dataclass(slots=True)
@@ -178,18 +168,18 @@ class ProtectionEnd:
     def tick(self, now: float) -> list[Output]:
         """`now` in seconds of any monotonic clock."""
         working, protection = self.paths
-        late = self._last_tick is None or now - self._last_tick > 2 * self.timing.period_s
         for path, other in ((working, protection), (protection, working)):
-            path.measure(other, in_time=not late)
-        if not self._stalled(now, late):
+            path.measure(other)
+        if not self._stalled(now):
             working.judge(protection, self.timing)
             protection.judge(working, self.timing)
         working.fresh = protection.fresh = False
         self._ask(now)
         return [*self._choose(), *self._send()]
 
-    def _stalled(self, now: float, late: bool) -> bool:
+    def _stalled(self, now: float) -> bool:
         """The first tick after a stall judges nothing: what came meanwhile may have been too much for the sockets."""
+        late = self._last_tick is not None and now - self._last_tick > 2 * self.timing.period_s
         first, self._was_late, self._last_tick = late and not self._was_late, late, now
         return first
 
