@@ -30,7 +30,7 @@ RETRY_S = 1.0
 HOLD_OFF_S = 0.1
 """What line cards have to switch a protected corridor before anything is done about it here."""
 PROTECTION_WAIT_S = 10.0
-"""How long a corridor stays exposed before another way to protect it is looked for: a fibre may be back sooner."""
+"""How long one slice carries a protected corridor before two are looked for: a fibre may be back sooner."""
 
 
 class Restoration:
@@ -51,8 +51,8 @@ class Restoration:
         """Corridors whose lists are being encoded anew."""
         self._selectors: dict[tuple[str, int], Selector] = {}
         """By OTN node and working slice."""
-        self._exposed_since: dict[str, float] = {}
-        """Corridors that nothing protects, against their promise, by the clock of the event loop."""
+        self._unprotected_since: dict[str, float] = {}
+        """Corridors with one route left, against their promise, by the clock of the event loop."""
         state.when_released = self._room
         state.when_settled = self._settled
         state.when_lists_leave = self._renew_lists
@@ -241,15 +241,15 @@ class Restoration:
         if record is None or record.target is None:
             return False
         service = self._service(record)
-        if service is not Service.EXPOSED:
-            self._exposed_since.pop(record.name, None)
+        if service not in (Service.EXPOSED, Service.SWITCHED):
+            self._unprotected_since.pop(record.name, None)
         match service:
             case Service.UNKNOWN:
                 return False
             case Service.LOST:
                 return await self._move(record)
-            case Service.EXPOSED:
-                return await self._exposed(record)
+            case Service.EXPOSED | Service.SWITCHED:
+                return await self._unprotected(record, service)
         await self._judged(record, service)
         return False
 
@@ -259,37 +259,41 @@ class Restoration:
         said = judged(self._state.topology, record.corridor, record.target, service, now, why)
         await self._note(record, said)
 
-    async def _exposed(self, record: Record) -> bool:
-        """Say so; another slice to protect it is looked for when it has been so for long."""
+    async def _unprotected(self, record: Record, service: Service) -> bool:
+        """Say so; two whole slices are looked for when one has carried it alone for long."""
         clock = asyncio.get_running_loop().time
-        if record.name not in self._exposed_since:
-            self._exposed_since[record.name] = clock()
+        if record.name not in self._unprotected_since:
+            self._unprotected_since[record.name] = clock()
             self._run(self._later(record.name), "wait for protection")
-        if clock() - self._exposed_since[record.name] < PROTECTION_WAIT_S:
-            await self._judged(record, Service.EXPOSED)
+        if clock() - self._unprotected_since[record.name] < PROTECTION_WAIT_S:
+            await self._judged(record, service)
             return False
         try:
-            change = self._protected(record)
+            change = self._protected(record, service)
         except Refused as refusal:
-            await self._judged(record, Service.EXPOSED, str(refusal))
+            await self._judged(record, service, str(refusal))
             return False
         await self._progress.begin(change, EventType.UPDATED)
         return True
 
-    def _protected(self, record: Record) -> Plan:
-        """The change that protects it anew and leaves the working slice, which carries it, untouched."""
+    def _protected(self, record: Record, service: Service) -> Plan:
+        """The change that protects it anew and leaves the slice that carries it untouched until traffic has left it.
+
+        The working slice stays where it carries; where the protection slice does, a new pair takes over.
+        """
         assert record.target is not None
         change = plan(self._state.snapshot(), record.corridor)
         target = change.record.target
         assert target is not None
         same = target.protection is not None and target.protection == record.target.protection
-        if target.protection is None or same or target.slice != record.target.slice:
+        kept = target.slice == record.target.slice
+        if target.protection is None or same or kept is not (service is Service.EXPOSED):
             raise Infeasible("there is no other route to protect it by", reason="NO_DISJOINT_PAIR")
         return change
 
     async def _later(self, name: str) -> None:
         await asyncio.sleep(PROTECTION_WAIT_S)
-        if name in self._exposed_since:
+        if name in self._unprotected_since:
             self._wake(name)
 
     async def _move(self, record: Record) -> bool:

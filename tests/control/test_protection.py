@@ -11,6 +11,7 @@ from running_controller import DOMAIN, Controller, corridor
 from waiting import until
 
 from controller import restoration
+from controller.core.entries import CrossConnect, TableEntry
 from controller.core.model import Corridor, CorridorEvent, Protection, Slice, State, Status
 from controller.core.names import short
 from controller.drivers.device import Selector
@@ -103,6 +104,46 @@ async def test_a_protection_route_that_stays_away_is_replaced(
     await whole(controller)
     assert slices(controller)[0] == working
     assert fibre(protection) not in {short(hop.link) for hop in slices(controller)[1].hops}
+
+
+async def test_a_working_route_that_stays_away_is_replaced_by_a_pair(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both new slices stand, and routers send to the working one, before the slice that carried it meanwhile goes."""
+    monkeypatch.setattr(restoration, "PROTECTION_WAIT_S", 0.3)
+    await protected(controller)
+    standing = slices(controller)
+    start = len(controller.network.writes)
+    controller.network.cut(fibre(standing[0]))
+    await degraded(controller, "ProtectionSwitched")
+    assert slices(controller) == standing, "line cards first"
+    await until(lambda: slices(controller)[0].id != standing[0].id, "another pair is built")
+    await whole(controller)
+    old, new = ({part.id for part in parts} for parts in (standing, slices(controller)))
+    assert len(new) == 2
+    assert old.isdisjoint(new)
+    assert fibre(standing[0]) not in {short(hop.link) for part in slices(controller) for hop in part.hops}
+    writes = [(w.entry, w.change.operation) for w in controller.network.writes[start:]]
+    crosses = [(at, entry.slice_id) for at, (entry, _) in enumerate(writes) if isinstance(entry, CrossConnect)]
+    steered = [at for at, (entry, _) in enumerate(writes) if isinstance(entry, TableEntry) and entry.table == "policy"]
+    assert max(at for at, number in crosses if number in new) < min(steered)
+    assert max(steered) < min(at for at, number in crosses if number in old)
+    await controller.in_line()
+
+
+async def test_a_corridor_on_its_protection_stays_there_where_no_pair_is_left(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoration, "PROTECTION_WAIT_S", 0.2)
+    await protected(controller)
+    standing = slices(controller)
+    dark = _cut_all_but(controller, standing[1])
+    await until(lambda: "no other route" in _message(controller, "ProtectionSwitched"), "it has looked")
+    assert slices(controller) == standing
+    for name in dark:
+        controller.network.mend(name)
+    await whole(controller)
+    assert slices(controller) == standing
 
 
 def _third_way(controller: Controller, *parts: Slice) -> None:
