@@ -86,7 +86,8 @@ class SwitchStream:
         xid = self.send(message)
         self._requests[xid] = request
         try:
-            return await asyncio.wait_for(request.answer, self._timing.deadline_s)
+            async with asyncio.timeout(self._timing.deadline_s):  # unlike `wait_for` it loses no cancellation
+                return await request.answer
         except TimeoutError:
             what = type(message).__name__
             raise DeviceUnreachable(self.device, f"no answer to {what} in {self._timing.deadline_s} s") from None
