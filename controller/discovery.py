@@ -55,6 +55,7 @@ class Discovery:
         self._silent_since: dict[str, int] = {}
         """Per link, the round from which silence counts: before it, there was nobody to send or to hear."""
         self._round = 0
+        self._connected: set[str] = set()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,14 +73,17 @@ class Discovery:
     def device_connected(self, device: str) -> None:
         log.info("%s connected", device)
         self._state.reconciler.connected(device)
-        for link in self._links_of(device):
-            self._silent_since[link.name] = self._round
+        if device not in self._connected:  # else its line card alone is back: its links were heard all the while
+            self._connected.add(device)
+            for link in self._links_of(device):
+                self._silent_since[link.name] = self._round
         capabilities = self._state.reconciler.device(device).capabilities
         is_router = self._state.topology.nodes[device].kind is NodeKind.ROUTER
         self._events.put_nowait(NodeChanged(device, Status.UP, capabilities if is_router else None))
 
     def device_disconnected(self, device: str) -> None:
         log.warning("%s lost: its entries stay, nothing new is placed on it", device)
+        self._connected.discard(device)
         self._events.put_nowait(NodeChanged(device, Status.UNREACHABLE))
 
     def port_changed(self, device: str, port: int, up: bool) -> None:

@@ -39,6 +39,15 @@ async def test_an_adjacency_is_up_only_after_its_trail_stands(network: Simulated
     await controller.stop()
 
 
+async def test_a_line_card_that_keeps_coming_back_hides_no_silence(controller: Controller) -> None:
+    node = controller.network.otn("zgc-o")
+    controller.network.cut("F-zgc-yz", silently=True)
+    for _ in range(6):
+        node.restart_line_card()
+        await controller.rounds(1)
+    assert controller.link("F-zgc-yz") is Status.DOWN
+
+
 @pytest.mark.parametrize("deaf", ["zgc-o", "cp-o"])
 async def test_one_way_light_is_no_link(network: SimulatedNetwork, database: str, deaf: str) -> None:
     device, port = network[deaf], next(e[1] for e in _ends(network, "F-zgc-cp") if e[0] == network[deaf].name)
