@@ -102,7 +102,7 @@ class Holding(_message.Message):
     In an answer: the smaller of both directions' sizes.
     """
     slot_bps: _builtins.int
-    """Frame bits per second that one slot carries."""
+    """Frame bits per second that one slot carries; more than 2^32 where it is a tributary slot of a line."""
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """1-based numbers of tributary slots, local to the server, in the order in which the slice got them. Traffic runs
