@@ -57,8 +57,12 @@ class LineCard:
         self._version: int | None = None
 
     async def read(self) -> dict[Hashable, Entry]:
-        """Slots and protection groups. Raises `DeviceUnreachable`."""
+        """Slots and protection groups; from here on a controller of an older epoch changes nothing any more.
+
+        Raises `DeviceUnreachable`, also where a newer controller has read it.
+        """
         try:
+            await self._stub.Apply(pb.ApplyRequest(epoch=self._epoch), timeout=self._deadline_s)
             table = await self._stub.GetSlotTable(pb.GetSlotTableRequest(), timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
             raise self._unreachable(error) from None

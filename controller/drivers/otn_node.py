@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Coroutine, Hashable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -89,21 +89,23 @@ class OtnNode:
         async with self._lock:
             self._primary()
             for kept, group in groupby(changes, lambda change: isinstance(change.entry, KEPT_BY_LINE_CARD)):
-                run, early = list(group), _unprotected(rejections)
-                if kept:
-                    rejections += await self._line_card.apply(run)
-                    continue
-                rejections += [Rejection(c, "UNAVAILABLE", "its selector is not there", True) for c in run if early(c)]
-                rejections += await self._apply_to_switch([change for change in run if not early(change)])
+                self._primary()  # a controller that was fenced off at the switch is so at the line card
+                apply = self._line_card.apply if kept else self._apply_to_switch
+                judged = [(change, _held_back(change, rejections)) for change in group]
+                rejections += [Rejection(change, "UNAVAILABLE", why, True) for change, why in judged if why]
+                if fit := [change for change, why in judged if why is None]:
+                    rejections += await apply(fit)
         return rejections
 
     async def resize(self, slice_id: int, count: int) -> None:
+        self._primary()
         await self._line_card.resize(slice_id, count)
 
     async def committed(self, slice_id: int) -> Committed | None:
         return await self._line_card.committed(slice_id)
 
     async def force(self, slice_id: int, count: int) -> None:
+        self._primary()
         await self._line_card.force(slice_id, count)
 
     async def send_frame(self, port: int, frame: bytes) -> None:
@@ -290,16 +292,17 @@ class OtnNode:
             task.result()  # a defect is told to the loop's exception handler at once
 
 
-def _unprotected(rejections: Sequence[Rejection]) -> Callable[[Change], bool]:
-    """Which changes would send a slice to a selector that the line card was just not able to set up."""
-    groups = {r.change.entry.working for r in rejections if isinstance(r.change.entry, ProtectionGroup)}
-
-    def early(change: Change) -> bool:
-        entry = change.entry
-        to_selector = isinstance(entry, CrossConnect) and entry.out_port == SELECTOR and entry.slice_id in groups
-        return to_selector and change.operation is not Operation.DELETE
-
-    return early
+def _held_back(change: Change, rejections: Sequence[Rejection]) -> str | None:
+    """Why a change must wait, after what was just refused: no slice may be sent to a selector that is not there."""
+    entry, gone = change.entry, change.operation is Operation.DELETE
+    refused = [rejection.change.entry for rejection in rejections]
+    if isinstance(entry, CrossConnect) and entry.out_port == SELECTOR and not gone:
+        missing = any(isinstance(other, ProtectionGroup) and other.working == entry.slice_id for other in refused)
+        return "its selector is not there" if missing else None
+    if isinstance(entry, ProtectionGroup) and gone:
+        used = any(isinstance(other, CrossConnect) and other.slice_id == entry.working for other in refused)
+        return "its working slice may still be sent to the selector" if used else None
+    return None
 
 
 def is_slave(error: SwitchError) -> bool:

@@ -68,7 +68,7 @@ class LineCard:
 
     def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
         errors = self.table.apply(changes)
-        if self._first_change is None:
+        if changes and self._first_change is None:
             self._first_change = asyncio.get_running_loop().time()
         self.protection.follow(self.table.protections)
         self._switch.changed()

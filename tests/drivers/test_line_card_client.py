@@ -17,6 +17,8 @@ from controller.drivers.device import Committed, ResizeRefused, Selector
 from controller.drivers.line_card import LineCard
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
+from controller.linecard.messages import changes_of, holding_message
+from controller.linecard.slot_table import Holding
 
 MODIFYING, OK, FAILED = (pb.ResizeNotice.State.Value(s) for s in ("MODIFYING", "MODIFIED_OK", "MODIFY_FAILED"))
 
@@ -112,6 +114,25 @@ async def test_slots_and_groups_are_written_and_read_in_their_order(bench: Bench
     assert (unprotect.unprotect, delete.delete) == (7, pb.HoldingKey(slice_id=7, line_port=2))
     bench.card.table = pb.SlotTable(version=3, holdings=[held.set], protections=[protect.protect])
     assert await bench.driver.read() == {slots.key: slots, group.key: group}
+
+
+async def test_the_largest_slot_fits_every_message(bench: Bench) -> None:
+    """An ODUC slot of a line carries more than 2^32 bit/s."""
+    slots = SlotAssignment(7, 2, "line", (1, 2), 2, 5_183_568_247)
+    assert await bench.driver.apply([Change(Operation.INSERT, slots)]) == []
+    (held,) = changes_of(bench.card.heard[0].changes)
+    assert isinstance(held, Holding)
+    assert held.slot_bps == 5_183_568_247
+    bench.card.table = pb.SlotTable(holdings=[holding_message(held)])
+    assert await bench.driver.read() == {slots.key: slots}
+
+
+async def test_to_read_fences_off_whoever_was_there_before(bench: Bench) -> None:
+    await bench.driver.read()
+    assert bench.card.heard == [pb.ApplyRequest(epoch=7)]
+    bench.card.refuses = grpc.StatusCode.PERMISSION_DENIED
+    with pytest.raises(DeviceUnreachable, match="so it was told"):
+        await bench.driver.read()
 
 
 async def test_a_resize_ends_with_the_word_that_it_is_through(bench: Bench) -> None:

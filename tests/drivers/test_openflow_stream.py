@@ -4,8 +4,10 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from device_contract import Recorder, deletes, inserts
@@ -13,10 +15,11 @@ from fake_switch import FakeSwitch, Request, port_desc
 from optical_lab import crossing, meter
 from waiting import until
 
+from controller.core.entries import Change, Operation, ProtectionGroup, Rejection
 from controller.core.errors import DeviceUnreachable, Invalid
 from controller.drivers.openflow import OpenFlowController
-from controller.drivers.openflow_stream import Timing
-from controller.drivers.osken_native import ofproto
+from controller.drivers.openflow_stream import SwitchStream, Timing
+from controller.drivers.osken_native import NativeDatapath, ofproto
 from controller.drivers.otn_node import OtnNode
 
 TIMING = Timing(deadline_s=0.3, echo_interval_s=0.05, echo_misses=3)
@@ -158,6 +161,85 @@ async def test_a_controller_that_lost_mastership_steps_down_at_its_next_write(be
     assert bench.heard.events == [("connected", "o"), ("disconnected", "o")]
     with pytest.raises(DeviceUnreachable):
         await node.apply([])
+
+
+class RecordingLineCard:
+    """Obeys, and records what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    async def apply(self, changes: Sequence[Change]) -> list[Rejection]:
+        self.told += [change.entry for change in changes]
+        return []
+
+    async def resize(self, slice_id: int, count: int) -> None:
+        self.told.append((slice_id, count))
+
+    force = resize
+
+    async def close(self) -> None:
+        pass
+
+
+def recorded(node: OtnNode, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    line_card = RecordingLineCard()
+    monkeypatch.setattr(node, "_line_card", line_card)
+    return line_card.told
+
+
+async def test_a_controller_that_lost_mastership_changes_nothing_at_the_line_card(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch, node = await bench.connected()
+    told = recorded(node, monkeypatch)
+    slave = (ofproto.OFPET_BAD_REQUEST, ofproto.OFPBRC_IS_SLAVE)
+    switch.refuse = lambda request: slave if request.kind == ofproto.OFPT_FLOW_MOD else None
+    batch = [*inserts([crossing(1, 2)]), *deletes([ProtectionGroup(9, 8, 0, 2, 3)])]
+    for call in (node.apply(batch), node.resize(7, 3), node.force(7, 3)):
+        with pytest.raises(DeviceUnreachable):
+            await call
+    assert told == []
+
+
+async def test_a_selector_stays_while_its_slice_may_still_be_sent_to_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    switch, node = await bench.connected()
+    told = recorded(node, monkeypatch)
+    full = (ofproto.OFPET_FLOW_MOD_FAILED, ofproto.OFPFMFC_TABLE_FULL)
+
+    def refuse(request: Request) -> tuple[int, int] | None:
+        its_flow = request.kind == ofproto.OFPT_FLOW_MOD and request.flow().cookie & 0xFFFFFFFF == 7
+        return full if its_flow else None
+
+    switch.refuse = refuse
+    kept, gone = ProtectionGroup(7, 8, 0, 2, 3), ProtectionGroup(9, 10, 0, 2, 3)
+    turned = [Change(Operation.MODIFY, crossing(1, 2, slice_id=slice_id)) for slice_id in (7, 9)]
+    rejections = await node.apply([*turned, *deletes([gone, kept])])
+    assert [(r.change.entry, r.transient) for r in rejections] == [(turned[0].entry, False), (kept, True)]
+    assert told == [gone]
+
+
+async def test_a_cancellation_that_meets_the_answer_is_not_lost() -> None:
+    class Wire:
+        sent = 0
+
+        def set_xid(self, message: object) -> int:
+            self.sent += 1
+            return self.sent
+
+        def send_msg(self, message: object) -> None:
+            pass
+
+    stream = SwitchStream("o", cast(NativeDatapath, Wire()), Timing(echo_interval_s=100.0))
+    asked = asyncio.create_task(stream.ask(SimpleNamespace()))
+    await until(lambda: 2 in stream._requests, "the question behind the echo request")
+    stream.received(SimpleNamespace(xid=2))
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled()
+    stream.lost()
 
 
 async def test_a_silent_switch_is_hung_up_on(bench: Bench) -> None:

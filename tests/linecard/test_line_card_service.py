@@ -10,7 +10,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from controller.linecard.__main__ import start_program
+from controller.linecard import card
+from controller.linecard.__main__ import Program, start_program
 from controller.linecard.card import Settings
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
@@ -21,12 +22,16 @@ PERMISSION_DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
 @pytest.fixture
-async def stub(tmp_path: Path) -> AsyncIterator[line_card_pb2_grpc.LineCardStub]:
-    address = f"unix:{tmp_path}/linecard.sock"
-    program = await start_program(Settings("zgc-o", {(2, "odu1-1"): 238}), address)
-    async with grpc.aio.insecure_channel(address) as channel:
+async def program(tmp_path: Path) -> AsyncIterator[Program]:
+    started = await start_program(Settings("zgc-o", {(2, "odu1-1"): 238}), f"unix:{tmp_path}/linecard.sock")
+    yield started
+    await started.stop(0)
+
+
+@pytest.fixture
+async def stub(tmp_path: Path, program: Program) -> AsyncIterator[line_card_pb2_grpc.LineCardStub]:
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/linecard.sock") as channel:
         yield line_card_pb2_grpc.LineCardStub(channel)
-    await program.stop(0)
 
 
 def set_slots(slice_id: int, *slots: int, active: int = 1) -> pb.SlotChange:
@@ -68,6 +73,18 @@ async def test_a_stale_epoch_is_fenced_off(stub: line_card_pb2_grpc.LineCardStub
         await stub.Apply(pb.ApplyRequest(epoch=4, changes=[delete(7)]))
     assert stale.value.code() == grpc.StatusCode.PERMISSION_DENIED
     assert await table(stub) == {7: [1]}
+
+
+async def test_a_batch_without_changes_fences_and_is_no_first_change(
+    program: Program, stub: line_card_pb2_grpc.LineCardStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a program finds in its switch is orphaned a while after the controller has begun to fill the table."""
+    monkeypatch.setattr(card, "ORPHANS_S", -1.0)
+    await stub.Apply(pb.ApplyRequest(epoch=5))
+    assert not program.card.may_remove(7)
+    assert await refusal(stub.Apply(pb.ApplyRequest(epoch=4, changes=[set_slots(7, 1)]))) is PERMISSION_DENIED
+    await stub.Apply(pb.ApplyRequest(epoch=5, changes=[set_slots(7, 1)]))
+    assert program.card.may_remove(7)
 
 
 async def test_a_stale_version_is_aborted(stub: line_card_pb2_grpc.LineCardStub) -> None:
