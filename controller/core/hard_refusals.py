@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from controller.core.errors import Infeasible
 from controller.core.hard_routes import HardRoutes
 from controller.core.model import SliceHop
 from controller.core.otn import RowKey, bitmap_of, parse_slots
-from controller.core.paths import Constraints, Diversity, Pair, disjoint_pair, explain, find
+from controller.core.paths import Constraints, Diversity, Pair, Terms, disjoint_pair, explain, find
 from controller.core.sizing import Size, size_of
 
 
 def no_route(routes: HardRoutes) -> Infeasible:
-    """Why not one route serves: explained at the largest size that was tried, where anybody reads it."""
-    size = size_of(routes.corridor, routes.lines[0])
+    """Why not one route serves: explained at the largest size that was tried, where anybody reads it.
+
+    Raises `Infeasible` (CONTAINER_TOO_SMALL) where no line between the ends can carry the size.
+    """
     if not routes.draft.explains:
         return Infeasible("no path under these constraints")
+    joined = (line for line in routes.lines if find(routes.draft.tributaries(line), *routes.ends) is not None)
+    line = next(joined, None)
+    if line is None:
+        return explain(routes.draft.layers.optical, *routes.ends, Constraints(), Terms(""))
+    size = size_of(routes.corridor, line)
     while more := routes.thicker(size, routes.fastest):
         size = more
     return _both_stand(routes, size) or explain(
@@ -60,25 +68,58 @@ def _left_to(routes: HardRoutes, hop: SliceHop) -> int:
 
 
 PairSearch = Callable[[HardRoutes, Size, Constraints], Pair | None]
+Slowest = Callable[[HardRoutes, Size], int | None]
 
 
-def no_pair(routes: HardRoutes, search: PairSearch) -> Infeasible:
-    """Not even one route, or what keeps a second one from being apart from the first."""
-    if routes.best(routes.route, lambda route: route.cost) is None:
+def no_pair(routes: HardRoutes, search: PairSearch, slowest: Slowest) -> Infeasible:
+    """Not even one route, or what keeps a second one from being apart from the first.
+
+    `slowest`: µs between the ends by the slower route of the fastest pair with room for a size.
+    """
+    single = routes.best(routes.route, lambda route: route.cost)
+    if single is None:
         return no_route(routes)
     if not routes.draft.explains:
         return Infeasible("no disjoint pair under these constraints", reason="NO_DISJOINT_PAIR")
-    size = size_of(routes.corridor, routes.lines[0])
+    size = _paired(routes, search) or single[0]
+    while more := routes.thicker(size, partial(slowest, routes)):
+        size = more
     asked = routes.constraints(size)
     a, z = routes.ends
     text = f"no two routes from {a} to {z} without a common risk"
-    if (pair := search(routes, size, replace(asked, demand=0))) is not None:
-        both = (*pair.first.path.links, *pair.second.path.links)
-        refusal = _no_room(routes, size, both, f"{text} with this bandwidth: {{}}")
-        if refusal is not None:
-            return refusal
+    empty = replace(asked, demand=0)
+    if (refusal := _pair_too_full(routes, size, search(routes, size, empty), text)) is not None:
+        return refusal
     if (pair := search(routes, size, replace(asked, max_delay_us=0))) is not None:
         return _pair_too_late(routes, size, pair, text)
+    pair = search(routes, size, replace(empty, max_delay_us=0))  # neither room nor time
+    if (refusal := _pair_too_full(routes, size, pair, text)) is not None:
+        return refusal
+    return _pair_shares(routes, size, text)
+
+
+def _paired(routes: HardRoutes, search: PairSearch) -> Size | None:
+    """The size on the widest kind of lines on which there are two routes, whatever their room and delay."""
+    for line in routes.lines:
+        try:
+            size = size_of(routes.corridor, line)
+        except Infeasible:
+            continue
+        if search(routes, size, replace(routes.constraints(size), demand=0, max_delay_us=0)) is not None:
+            return size
+    return None
+
+
+def _pair_too_full(routes: HardRoutes, size: Size, pair: Pair | None, text: str) -> Infeasible | None:
+    if pair is None:
+        return None
+    both = (*pair.first.path.links, *pair.second.path.links)
+    return _no_room(routes, size, both, f"{text} with this bandwidth: {{}}")
+
+
+def _pair_shares(routes: HardRoutes, size: Size, text: str) -> Infeasible:
+    a, z = routes.ends
+    asked = routes.constraints(size)
     shared = disjoint_pair(routes.graph(size), a, z, Diversity.SRLG, asked, routes.objective, maximal=True)
     metadata = {"source": a, "target": z}
     if shared is not None and shared.shared:

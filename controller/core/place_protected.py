@@ -28,7 +28,7 @@ def protected(routes: HardRoutes) -> Lanes:
     if lanes is None and routes.draft.unprotected_by_failure:
         lanes = routes.single()
     if lanes is None:
-        raise no_pair(routes, _pair)
+        raise no_pair(routes, _pair, _fastest_pair)
     return lanes
 
 

@@ -306,6 +306,33 @@ def test_a_second_route_that_is_too_late_or_too_full_is_named_as_such() -> None:
                 plan(net.snapshot, replace(wanted, max_latency_us=int(told["minLatencyUs"]) - 1))
 
 
+@pytest.mark.parametrize(("left", "need"), [(1, 2), (0, 1)])
+def test_the_room_that_a_latency_bound_asks_for_is_named_where_it_lacks(left: int, need: int) -> None:
+    """One slot clocks 1540 bytes in within 1231 µs, which leaves no 1000 µs of 1800 to a fibre; two do in 616 µs."""
+    links = [replace(fibre(name, 1, 2, 1000, (Container.ODU0,)), line_slots=1) for name in ("F-a", "F-b")]
+    net = Network.of(domain((1, 2), links))
+    standing = net.stand(corridor("fill", 1, 2, rates=(int((119 - left) * 0.94 * SLOT_KBPS),), tenant="globex"))
+    (hop,) = slice_of(standing).hops
+    assert slice_of(standing).claimed_slots == 119 - left
+    with pytest.raises(Infeasible) as refusal:
+        plan_or_explain(net.snapshot, corridor(a=1, z=2, rates=(1_000,), max_latency_us=1_800, **PROTECT))
+    told = refusal.value.metadata
+    assert (refusal.value.reason, told["links"], told["need"]) == ("NO_CAPACITY", hop.link, str(need))
+    assert f"has {left} of {need}" in str(refusal.value)
+
+
+def test_a_pair_is_explained_on_lines_that_have_one() -> None:
+    """One fibre of ODU4 joins the ends as well. The small ones have six of eight slots left: two are an ODU1's."""
+    small = [fibre(name, 1, 2, 10, (Container.ODU1,)) for name in ("F-a", "F-b")]
+    ducts = [replace(link, line_slots=8, srlgs=(number,)) for number, link in enumerate(small)]
+    large = replace(fibre("F-large", 1, 2, 10, (), 80), line=Container.ODU4, srlgs=(0, 1))
+    net = Network.of(domain((1, 2), [*ducts, large]))
+    with pytest.raises(Infeasible) as refusal:
+        net.ask(corridor(a=1, z=2, rates=(8_000_000,), **PROTECT))
+    assert refusal.value.reason == "NO_CAPACITY"
+    assert set(refusal.value.metadata["links"].split(",")) == {link.name for link in small}
+
+
 def test_a_place_that_both_must_pass_is_shared_and_a_link_cannot_be() -> None:
     net = Network.of(square())
     node = net.topology.otn_of(corridor(a=2).a_end.node)

@@ -10,7 +10,9 @@ from networks import (
     Network,
     chain,
     corridor,
+    domain,
     end_point,
+    fibre,
     link_name,
     node_name,
     square,
@@ -24,6 +26,7 @@ from controller.core.model import (
     Isolation,
     LinkKind,
     Method,
+    Protection,
     Reservation,
     Stage,
     Status,
@@ -109,6 +112,39 @@ def test_larger_than_any_container_is_refused() -> None:
     """8 slots of an ODU2 carry 9.99 Gbit/s."""
     refusal = refused(Network.of(square()), corridor(rates=(10_000_000,)))
     assert refusal.reason == "CONTAINER_TOO_SMALL"
+
+
+def mixed_lines() -> Network:
+    """Lines of ODU2 between 1, 2 and 3, one of ODU4 on to 4; 2 Gbit/s, two slots of eight, from 1 to 3."""
+    links = [fibre("F-12", 1, 2), fibre("F-23", 2, 3), replace(fibre("F-34", 3, 4, 60, (), 80), line=Container.ODU4)]
+    net = Network.of(domain(range(1, 5), [replace(link, servers=()) for link in links]))
+    net.stand(corridor("small", 1, 3, rates=(2_000_000,), tenant="globex"))
+    return net
+
+
+def test_what_has_no_room_on_small_lines_is_not_said_to_be_cut_off_on_large_ones() -> None:
+    """8 Gbit/s are 7 slots of 1.25G; nobody who goes from 1 to 3 can use a line of ODU4."""
+    for protection in Protection.RESTORE, Protection.PROTECT:
+        refusal = refused(mixed_lines(), corridor(a=1, z=3, rates=(8_000_000,), protection=protection))
+        told = refusal.metadata
+        assert (refusal.reason, told["have"], told["need"]) == ("NO_CAPACITY", "6", "7")
+        assert set(told["links"].split(",")) == {link_name("F-12"), link_name("F-23")}
+
+
+def test_what_only_lines_elsewhere_can_carry_is_too_large_here() -> None:
+    refusal = refused(mixed_lines(), corridor(a=1, z=3, rates=(30_000_000,)))
+    assert refusal.reason == "CONTAINER_TOO_SMALL"
+    assert "ODU2" in str(refusal)
+
+
+def test_of_lines_of_two_kinds_only_those_that_are_down_cannot_be_used() -> None:
+    net = mixed_lines()
+    net.link("F-12", Status.DOWN)
+    for rate in (8_000_000, 30_000_000):
+        refusal = refused(net, corridor(a=1, z=3, rates=(rate,)))
+        assert refusal.reason == "NO_PATH"
+        assert link_name("F-12") in str(refusal)
+        assert link_name("F-23") not in str(refusal)
 
 
 def test_without_any_path_the_refusal_says_so() -> None:
