@@ -20,8 +20,14 @@ from controller.linecard.continuity_frames import Health, Path, Report, Request
 
 LAG_MEMORY = 200
 """Ticks after which the largest lag seen may shrink by one report."""
+SWING = 1
+"""Reports by which the largest lag counts at most beyond the usual one: what is later was held up, not far away."""
+TREND = 20
+"""Ticks by which one side of the usual lag must outweigh the other to move it by one report."""
+FIRST = 100
+"""Ticks in which a lag has to be seen before any is usual."""
 CLEAR_LOSSES = 2
-"""Reports that must be overdue beyond the largest lag seen, besides the silent ticks: lag itself swings by one."""
+"""Reports that must be overdue beyond the lag, besides the silent ticks: lag itself swings by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,13 @@ class Arrivals:
     overtaken: int = 0
     """Reports on the other path since the last one here."""
     lag: int | None = None
-    """By how many reports the other path is ahead, at most, when one comes here."""
+    """By how many reports the other path is ahead, at most, when one comes here …"""
+    usual_lag: int = 0
+    """… and as a rule: about the median."""
     _lag_age: int = 0
+    _lags: int = 0
+    """How often it was measured."""
+    _trend: int = 0
 
     def take(self, report: Report) -> bool:
         """Whether it is new: not a copy, and not from before."""
@@ -95,18 +106,28 @@ class Arrivals:
         self.fresh, self.overtaken = True, 0
         return True
 
-    def measure(self, other: Arrivals) -> None:
-        """Count this tick, and how far the other path is ahead where that can be told."""
+    def measure(self, other: Arrivals, in_time: bool) -> None:
+        """Count this tick, and how far the other path is ahead where that can be told.
+
+        Only while both bring something: when the far end falls silent, the longer path catches up with the shorter
+        one. And only where the tick is in time: after a stall here everything is there at once.
+        """
         self.silent = 0 if self.fresh else self.silent + 1
         self.run += self.fresh
-        if not self.fresh or self.session != other.session:
-            return
-        ahead = other.newest - self.newest
-        self._lag_age += other.fresh
-        if self.lag is None or ahead >= self.lag:
-            self.lag, self._lag_age = ahead, 0
-        elif self._lag_age >= LAG_MEMORY:
-            self.lag, self._lag_age = self.lag - 1, 0
+        if in_time and self.fresh and other.fresh and self.session == other.session:
+            self._measure_lag(other.newest - self.newest)
+
+    def _measure_lag(self, ahead: int) -> None:
+        if self.lag is None:
+            self.lag, self._lags = ahead, 0
+        self._lag_age, self._lags = self._lag_age + 1, self._lags + 1
+        if ahead >= self.lag or self._lag_age >= LAG_MEMORY:
+            self.lag, self._lag_age = max(ahead, self.lag - 1), 0
+        self._trend += (ahead > self.usual_lag) - (ahead < self.usual_lag)
+        if self._lags < FIRST:
+            self.usual_lag, self._trend = self.lag, 0
+        elif abs(self._trend) >= TREND:
+            self.usual_lag, self._trend = self.usual_lag + (1 if self._trend > 0 else -1), 0
 
     def judge(self, other: Arrivals, timing: Timing) -> None:
         if self.known and self.health is not Health.FAILED and self._lost(other, timing):
@@ -126,7 +147,8 @@ class Arrivals:
     def _lost(self, other: Arrivals, timing: Timing) -> bool:
         if self.silent < timing.misses or self.lag is None or self.session != other.session:
             return False
-        return other.newest - self.newest >= max(self.lag, 0) + CLEAR_LOSSES
+        lag = min(self.lag, self.usual_lag + SWING)
+        return other.newest - self.newest >= max(lag, 0) + CLEAR_LOSSES
 
 
 @dataclass(slots=True)
@@ -168,18 +190,18 @@ class ProtectionEnd:
     def tick(self, now: float) -> list[Output]:
         """`now` in seconds of any monotonic clock."""
         working, protection = self.paths
+        late = self._last_tick is not None and now - self._last_tick > 2 * self.timing.period_s
         for path, other in ((working, protection), (protection, working)):
-            path.measure(other)
-        if not self._stalled(now):
+            path.measure(other, in_time=not late)
+        if not self._stalled(now, late):
             working.judge(protection, self.timing)
             protection.judge(working, self.timing)
         working.fresh = protection.fresh = False
         self._ask(now)
         return [*self._choose(), *self._send()]
 
-    def _stalled(self, now: float) -> bool:
+    def _stalled(self, now: float, late: bool) -> bool:
         """The first tick after a stall judges nothing: what came meanwhile may have been too much for the sockets."""
-        late = self._last_tick is not None and now - self._last_tick > 2 * self.timing.period_s
         first, self._was_late, self._last_tick = late and not self._was_late, late, now
         return first
 
