@@ -138,7 +138,7 @@ class SlotAssignment:
     """How many of them, from the first, carry traffic when the node first hears of the slice. From then on the in-band
     resizing protocol alone changes the count, and no difference is made of it here."""
     slot_bps: int = FGTS_ETHERNET_BPS
-    """Frame bits per second that one slot carries."""
+    """Frame bits per second that one slot carries; 0: a trail, whose rate is fixed whichever slots it has."""
 
     @property
     def key(self) -> Hashable:

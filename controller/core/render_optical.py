@@ -35,7 +35,7 @@ class Connection:
     active: int = 0
     """Slots that carry it when a node first hears of it; line cards resize it from then on."""
     slot_bps: int = FGTS_ETHERNET_BPS
-    """Frame bits per second of each slot."""
+    """Frame bits per second of each slot; of no account where the rate is fixed."""
     fixed_kbps: int = 0
     """Rate of a connection that uses all of its slots and is never resized; 0: its meters follow its slots."""
     role: SliceRole = SliceRole.WORKING
@@ -81,7 +81,7 @@ def connection_entries(topology: Topology, connection: Connection) -> Iterator[t
         for node in (link.a_node, link.z_node):
             held = connection.slice_id, port_at(link, node), hop.server, hop.slots
             active = len(hop.slots) if connection.fixed_kbps else connection.active
-            yield node, SlotAssignment(*held, active, connection.slot_bps)
+            yield node, SlotAssignment(*held, active, 0 if connection.fixed_kbps else connection.slot_bps)
 
 
 def trail_connection(topology: Topology, link: Link) -> Connection:

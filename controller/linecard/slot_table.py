@@ -1,7 +1,8 @@
 """The slot table of one OTN node: which slots are reserved for a slice, and how many of them carry it each way.
 
 A value with two invariants: no slot of a server ODU is ever held by two slices, and slots that carry traffic are never
-taken away while the slice has a holding here.
+taken away while the slice has a holding here. The slots of a trail may be: it fills them whichever they are, and the
+file that lists the trails says where each has its own.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TypeAlias
 from controller.core.entries import ProtectionGroup
 from controller.core.otn.rates import FGTS_PER_SERVER
 from controller.core.otn.servers import LINE, opened_server
-from controller.core.otn.slots import bitmap_of
 from controller.linecard.resize_messages import MAX_SLOT_NUMBER, MAX_TEXT
+from controller.linecard.slot_index import SlotIndex
 
 LineServer: TypeAlias = tuple[int, str]
 """Line port and name of the server ODU."""
@@ -35,11 +36,16 @@ class Holding:
     """In a change: the size, both ways, when the node does not know the slice yet; else without meaning.
     As kept: the smaller of both directions' sizes."""
     slot_bps: int = 0
-    """Frame bits per second that one slot carries."""
+    """Frame bits per second that one slot carries; 0: its rate is not told by its slots."""
 
     @property
     def key(self) -> HoldingKey:
         return HoldingKey(self.slice_id, self.line_port)
+
+    @property
+    def is_trail(self) -> bool:
+        """Of a fixed rate, in tributary slots of the line: never resized."""
+        return self.server == LINE and not self.slot_bps
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,6 +93,10 @@ class _Slice:
     held: dict[int, Holding] = field(default_factory=dict)
     """By line port; their `active` is without meaning."""
 
+    @property
+    def is_trail(self) -> bool:
+        return all(holding.is_trail for holding in self.held.values())
+
 
 @dataclass(slots=True)
 class SlotTable:
@@ -96,6 +106,7 @@ class SlotTable:
     _slices: dict[int, _Slice] = field(default_factory=dict)
     _protections: dict[int, ProtectionGroup] = field(default_factory=dict)
     _births: int = 0
+    _index: SlotIndex = field(default_factory=SlotIndex)
 
     @property
     def holdings(self) -> tuple[Holding, ...]:
@@ -136,16 +147,23 @@ class SlotTable:
 
     def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
         """Change after change; returns the refused ones, the others stand. Raises the version when anything changed."""
-        before = self.holdings, self.protections
+        before: dict[tuple[str, int], object] = {}
         errors = []
         for index, change in enumerate(changes):
+            subject = _subject(change)
+            if subject not in before:
+                before[subject] = self._kept(subject)
             try:
                 self._change(change)
             except SlotError as error:
                 errors.append(ChangeError(index, error.code, error.message))
-        if (self.holdings, self.protections) != before:
+        if any(self._kept(subject) != kept for subject, kept in before.items()):
             self.version += 1
         return tuple(errors)
+
+    def _kept(self, subject: tuple[str, int]) -> object:
+        kind, number = subject
+        return self.held(number) if kind == "slice" else self._protections.get(number)
 
     def _change(self, change: SlotChange) -> None:
         match change:
@@ -163,22 +181,43 @@ class SlotTable:
         check_shape(holding)
         self._check_size(holding)
         self._check_carrying(holding)
-        for slice_id, known in self._slices.items():
-            other = known.held.get(holding.line_port)
-            if other is not None and slice_id != holding.slice_id:
-                check_apart(holding, other)
-        if holding.slice_id not in self._slices:
+        known = self._slices.get(holding.slice_id)
+        self._claim(holding, known.held.get(holding.line_port) if known else None)
+        if known is None:
             self._births += 1
-            self._slices[holding.slice_id] = _Slice([holding.active, holding.active], self._births)
-        self._slices[holding.slice_id].held[holding.line_port] = holding
+            known = self._slices[holding.slice_id] = _Slice([holding.active, holding.active], self._births)
+        elif known.is_trail and holding.is_trail:
+            known.committed = [holding.active, holding.active]
+        known.held[holding.line_port] = holding
 
     def _delete(self, key: HoldingKey) -> None:
         known = self._slices.get(key.slice_id)
-        if known is None:
+        holding = known.held.pop(key.line_port, None) if known else None
+        if known is None or holding is None:
             return
-        known.held.pop(key.line_port, None)
+        self._index.give_back(holding.line_port, holding.server, holding.slots)
         if not known.held:
             del self._slices[key.slice_id]
+
+    def _claim(self, holding: Holding, before: Holding | None) -> None:
+        """Its slots instead of those that the slice had at the line port before. Raises `SlotError`."""
+        if before is not None:
+            self._index.give_back(before.line_port, before.server, before.slots)
+        refusal = self._refusal(holding)
+        stays = before if refusal else holding
+        if stays is not None:
+            self._index.take(stays.slice_id, stays.line_port, stays.server, stays.slots)
+        if refusal:
+            raise SlotError("FAILED_PRECONDITION", refusal)
+
+    def _refusal(self, holding: Holding) -> str:
+        """Which other slice has a slot of the same server, or of the line below; empty where none has."""
+        wanted = holding.line_port, holding.server, holding.slots
+        if (taken := self._index.holder(*wanted)) is not None:
+            return f"slot {taken[0]} of {place(holding)} is held by slice {taken[1]}"
+        if (taken := self._index.below(*wanted)) is not None:
+            return f"slot {taken[0]} of line port {holding.line_port} is held by slice {taken[1]}"
+        return ""
 
     def _check_size(self, holding: Holding) -> None:
         size = self.sizes.get((holding.line_port, holding.server))
@@ -191,11 +230,13 @@ class SlotTable:
     def _check_carrying(self, holding: Holding) -> None:
         """What carries traffic stays. A node that knows nothing of the slice takes what it is told."""
         carrying = max(self.committed(holding.slice_id) or (0,))
+        known = self._slices.get(holding.slice_id)
+        before = known.held.get(holding.line_port) if known else None
+        if known is not None and known.is_trail and holding.is_trail:
+            return
         if len(holding.slots) < carrying:
             message = f"{carrying} slots of {place(holding)} carry traffic, not {len(holding.slots)}"
             raise SlotError("FAILED_PRECONDITION", message)
-        known = self._slices.get(holding.slice_id)
-        before = known.held.get(holding.line_port) if known else None
         if before is None or not carrying:
             return
         if before.server != holding.server or before.slots[:carrying] != holding.slots[:carrying]:
@@ -234,20 +275,10 @@ def check_group(group: ProtectionGroup) -> None:
         raise SlotError("INVALID_ARGUMENT", f"no direction {group.direction}")
 
 
-def check_apart(holding: Holding, other: Holding) -> None:
-    """Raises `SlotError` where two slices at one line port want the same slot, of a server or of the line below."""
-    if holding.server == other.server:
-        taken, whose = bitmap_of(holding.slots) & bitmap_of(other.slots), place(holding)
-    else:
-        taken, whose = tributaries(holding) & tributaries(other), f"line port {holding.line_port}"
-    if taken:
-        lowest = (taken & -taken).bit_length()
-        raise SlotError("FAILED_PRECONDITION", f"slot {lowest} of {whose} is held by slice {other.slice_id}")
-
-
-def tributaries(holding: Holding) -> int:
-    """Bitmap of the tributary slots of the line that it takes, as far as its server's name says."""
-    if holding.server == LINE:
-        return bitmap_of(holding.slots)
-    opened = opened_server(holding.server)
-    return 0 if opened is None else opened.tributaries
+def _subject(change: SlotChange) -> tuple[str, int]:
+    """What a change may change."""
+    match change:
+        case Holding() | HoldingKey():
+            return "slice", change.slice_id
+        case ProtectionGroup() | Unprotect():
+            return "group", change.working

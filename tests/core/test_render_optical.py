@@ -119,6 +119,18 @@ def test_meters_of_slices_follow_and_those_of_trails_do_not(count: int) -> None:
         assert [meter.transit for _, meter in journey.meters] == [False, True, True, True]
 
 
+def test_the_slots_of_trails_say_that_their_rate_is_fixed() -> None:
+    net = Network.of(chain(4))
+    record = net.stand(corridor(a=1, z=4))
+    assert record.target is not None
+    assert record.target.slice is not None
+    own = record.target.slice.id
+    trails = {link.slice_id for link in net.topology.of_kind(LinkKind.ADJACENCY)}
+    held = [entry for entries in net.tables().values() for entry in entries if isinstance(entry, SlotAssignment)]
+    assert {entry.slice_id for entry in held} == {own} | trails
+    assert all(entry.slot_bps == (0 if entry.slice_id in trails else SLOT_BPS) for entry in held)
+
+
 @pytest.mark.parametrize(("active", "counts"), [((0, 1), [3, 11, 11, 11]), ((1, 0), [11, 11, 3, 3])])
 def test_a_node_that_first_hears_of_a_slice_is_told_the_size_of_the_stage(
     active: tuple[int, int], counts: list[int]

@@ -171,6 +171,27 @@ def test_slots_that_carry_traffic_stay(holding: Holding, refused: bool) -> None:
     assert codes(table.apply([holding])) == ([(0, "FAILED_PRECONDITION")] if refused else [])
 
 
+def test_a_trail_takes_other_slots_while_it_carries_traffic() -> None:
+    """It fills all of them, and the file of the network says which: after an edit others, or more, or fewer."""
+    table = SlotTable()
+    table.apply([Holding(7, 2, "line", (1, 2), 2), Holding(7, 3, "line", (5, 6), 2), Holding(8, 2, "line", (3,), 1)])
+    assert codes(table.apply([Holding(7, 2, "line", (3, 4), 2)])) == [(0, "FAILED_PRECONDITION")]
+    assert held(table)[8] == (3,)
+    assert table.apply([Holding(8, 2, "line", (5,), 1), Holding(7, 2, "line", (3, 4), 2)]) == ()
+    assert table.apply([Holding(9, 2, "odu1:1-2", (1,), 1, 10_009_306)]) == ()
+    assert table.apply([Holding(7, port, "line", (4,), 1) for port in PORTS]) == ()
+    assert [holding.active for holding in table.held(7)] == [1, 1]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1_249_409_000, 1_249_409_000), (1_249_409_000, 0), (0, 1_249_409_000)])
+def test_a_slice_in_tributary_slots_of_the_line_keeps_those_that_carry_it(before: int, after: int) -> None:
+    table = SlotTable()
+    table.apply([Holding(7, 2, "line", (1, 2, 3), 2, before)])
+    assert codes(table.apply([Holding(7, 2, "line", (4, 5, 6), 1, after)])) == [(0, "FAILED_PRECONDITION")]
+    assert table.apply([Holding(7, 2, "line", (1, 2, 4), 1, after)]) == ()
+    assert table.committed(7) == (2, 2)
+
+
 def test_the_size_is_forgotten_with_the_last_holding() -> None:
     table = SlotTable()
     table.apply([Holding(7, 2, "a", (1, 2), 2), Holding(7, 3, "a", (1, 2), 2)])
