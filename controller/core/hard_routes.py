@@ -162,7 +162,7 @@ class HardRoutes:
             return None
         size, route = found
         same = (size.container, size.claimed, size.active) == (part.container, part.claimed_slots, part.active_slots)
-        staying = stays(part.hops, route.path.links) if same else None
+        staying = stays(part.hops, route.path.links) if same and self._alike(part, route.path) else None
         if staying is None:
             return None
         groomed = self._groom(route.path.links, size, staying)
@@ -170,6 +170,11 @@ class HardRoutes:
         if any((hop.link, hop.server) not in held for hop in staying):
             return None
         return size, (Lane(route, groomed.hops, len(groomed.opened), part),)
+
+    def _alike(self, part: Slice, path: Path) -> bool:
+        """Whether the slots of a slice carry on another route what they carry on its own: both its branches stand."""
+        lines = self.smallest_line(hop.link for hop in part.hops), self.smallest_line(path.links)
+        return part.container is Container.FGODUFLEX or lines[0] is lines[1]
 
     def _credited(self, size: Size) -> Route | None:
         """The best route where the fibres of the standing slice have room for it: that which it holds."""

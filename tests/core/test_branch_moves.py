@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from bookkeeping import numbers, slice_of
+from bookkeeping import numbers, slice_of, slots
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from journeys import Tables, consistent, flows, port_of, stages, world
@@ -74,6 +74,22 @@ def test_another_size_is_another_slice() -> None:
     moved = net.stand(replace(standing.corridor, profiles=(Profile("p0", 510_000),)))
     assert slice_of(moved).id != slice_of(standing).id
     assert not {hop.slots for hop in slice_of(moved).hops} & {hop.slots for hop in slice_of(standing).hops}
+
+
+@pytest.mark.parametrize("fine", [True, False])
+def test_an_oduflex_branches_only_to_lines_of_its_own_unit(fine: bool) -> None:
+    """2.4 Gbit/s need 3 slots beside an ODU2 (1.244 Gbit/s) and 2 of an ODU4 (1.296); fine-grain ones are all alike."""
+    large = [replace(fibre(f"F-{a}{z}", a, z, 10, (), 80), line=Container.ODU4) for a, z in ((1, 2), (2, 4), (4, 3))]
+    net = Network.of(domain(range(1, 5), [*large, fibre("F-23", 2, 3, 10, ())]))
+    standing = net.stand(corridor(a=1, z=3, rates=(100_000 if fine else 2_400_000,)))
+    assert fibres(slice_of(standing)) == ["F-12", "F-23"]
+    assert (slice_of(standing).container is Container.FGODUFLEX) is fine
+    net.link("F-23", Status.DOWN)
+    moved = net.ask(standing.corridor)
+    assert fibres(slice_of(moved)) == ["F-12", "F-24", "F-43"]
+    counts = [slice_of(record).claimed_slots for record in (standing, moved)]
+    assert counts == ([slots(100_000)] * 2 if fine else [3, 2])
+    assert (slice_of(moved).id == slice_of(standing).id) is fine
 
 
 def test_where_old_and_new_cannot_both_stand_the_fibre_is_named_and_why() -> None:
