@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
-from controller.core.model import CorridorEvent, EventType, Link, Stage, Status
-from controller.core.otn import Ledger, resumed
+from controller.core.model import Container, CorridorEvent, EventType, Link, Slice, Stage, Status
+from controller.core.otn import Ledger, narrowest, resumed, slot_bps, slots_for
+from controller.core.otn.servers import stands_in
 from controller.core.plan import Plan
-from controller.core.records import Record, claims_of
+from controller.core.records import Placement, Record, claims_of
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
@@ -249,8 +250,27 @@ def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, R
         used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if not ledger.offers(claim)}
         for each in record.placements:
             used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
+        used = used or {misfit for each in record.placements for misfit in _misfits(topology, each)}
         if used:
             raise Invalid(f"{record.name} stands on {', '.join(sorted(used))}, which the topology file no longer has")
+
+
+def _misfits(topology: Topology, placement: Placement) -> Iterator[str]:
+    """Where its slices have slots in lines that are of another kind now, in which as many slots are something else."""
+    for part in placement.leg.slices:
+        lines = {hop.link: topology.links[hop.link].line for hop in part.hops}
+        small = part.container is Container.ODUFLEX and _too_small(placement, part, narrowest(lines.values()))
+        for hop in part.hops:
+            if small or not stands_in(hop.server, lines[hop.link]):
+                yield f"{hop.link} {hop.server} of another line than {lines[hop.link]}"
+
+
+def _too_small(placement: Placement, part: Slice, line: Container) -> bool:
+    """Whether an ODUflex that counts in the slots of such a line has too few for what is promised."""
+    now = max(placement.forward_kbps, placement.reverse_kbps)
+    most = max(placement.claimed_forward_kbps, placement.claimed_reverse_kbps)
+    each = slot_bps(part.container, line)
+    return slots_for(now, each) > part.active_slots or slots_for(most, each) > part.claimed_slots
 
 
 def _difference(before: Desired, after: Desired) -> Touched:

@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 
 from controller.core.errors import Conflict, Invalid
-from controller.core.model import CorridorEvent, Isolation, Profile, Stage, State, Status
+from controller.core.model import Container, CorridorEvent, Isolation, Profile, Stage, State, Status
 from controller.core.names import short
 from controller.core.topology import Topology
 from controller.state import NetworkState
 from controller.store import Store
-from controller.topology_file import load
+from controller.topology_file import TopologyFile, load
 
 NAME = "tenants/default/corridors/c1"
 
@@ -262,4 +262,49 @@ async def test_a_file_that_lost_what_a_corridor_stands_on_is_refused(
     planned = Topology.planned(DOMAIN, plan.srv6_block, plan.nodes, links)
     with pytest.raises(Invalid, match=f"{NAME} stands on .*{fibre}"):
         await NetworkState.restore(store, planned, lambda: datetime.now(UTC))
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("kbps", "old", "slots", "now", "more", "fits"),
+    [
+        (900_000, Container.ODUC, 20, Container.ODU4, 80, False),  # an ODU2 in two slots of 5G, or eight of 1.25G
+        (900_000, Container.ODU2, 8, Container.ODU4, 80, True),  # an ODU1 takes two in either
+        (4_000_000, Container.ODUC, 20, Container.ODU4, 80, False),  # one slot of 5G does it, and one of 1.25G not
+        (2_400_000, Container.ODU4, 80, Container.ODU2, 8, False),  # two slots of 1.296, of 1.244 Gbit/s not
+        (2_400_000, Container.ODU2, 8, Container.ODU4, 80, True),
+    ],
+)
+async def test_a_file_with_another_line_where_as_many_slots_carry_less_is_refused(
+    network: SimulatedNetwork,
+    database: str,
+    kbps: int,
+    old: Container,
+    slots: int,
+    now: Container,
+    more: int,
+    fits: bool,
+) -> None:
+    def lines(kind: Container, count: int) -> TopologyFile:
+        plan = load(METRO)
+        links = [
+            replace(each, line=kind, line_slots=count, servers=()) if each.name == _link("F-zgc-yz") else each
+            for each in plan.links
+        ]
+        return replace(plan, links=tuple(links))
+
+    first = await Controller(network, database).start(lines(old, slots))
+    await first.bootstrapped()
+    wanted = corridor(profiles=(Profile("all", kbps),), active_profile="all")
+    made = await first.service.create_corridor("tenants/default", "c1", wanted)
+    assert made.legs[0].links == (_link("F-zgc-yz"),)
+    await first.settled(NAME)
+    await first.stop()
+    store, plan = await Store.open(database), lines(now, more)
+    planned = Topology.planned(DOMAIN, plan.srv6_block, plan.nodes, plan.links)
+    if fits:
+        await (await NetworkState.restore(store, planned, lambda: datetime.now(UTC))).reconciler.close()
+    else:
+        with pytest.raises(Invalid, match=f"{NAME} stands on .*F-zgc-yz.* of another line than {now}"):
+            await NetworkState.restore(store, planned, lambda: datetime.now(UTC))
     await store.close()

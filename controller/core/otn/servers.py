@@ -48,6 +48,17 @@ def opened_server(name: str) -> OpenedServer | None:
     return OpenedServer(Container(odu.upper()), bitmap_of_runs(parse_runs(slots))) if colon else None
 
 
+def stands_in(server: str, line: Container) -> bool:
+    """Whether a server could have its slots in a line of this kind: one opened on demand takes not as many in each.
+
+    Of all others there is nothing to tell by the name.
+    """
+    opened = opened_server(server)
+    if opened is None:
+        return True
+    return carries(line, opened.odu) and tributary_slots(opened.odu, line) == opened.tributaries.bit_count()
+
+
 def standing_slots(link: Link) -> dict[str, tuple[int, ...]]:
     """Tributary slots of the servers that a fibre has from the start: the first of its line, in the file's order."""
     slots, first = dict[str, tuple[int, ...]](), 1
