@@ -1,9 +1,10 @@
 """The in-band resizing protocol at one OTN node: a machine without clock or sockets.
 
 Attempts. The commanded source numbers its attempts; every node follows the highest that it has seen of a slice, so
-that nothing delayed can undo what came later. One attempt goes through the forward direction, then the reverse:
-REQUEST out, ACCEPT back, BWR_IND out, NCS back, RELEASE out, whereupon the far end does the same the other way. Its
-RELEASE tells the commanded source that all is through: ten frames in sequence for each hop.
+that nothing delayed can undo what came later. A source that starts again with its clock set back is refused, and told
+how high its numbers were: it goes on so far above that none comes twice. One attempt goes through the forward
+direction, then the reverse: REQUEST out, ACCEPT back, BWR_IND out, NCS back, RELEASE out, whereupon the far end does
+the same the other way. Its RELEASE tells the commanded source that all is through: ten frames in sequence for each hop.
 
 Sizes. On the way out a BWR_IND leaves a node with *at most* the target, on the way back an NCS with *just* the target.
 So a shrinking direction commits from its source on, a growing one from its sink back, and at every instant each node
@@ -36,12 +37,17 @@ from controller.linecard.resize_values import (
 )
 from controller.linecard.slot_table import FORWARD, REVERSE, SlotError, SlotTable, place
 
+GAP = 1 << 24
+"""Between the highest number that others know and the next: more attempts than were ever made without their knowing."""
+HIGHEST = (1 << 64) - 2 * GAP
+"""What is told beyond is no number of ours: there would soon be none left."""
+
 
 class ResizeNode(Relay):
     """All slices of one node. Calls return what is to be done, in order; `now` is in seconds of any steady clock."""
 
     def __init__(self, node: str, table: SlotTable, incarnation: int, timing: Timing | None = None) -> None:
-        """`incarnation`: higher at each start of the program, below 2^32, such as the time of the start."""
+        """`incarnation`: another at each start of the program, best a higher one, below 2^32: the time of the start."""
         super().__init__(node, table, timing or Timing())
         self._number = incarnation << 32
 
@@ -160,6 +166,17 @@ class ResizeNode(Relay):
             return
         attempt.said = 0
         self._repeat(attempt)
+
+    def _source_overtaken(self, attempt: Attempt, latest: int) -> bool:
+        command = attempt.command
+        if command is None or latest > HIGHEST:
+            return False
+        self._number = max(self._number, latest + GAP)
+        if command.overtaken or attempt.phase[FORWARD] is not Phase.REQUESTED:
+            return False
+        port = attempt.downstream(FORWARD) or 0
+        self._start(attempt.slice_id, port, attempt.targets, replace(command, overtaken=True))
+        return True
 
     def _source_failed(self, attempt: Attempt, direction: int, reason: Reason, detail: str) -> None:
         command = attempt.command

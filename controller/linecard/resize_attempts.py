@@ -8,7 +8,11 @@ from controller.linecard.slot_table import SlotTable, place
 
 
 class Refused(Exception):
-    """A node does not go along with a request or an indication."""
+    """A node does not go along with a request or an indication. `latest`: of the later attempt that is in its way."""
+
+    def __init__(self, message: str, latest: int = 0) -> None:
+        super().__init__(message)
+        self.latest = latest
 
 
 class Attempts:
@@ -96,6 +100,7 @@ class Attempts:
         kind: Kind,
         reason: Reason = Reason.NONE,
         detail: str = "",
+        latest: int = 0,
     ) -> None:
         server, slots = attempt.granted[line_port] if kind is Kind.REQUEST else ("", ())
         message = ResizeMessage(
@@ -109,6 +114,7 @@ class Attempts:
             slots,
             reason,
             short(detail),
+            latest,
         )
         self._outputs.append(Send(line_port, message))
 

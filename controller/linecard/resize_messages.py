@@ -27,6 +27,7 @@ MIN_PAYLOAD = 46
 """Shorter Ethernet payloads are padded with zeros."""
 _HEADER = struct.Struct("!4sBBHIBBQHHH")
 _COUNT = struct.Struct("!H")
+_LATEST = struct.Struct("!Q")
 
 
 class MalformedMessage(Exception):
@@ -78,6 +79,8 @@ class ResizeMessage:
     """REJECT, and RELEASE of what was given up."""
     detail: str = ""
     """Where and why, for the operator."""
+    latest: int = 0
+    """REJECT: the later attempt that is known, on whose account; 0 where it is for another reason."""
 
     @property
     def target(self) -> int:
@@ -95,6 +98,7 @@ def encode(message: ResizeMessage) -> bytes:
     check(message)
     server, detail = message.server.encode(), message.detail.encode()
     tail = _text(server) + _text(detail) + struct.pack(f"!H{len(message.slots)}H", len(message.slots), *message.slots)
+    tail += _LATEST.pack(message.latest) if message.latest else b""
     header = _HEADER.pack(
         MAGIC,
         VERSION,
@@ -129,9 +133,19 @@ def _decode(payload: bytes) -> ResizeMessage:
         raise MalformedMessage(f"{len(payload)} octets, not {length}")
     server, at = _read_text(payload[:length], _HEADER.size)
     detail, at = _read_text(payload[:length], at)
-    slots = _read_slots(payload[:length], at)
+    slots, at = _read_slots(payload[:length], at)
     message = ResizeMessage(
-        Kind(kind), slice_id, direction, attempt, (forward, reverse), previous, server, slots, Reason(reason), detail
+        Kind(kind),
+        slice_id,
+        direction,
+        attempt,
+        (forward, reverse),
+        previous,
+        server,
+        slots,
+        Reason(reason),
+        detail,
+        _read_latest(payload[:length], at),
     )
     check(message)
     return message
@@ -142,12 +156,15 @@ def check(message: ResizeMessage) -> None:
     bounds = [(message.slice_id, 1, 32), (message.attempt, 1, 64)]
     bounds += [(count, 0, 16) for count in (*message.targets, message.previous)]
     bounds += [(slot, 1, 16) for slot in message.slots]
+    bounds += [(message.latest, 0, 64)]
     if any(not least <= value < 1 << bits for value, least, bits in bounds) or message.direction not in (0, 1):
         raise MalformedMessage("a number is out of range")
     _check_slots(message)
     failed = message.reason is not Reason.NONE
     if message.kind is not Kind.RELEASE and failed != (message.kind is Kind.REJECT):
         raise MalformedMessage(f"{message.kind.name} with reason {message.reason.name}")
+    if message.latest and (message.kind is not Kind.REJECT or message.latest <= message.attempt):
+        raise MalformedMessage(f"{message.kind.name} of attempt {message.attempt} for {message.latest}")
     if message.detail and not failed:
         raise MalformedMessage("a detail without a reason")
     if max(len(message.server.encode()), len(message.detail.encode())) > MAX_TEXT:
@@ -177,8 +194,21 @@ def _read_text(payload: bytes, at: int) -> tuple[str, int]:
     return payload[at + 1 : end].decode(), end
 
 
-def _read_slots(payload: bytes, at: int) -> tuple[int, ...]:
+def _read_slots(payload: bytes, at: int) -> tuple[tuple[int, ...], int]:
     (count,) = _COUNT.unpack_from(payload, at)
-    if at + _COUNT.size + 2 * count != len(payload):
-        raise MalformedMessage("slots are cut off, or octets follow")
-    return struct.unpack_from(f"!{count}H", payload, at + _COUNT.size)
+    end = at + _COUNT.size + 2 * count
+    if end > len(payload):
+        raise MalformedMessage("slots are cut off")
+    return struct.unpack_from(f"!{count}H", payload, at + _COUNT.size), end
+
+
+def _read_latest(payload: bytes, at: int) -> int:
+    """Left out where it would be 0."""
+    if at == len(payload):
+        return 0
+    if at + _LATEST.size != len(payload):
+        raise MalformedMessage("octets follow")
+    (latest,) = _LATEST.unpack_from(payload, at)
+    if not latest:
+        raise MalformedMessage("a later attempt without a number")
+    return int(latest)

@@ -21,7 +21,7 @@ class Relay(Attempts, ABC):
         try:
             _HANDLERS[message.kind](self, line_port, message)
         except Refused as refusal:
-            self._refuse(line_port, message, f"{self._node}: {refusal}")
+            self._refuse(line_port, message, f"{self._node}: {refusal}", refusal.latest)
         return self._done()
 
     # What an end adds.
@@ -33,6 +33,10 @@ class Relay(Attempts, ABC):
     @abstractmethod
     def _source_confirmed(self, attempt: Attempt, direction: int) -> None:
         """All behind have the target."""
+
+    @abstractmethod
+    def _source_overtaken(self, attempt: Attempt, latest: int) -> bool:
+        """A node knows a later attempt; whether another one, later still, is made instead of this."""
 
     @abstractmethod
     def _source_failed(self, attempt: Attempt, direction: int, reason: Reason, detail: str) -> None:
@@ -71,7 +75,7 @@ class Relay(Attempts, ABC):
         if attempt is not None and attempt.command is not None and message.direction == FORWARD:
             raise Refused("this end is the source")
         if attempt is not None and message.attempt < attempt.number:
-            raise Refused("a later attempt is known")
+            raise Refused("a later attempt is known", attempt.number)
         if attempt is None or message.attempt > attempt.number:
             attempt = self._begun(attempt, line_port, message)
         if attempt.upstream(message.direction) != line_port:
@@ -162,10 +166,11 @@ class Relay(Attempts, ABC):
             return
         upstream = attempt.upstream(direction)
         if upstream is None:
-            self._source_failed(attempt, direction, message.reason, message.detail)
+            if not message.latest or not self._source_overtaken(attempt, message.latest):
+                self._source_failed(attempt, direction, message.reason, message.detail)
             return
         self._let_lapse(attempt, direction)
-        self._say(upstream, attempt, direction, Kind.REJECT, message.reason, message.detail)
+        self._say(upstream, attempt, direction, Kind.REJECT, message.reason, message.detail, message.latest)
 
     def _confirmation(self, line_port: int, message: ResizeMessage) -> None:
         direction = message.direction
@@ -188,7 +193,7 @@ class Relay(Attempts, ABC):
         self._heard(attempt)
         self._say(upstream, attempt, direction, Kind.NCS)
 
-    def _refuse(self, line_port: int, message: ResizeMessage, detail: str) -> None:
+    def _refuse(self, line_port: int, message: ResizeMessage, detail: str, latest: int) -> None:
         """Back to where it came from; a released forward direction fails by the report of the reverse one."""
         attempt = self._following(message)
         if message.kind is Kind.REQUEST and attempt is not None and attempt.command is None:
@@ -204,6 +209,7 @@ class Relay(Attempts, ABC):
             slots=(),
             reason=Reason.REJECTED,
             detail=short(detail),
+            latest=latest,
         )
         self._outputs.append(Send(line_port, answer))
 

@@ -95,6 +95,8 @@ class Command:
     """Sizes that a failure returns to, by direction."""
     taking_back: Notice | None = None
     """The failure on whose account this attempt takes all back."""
+    overtaken: bool = False
+    """An attempt for it was refused before because a later one is known."""
 
 
 @dataclass(slots=True)

@@ -80,9 +80,10 @@ class Network:
             self.nodes.append(self._new_node(node))
             self.fill(node)
 
-    def _new_node(self, node: int) -> ResizeNode:
+    def _new_node(self, node: int, incarnation: int | None = None) -> ResizeNode:
         self.starts += 1
-        return ResizeNode(f"otn-{node}", self.tables[node], self.starts, TIMING)
+        number = self.starts if incarnation is None else incarnation
+        return ResizeNode(f"otn-{node}", self.tables[node], number, TIMING)
 
     def fill(self, node: int, sizes: dict[int, int] | None = None) -> None:
         """As the controller does: all holdings, with the size where the node does not know the slice."""
@@ -92,11 +93,11 @@ class Network:
                 assert self.tables[node].apply(each.holdings(node, size)) == ()
                 self.meters.setdefault((node, each.slice_id), [size, size])
 
-    def restart(self, node: int) -> None:
-        """Empty: no slice, no meter, no memory."""
+    def restart(self, node: int, incarnation: int | None = None) -> None:
+        """Empty: no slice, no meter, no memory. `incarnation`: what its clock says, where that is not the latest."""
         self.guarded = False
         self.tables[node] = SlotTable()
-        self.nodes[node] = self._new_node(node)
+        self.nodes[node] = self._new_node(node, incarnation)
         for each in self.slices:
             self.meters.pop((node, each.slice_id), None)
 

@@ -99,6 +99,30 @@ def test_what_was_said_before_has_no_effect_later(
 
 
 @settings(max_examples=100, deadline=None)
+@given(chains(), seeds, st.permutations(range(10, 14)), st.lists(sizes, min_size=4, max_size=4), st.booleans())
+def test_the_clock_of_a_source_may_go_either_way_at_each_of_its_starts(
+    chain: tuple[Network, Slice], seed: int, clock: list[int], targets: list[int], lossy: bool
+) -> None:
+    """With all that was ever sent coming again."""
+    network, each = chain
+    random = Random(seed)
+    size = each.size
+    for k, (incarnation, target) in enumerate(zip(clock, targets, strict=True)):
+        network.restart(each.a, incarnation)
+        network.fill(each.a, {1: size})
+        network.guarded = True
+        network.fibres = shaken(seed + k, loss=0.3 if lossy else 0.0, twice=0.2, budget=2)
+        for sender, receiver, message in network.sent:
+            if random.random() < 0.5:
+                network.inject(receiver, LEFT if sender < receiver else RIGHT, encode(message), random.uniform(0, 3))
+        notice = network.resized(each, target)
+        quiet(network)
+        assert notice.state is OK
+        assert network.sizes(each) == {(target, target)}
+        size = target
+
+
+@settings(max_examples=100, deadline=None)
 @given(chains(), seeds, sizes, st.integers(1, 60), st.data())
 def test_a_cut_fibre_leaves_no_node_with_more_than_the_one_behind_it(
     chain: tuple[Network, Slice], seed: int, target: int, after: int, data: st.DataObject

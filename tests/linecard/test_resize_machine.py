@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from resize_network import FAILED, LEFT, MODIFYING, OK, RIGHT, TIMING, Fibres, Network, Slice
 
 from controller.linecard.resize import ResizeNode
-from controller.linecard.resize_messages import Kind
+from controller.linecard.resize_messages import Kind, Reason, ResizeMessage, encode
 from controller.linecard.resize_values import Commit
 from controller.linecard.slot_table import Holding, HoldingKey, SlotError, SlotTable
 
@@ -176,6 +176,89 @@ def test_a_later_slice_of_the_same_id_knows_nothing_of_the_earlier_one() -> None
         network.fill(node)
     assert network.resized(again, 7).state is OK
     assert network.sizes(again) == {(7, 7)}
+
+
+def clock_set_back(network: Network, each: Slice, size: int, incarnation: int = 0) -> None:
+    """The source starts again, at a time before its last start, and is filled again."""
+    network.restart(each.a, incarnation)
+    network.fill(each.a, {each.slice_id: size})
+    network.guarded = True
+
+
+def numbers(network: Network) -> list[int]:
+    """Of the attempts, in their order."""
+    return list(dict.fromkeys(message.attempt for _, _, message in network.sent))
+
+
+def test_a_source_whose_clock_was_set_back_goes_on_above_what_the_others_know() -> None:
+    network, each = chain(4)
+    assert network.resized(each, 9).state is OK
+    clock_set_back(network, each, 9)
+    assert network.resized(each, 4).state is OK
+    assert network.sizes(each) == {(4, 4)}
+    first, refused, above = numbers(network)
+    assert refused < first < above
+    assert network.resized(each, 7).state is OK
+    assert numbers(network)[3:] == [above + 1]
+
+
+def test_the_others_may_be_further_away_than_a_node_that_knows_nothing_either() -> None:
+    network, each = chain(4)
+    assert network.resized(each, 9).state is OK
+    network.restart(1)
+    network.fill(1, {1: 9})
+    clock_set_back(network, each, 9)
+    assert network.resized(each, 12).state is OK
+    assert network.sizes(each) == {(12, 12)}
+
+
+def test_what_was_said_before_the_clock_was_set_back_has_no_effect_after() -> None:
+    """The next number after those that are known was given too, and what it asked for comes at last."""
+    network, each = chain(3)
+    assert network.resized(each, 9).state is OK
+    network.command(each, 15)
+    network.queue.clear()
+    _, _, late = network.sent[-1]
+    assert late.kind is Kind.REQUEST
+    clock_set_back(network, each, 9)
+    network.command(each, 4)
+    while len(numbers(network)) < 4:
+        network.step()
+    network.inject(1, LEFT, encode(late), 0.005)
+    network.settle()
+    assert network.notices[-1].state is OK
+    assert network.sizes(each) == {(4, 4)}
+
+
+def test_a_source_goes_on_above_what_is_known_once() -> None:
+    network, _ = chain(2)
+    source = network.nodes[0]
+    _, request = source.command(1, 9, 0.0)
+    refusal = overtaken(request.message, request.message.attempt + 1)
+    (again,) = source.received(RIGHT, refusal, 0.0)
+    assert again.message == replace(request.message, attempt=again.message.attempt)
+    assert again.message.attempt > refusal.latest
+    assert source.received(RIGHT, refusal, 0.0) == []
+    *_, ended = source.received(RIGHT, overtaken(again.message, again.message.attempt + 1), 0.0)
+    assert (ended.state, ended.reason, ended.message) == (FAILED, "REJECTED", "known")
+    assert source.next_deadline is None
+    _, later = source.command(1, 9, 0.0)
+    assert later.message.attempt > again.message.attempt + 1
+
+
+def test_a_number_that_leaves_no_others_is_not_believed() -> None:
+    network, _ = chain(2)
+    source = network.nodes[0]
+    _, request = source.command(1, 9, 0.0)
+    *_, ended = source.received(RIGHT, overtaken(request.message, 2**64 - 1), 0.0)
+    assert (ended.state, ended.reason) == (FAILED, "REJECTED")
+    assert source.command(1, 9, 0.0)[-1].message.attempt == request.message.attempt + 1
+
+
+def overtaken(request: ResizeMessage, latest: int) -> ResizeMessage:
+    return replace(
+        request, kind=Kind.REJECT, server="", slots=(), reason=Reason.REJECTED, detail="known", latest=latest
+    )
 
 
 def test_a_slice_that_goes_while_it_is_resized_ends_the_command() -> None:

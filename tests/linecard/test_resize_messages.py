@@ -29,6 +29,15 @@ OCTETS = bytes.fromhex(
     "0003 0102 0001 0002"  # slots
 )
 
+REJECT = ResizeMessage(Kind.REJECT, 7, 0, 5, (2, 3), 5, reason=Reason.REJECTED, detail="n", latest=6 << 32)
+REJECT_OCTETS = bytes.fromhex(
+    "6667525a 01 03 0029"  # magic, version, kind, length 28 + 1 + 2 + 2 + 8
+    "00000007 00 01 0000000000000005"  # slice, direction, reason, attempt
+    "0002 0003 0005"  # targets, previous
+    "00 016e 0000"  # server, detail, slots
+    "0000000600000000"  # latest
+)
+
 counts = st.integers(0, 2**16 - 1)
 texts = st.text(max_size=40)
 heads = {
@@ -53,12 +62,21 @@ def messages(draw: st.DrawFn) -> ResizeMessage:
     if not failed:
         return ResizeMessage(kind, **head, targets=targets)
     reason = draw(st.sampled_from([Reason.REJECTED, Reason.TIMEOUT]))
-    return ResizeMessage(kind, **head, targets=targets, reason=reason, detail=draw(texts))
+    latest = 0
+    if kind is Kind.REJECT and head["attempt"] < 2**64 - 1:
+        latest = draw(st.just(0) | st.integers(head["attempt"] + 1, 2**64 - 1))
+    return ResizeMessage(kind, **head, targets=targets, reason=reason, detail=draw(texts), latest=latest)
 
 
 def test_the_octets_are_these() -> None:
     assert encode(REQUEST) == OCTETS
     assert decode(OCTETS) == REQUEST
+    assert encode(REJECT) == REJECT_OCTETS
+    assert decode(REJECT_OCTETS.ljust(46, b"\0")) == REJECT
+    for spoilt in (b"\0" * 8, REJECT_OCTETS[-8:-1], REJECT_OCTETS[-8:] * 2):
+        octets = REJECT_OCTETS[:6] + bytes([0, 33 + len(spoilt)]) + REJECT_OCTETS[8:33] + spoilt
+        with pytest.raises(MalformedMessage):
+            decode(octets)
 
 
 @settings(max_examples=300, deadline=None)
@@ -126,6 +144,10 @@ def test_a_spoilt_octet_is_noticed_or_makes_another_message(message: ResizeMessa
         replace(REQUEST, previous=65536),
         replace(REQUEST, reason=Reason.TIMEOUT),
         replace(REQUEST, detail="why"),
+        replace(REQUEST, latest=2**63),
+        replace(REJECT, latest=5),
+        replace(REJECT, latest=2**64),
+        replace(REJECT, kind=Kind.RELEASE),
         replace(REQUEST, kind=Kind.ACCEPT),
         replace(REQUEST, kind=Kind.REJECT, server="", slots=()),
         replace(REQUEST, kind=Kind.BWR_IND, server="", slots=(), reason=Reason.REJECTED),
