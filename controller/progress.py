@@ -189,7 +189,8 @@ class Progress:
 
     async def _resize(self, record: Record, attempt: _Attempt) -> None:
         """In band; a growth that is refused is rolled back, anything else has to succeed in the end."""
-        resizes = slice_sizes.resizes(self._state.topology, record, doubtful=attempt.doubtful)
+        numbers = slice_sizes.in_doubt(record) if attempt.doubtful else slice_sizes.changing(record)
+        resizes = slice_sizes.resizes(self._state.topology, record, numbers)
         if not resizes:
             return
         await self._modifying(record)
@@ -241,6 +242,8 @@ class Progress:
             record = self._confessed(replace(before, corridor=corridor), snapshot.now)
             if before.stage is Stage.BUILD and before.previous is not None:
                 record = rolled_back(record, before.previous, failure, snapshot.now)
+                # Only what the given-up change was about to alter: elsewhere it has nothing to wait for.
+                return await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
             if record != before:
                 await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
             return self._state.touching(name)

@@ -39,6 +39,7 @@ class SizeAudit:
         await stopped(self._tasks.values())
 
     def _read(self, device: str, entries: Mapping[Hashable, Entry]) -> None:
+        # A size of 0 is that of two directions that differ: no settled slice has it.
         found = {entry.slice_id: entry.active for entry in entries.values() if isinstance(entry, SlotAssignment)}
         for record in self._state.records.values() if found else ():
             sizes = slice_sizes.sizes(record) if record.stage is Stage.SETTLED else {}
@@ -57,7 +58,7 @@ class SizeAudit:
         try:
             pairs = [
                 (resize, node)
-                for resize in slice_sizes.resizes(self._state.topology, record, doubtful=True)
+                for resize in slice_sizes.resizes(self._state.topology, record, slice_sizes.sizes(record))
                 for node in await self._resizing.differing(resize)
             ]
             if pairs:

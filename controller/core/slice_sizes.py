@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from controller.core.model import ResizeState, Slice, Stage
@@ -49,21 +49,25 @@ def changing(record: Record) -> frozenset[int]:
     return frozenset(number for number, count in due(record).items() if before[number] != count)
 
 
-def resizes(topology: Topology, record: Record, *, doubtful: bool) -> tuple[Resize, ...]:
-    """What the present stage has to resize; all slices where it is in doubt which size they have.
+def in_doubt(record: Record) -> frozenset[int]:
+    """Slices that may have either size while the change is under way, whoever began it: all that it resizes.
 
-    But those on a branch: while they have three line ports at a node, every handshake is refused there. The move leaves
-    their size, and who looks at settled slices sees whether that is so.
+    Those that it only moves, by a branch say, keep theirs, and so does a new one, which is told its size when it is
+    made: no handshake is asked of a path that may be the very reason for the move.
     """
+    old, new = _active(record.current), _active(record.target)
+    return frozenset(number for number in old.keys() & new.keys() if old[number] != new[number])
+
+
+def resizes(topology: Topology, record: Record, numbers: Collection[int]) -> tuple[Resize, ...]:
+    """What brings these slices of the target to the size that they shall have when the stage ends."""
     if record.target is None:
         return ()
-    counts, branched = due(record), _branched(record)
-    wanted = [part for part in record.target.leg.slices if part.id not in branched]
-    a_end = record.target.a_end.node
+    counts, a_end = due(record), record.target.a_end.node
     return tuple(
         Resize(part.id, counts[part.id], otn_nodes(topology, a_end, part))
-        for part in wanted
-        if doubtful or part.id in changing(record)
+        for part in record.target.leg.slices
+        if part.id in numbers
     )
 
 
@@ -84,20 +88,6 @@ def with_resize_state(record: Record, numbers: frozenset[int], state: ResizeStat
     leg = replace(leg, slices=parts)
     corridor = replace(record.corridor, legs=(leg,))
     return replace(record, corridor=corridor, target=replace(record.target, leg=leg))
-
-
-def _branched(record: Record) -> frozenset[int]:
-    """Slices that change their route and nothing else."""
-    if record.stage is Stage.SETTLED or record.current is None or record.target is None:
-        return frozenset()
-    old = {part.id: part for part in record.current.leg.slices}
-    return frozenset(
-        part.id
-        for part in record.target.leg.slices
-        if part.id in old
-        and part.active_slots == old[part.id].active_slots
-        and [hop.link for hop in part.hops] != [hop.link for hop in old[part.id].hops]
-    )
 
 
 def _active(placement: Placement | None) -> dict[int, int]:
