@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.background import background, stopped
+from controller.core.addresses import channel_address
+from controller.core.entries import ProtectionGroup
 from controller.linecard.continuity import Timing
 from controller.linecard.frames import NEIGHBOUR, destination, payload
 from controller.linecard.line_ports import LinePorts
 from controller.linecard.protection import Protection
 from controller.linecard.resize import ResizeNode
 from controller.linecard.resizing import Resizing
-from controller.linecard.selector_flows import FlowKey, OwnFlow
+from controller.linecard.selector_flows import ClientFlow, FlowKey, OwnFlow, selector
 from controller.linecard.slot_table import ChangeError, LineServer, SlotChange, SlotTable
 from controller.linecard.switch import Switch
 
@@ -22,6 +24,8 @@ STEP_S = 0.025
 """A handshake step: the multiplex overhead's period is about 25 ms in ODU0, 1 and 2 alike."""
 FIRST_READ_S = 1.0
 """A program that starts looks so long for its switch, to find its selectors where it left them."""
+CONFIRM_S = 1.0
+"""A batch waits so long for its switch: less than a controller waits for the batch."""
 ORPHANS_S = 10.0
 """After the first change of the table: by then the controller has filled it again."""
 
@@ -50,6 +54,7 @@ class LineCard:
         self.resizing = Resizing(machine, self._ports.send, self._switch.confirm, settings.step_s)
         self.protection = Protection(self._ports, self._switch.write, self._switch.standing, settings.continuity)
         self._has_switch = settings.switch is not None
+        self._line_ports = frozenset(settings.ports)
         self._tasks: list[asyncio.Task[None]] = []
         self._first_change: float | None = None
 
@@ -74,14 +79,34 @@ class LineCard:
         self._switch.changed()
         return errors
 
+    async def unconfirmed(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
+        """Protection groups that were taken, but whose selectors the switch is not known to have within a second."""
+        groups = [(index, change) for index, change in enumerate(changes) if isinstance(change, ProtectionGroup)]
+        if groups:
+            await self._switch.confirm_flows(CONFIRM_S)
+        missing = set(self.table.protections) - set(self.protections)
+        message = "the switch has not got the selector yet"
+        return tuple(ChangeError(index, "UNAVAILABLE", message) for index, group in groups if group in missing)
+
+    @property
+    def protections(self) -> tuple[ProtectionGroup, ...]:
+        """Those whose selectors stand: traffic may be sent to them."""
+        return tuple(group for group in self.table.protections if self._selects(group))
+
+    def _selects(self, group: ProtectionGroup) -> bool:
+        standing = self._switch.standing(channel_address(group.working, group.direction))
+        return not self._has_switch or standing in (selector(group, False), selector(group, True))
+
     def carried(self, slice_id: int, direction: int) -> tuple[int, int] | None:
         held, committed = self.table.held(slice_id), self.table.committed(slice_id)
         if committed is None or not held or not held[0].slot_bps:
             return None
         return committed[direction], held[0].slot_bps
 
-    def flows(self) -> Mapping[FlowKey, OwnFlow]:
-        return self.protection.flows()
+    def flows(self, ports: Collection[int]) -> Mapping[FlowKey, OwnFlow]:
+        """Nothing that calls itself in-band may come from a client; which ports are lines it was told, or has none."""
+        clients = [ClientFlow(port) for port in ports if port not in self._line_ports] if self._line_ports else []
+        return {**self.protection.flows(), **{flow.key: flow for flow in clients}}
 
     def may_remove(self, working: int) -> bool:
         """A program that has just started does not know yet what is left of its own."""

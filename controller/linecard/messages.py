@@ -20,13 +20,14 @@ _STATES: Mapping[ResizeState, pb.ResizeNotice.State.ValueType] = MappingProxyTyp
 )
 
 
-def holding_message(holding: Holding) -> pb.Holding:
+def holding_message(holding: Holding, sizes: tuple[int, int]) -> pb.Holding:
+    """`sizes`: slots that carry the slice, A to Z and Z to A."""
     return pb.Holding(
         slice_id=holding.slice_id,
         line_port=holding.line_port,
         server=holding.server,
         slots=holding.slots,
-        active_count=holding.active,
+        active_count=sizes[0] if sizes[0] == sizes[1] else 0,
         slot_bps=holding.slot_bps,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from controller.core.addresses import channel_address, mac_text
 from controller.core.entries import ProtectionGroup
@@ -14,7 +14,8 @@ from controller.linecard.openflow import Message, coding, ofproto, parser
 OAM_PRIORITY, SELECTOR_PRIORITY = 200, 100
 """OAM: above the cross-connects, which would hand the frame to the router."""
 
-FlowKey: TypeAlias = tuple[int, int, int | None, int]
+FlowKey: TypeAlias = tuple[int, int, int | None, int | None]
+"""Table, priority, in port, channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,20 @@ class OamFlow:
         return 0, OAM_PRIORITY, self.in_port, self.channel
 
 
-OwnFlow: TypeAlias = SelectorFlow | OamFlow
+@dataclass(frozen=True, slots=True)
+class ClientFlow:
+    """Table 0: no in-band frame comes from a client port, whatever channel it is addressed to."""
+
+    in_port: int
+    working: ClassVar[int] = 0
+    """Of no slice."""
+
+    @property
+    def key(self) -> FlowKey:
+        return 0, OAM_PRIORITY, self.in_port, None
+
+
+OwnFlow: TypeAlias = SelectorFlow | OamFlow | ClientFlow
 
 
 def selector(group: ProtectionGroup, on_protection: bool) -> SelectorFlow:
@@ -101,11 +115,13 @@ def flow_of(stat: Message) -> OwnFlow | None:
     outputs = [action.port for action in actions if isinstance(action, parser.OFPActionOutput)]
     fields = [action for action in actions if isinstance(action, parser.OFPActionSetField)]
     rewrites = [_mac(action.value) for action in fields if action.key == "eth_dst"]
-    if channel is None or len(outputs) + len(rewrites) != len(actions):
-        return None
     place = stat.table_id, stat.priority
     if place == (0, OAM_PRIORITY) and in_port is not None and not stat.instructions:
-        return OamFlow(slice_of(stat.cookie), in_port, channel)
+        if "eth_dst" not in stat.match:
+            return ClientFlow(in_port)
+        return None if channel is None else OamFlow(slice_of(stat.cookie), in_port, channel)
+    if channel is None or len(outputs) + len(rewrites) != len(actions):
+        return None
     if place == (SELECTOR_TABLE, SELECTOR_PRIORITY) and len(outputs) == 1 and len(rewrites) <= 1:
         return SelectorFlow(slice_of(stat.cookie), channel, outputs[0], rewrites[0] if rewrites else None)
     return None
@@ -117,13 +133,14 @@ def _mac(value: Any) -> int | None:
 
 def _match(key: FlowKey) -> Message:
     _, _, in_port, channel = key
-    if in_port is None:
-        return parser.OFPMatch(eth_dst=mac_text(channel))
-    return parser.OFPMatch(in_port=in_port, eth_dst=mac_text(channel), eth_type=ETHERTYPE)
+    fields: dict[str, object] = {} if channel is None else {"eth_dst": mac_text(channel)}
+    if in_port is not None:
+        fields |= {"in_port": in_port, "eth_type": ETHERTYPE}
+    return parser.OFPMatch(**fields)
 
 
 def _instructions(flow: OwnFlow) -> list[Message]:
-    if isinstance(flow, OamFlow):
+    if not isinstance(flow, SelectorFlow):
         return []
     actions = [] if flow.rewrite is None else [parser.OFPActionSetField(eth_dst=mac_text(flow.rewrite))]
     actions.append(parser.OFPActionOutput(flow.out_port))

@@ -32,9 +32,9 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
         return pb.SlotTable(
             node=self._card.node,
             version=self._table.version,
-            holdings=[holding_message(holding) for holding in self._table.holdings],
+            holdings=[holding_message(holding, self._sizes(holding.slice_id)) for holding in self._table.holdings],
             servers=[pb.ServerSize(line_port=port, server=name, slots=n) for (port, name), n in sorted(sizes.items())],
-            protections=[group_message(group) for group in self._table.protections],
+            protections=[group_message(group) for group in self._card.protections],
         )
 
     async def Apply(  # noqa: N802
@@ -45,9 +45,12 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
         if request.HasField("expected_version") and request.expected_version != version:
             message = f"the table's version is {version}, not {request.expected_version}"
             await context.abort(grpc.StatusCode.ABORTED, message)
-        errors = self._card.apply(changes_of(request.changes))
+        changes = changes_of(request.changes)
+        refused = self._card.apply(changes)
+        version = self._table.version
+        errors = sorted([*refused, *await self._card.unconfirmed(changes)], key=lambda error: error.index)
         return pb.ApplyResponse(
-            version=self._table.version,
+            version=version,
             errors=[pb.ChangeError(index=e.index, code=e.code, message=e.message) for e in errors],
         )
 
@@ -97,6 +100,11 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
         if epoch < self._epoch:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"epoch {epoch} is fenced off by {self._epoch}")
         self._epoch = epoch
+
+    def _sizes(self, slice_id: int) -> tuple[int, int]:
+        sizes = self._table.committed(slice_id)
+        assert sizes is not None
+        return sizes
 
     def _size(self, slice_id: int) -> pb.SliceSize | None:
         committed = self._table.committed(slice_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from controller.core.otn import metering
@@ -33,10 +33,12 @@ class Wanted(Protocol):
         """Slots that carry it, and what one slot carries in frame bits per second; None where that is not known."""
         ...
 
-    def flows(self) -> Mapping[FlowKey, OwnFlow]: ...
+    def flows(self, ports: Collection[int]) -> Mapping[FlowKey, OwnFlow]:
+        """`ports`: those that the switch has now."""
+        ...
 
     def may_remove(self, working: int) -> bool:
-        """A flow of ours for this group, which is not wanted: nobody is about to want it."""
+        """A flow of ours for this group, or of no group (0), which is not wanted: nobody is about to want it."""
         ...
 
 
@@ -51,7 +53,7 @@ class Switch:
         self._changed = asyncio.Event()
         self._seen = asyncio.Event()
         self._selectors: dict[int, SelectorFlow] = {}
-        """By channel, as they stood when the switch was last read."""
+        """By channel, as they stood when the switch was last compared with what is wanted."""
 
     async def seen(self, timeout_s: float) -> bool:
         """The switch has been read, within this time."""
@@ -88,6 +90,15 @@ class Switch:
             log.warning("slice %d: %s", slice_id, error)
             return False
 
+    async def confirm_flows(self, timeout_s: float) -> None:
+        """Set the flows now; returns when the switch has them, or after this time: `standing` tells which."""
+        try:
+            async with asyncio.timeout(timeout_s), self._one_at_a_time:
+                if self._stream is not None:
+                    await self._set_flows(self._stream)
+        except (SwitchLost, TimeoutError) as error:
+            log.warning("flows are not confirmed: %s", error)
+
     async def run(self) -> None:
         """For ever: connect, compare, repair."""
         while self._path is not None:
@@ -121,7 +132,7 @@ class Switch:
         stats = [stat for part in await stream.ask(selector_flows.request()) for stat in part.body]
         read = [(stat, selector_flows.flow_of(stat)) for stat in stats]
         self._selectors = {flow.channel: flow for _, flow in read if isinstance(flow, SelectorFlow)}
-        wanted = self._wanted.flows()
+        wanted = self._wanted.flows(await self._ports(stream))
         standing = {flow for _, flow in read if flow is not None}
         messages = [
             selector_flows.delete(stat)
@@ -129,7 +140,13 @@ class Switch:
             if (flow is None or flow.key not in wanted) and self._wanted.may_remove(slice_of(stat.cookie))
         ]
         messages += [selector_flows.add(flow) for flow in wanted.values() if flow not in standing]
-        await self._transact(stream, messages)
+        if await self._transact(stream, messages):
+            self._selectors |= {flow.channel: flow for flow in wanted.values() if isinstance(flow, SelectorFlow)}
+
+    async def _ports(self, stream: OpenFlowSocket) -> frozenset[int]:
+        """But for the switch's own."""
+        answers = await stream.ask(parser.OFPPortDescStatsRequest(coding))
+        return frozenset(port.port_no for part in answers for port in part.body if port.port_no < ofproto.OFPP_MAX)
 
     async def _set_meters(self, stream: OpenFlowSocket, slice_id: int | None = None) -> bool:
         """Of one slice, or of all. False where the switch refused one."""

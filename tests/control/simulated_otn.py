@@ -86,7 +86,7 @@ class SimulatedOtnNode(SimulatedDevice):
         self.sizes[slice_id][direction] = count
         for key, entry in self.entries.items():
             if isinstance(entry, SlotAssignment) and entry.slice_id == slice_id:
-                self.entries[key] = replace(entry, active=min(self.sizes[slice_id]))
+                self.entries[key] = replace(entry, active=told(self.sizes[slice_id]))
             elif isinstance(entry, SliceMeter) and (entry.slice_id, entry.direction) == (slice_id, direction):
                 rate = count * self.slots_of(slice_id)[0].slot_bps // 1000
                 self.entries[key] = replace(entry, rate_kbps=rate + CONTINUITY_KBPS * entry.transit)
@@ -144,7 +144,7 @@ class SimulatedOtnNode(SimulatedDevice):
             return
         if change.operation is not Operation.DELETE:
             size = self.sizes.setdefault(entry.slice_id, [entry.active, entry.active])
-            self.entries[entry.key] = replace(entry, active=min(size))
+            self.entries[entry.key] = replace(entry, active=told(size))
         elif not self.slots_of(entry.slice_id):
             self.sizes.pop(entry.slice_id, None)
 
@@ -167,6 +167,11 @@ class SimulatedOtnNode(SimulatedDevice):
         if not isinstance(held, SlotAssignment):
             return size > len(wanted.slots)
         return wanted.slots[:size] != held.slots[:size] or size > len(wanted.slots)
+
+
+def told(sizes: list[int]) -> int:
+    """As a table is read: 0 where the directions differ."""
+    return sizes[0] if sizes[0] == sizes[1] else 0
 
 
 @dataclass

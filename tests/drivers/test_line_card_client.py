@@ -123,7 +123,7 @@ async def test_the_largest_slot_fits_every_message(bench: Bench) -> None:
     (held,) = changes_of(bench.card.heard[0].changes)
     assert isinstance(held, Holding)
     assert held.slot_bps == 5_183_568_247
-    bench.card.table = pb.SlotTable(holdings=[holding_message(held)])
+    bench.card.table = pb.SlotTable(holdings=[holding_message(held, (2, 2))])
     assert await bench.driver.read() == {slots.key: slots}
 
 

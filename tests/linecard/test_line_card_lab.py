@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from line_card_lab import CLIENT, A, B, C, LineCardLab, holding, three_switches
-from private_switch import real_switch
+from private_switch import Capture, frame, real_switch
 from waiting import wait_until
 
 from controller.core.addresses import channel_address, mac_text
@@ -100,6 +100,23 @@ def test_a_switch_that_lost_all_has_the_committed_size_a_second_after_it_is_fill
     filled = time.monotonic()
     wait_until(lambda: standing_meters(lab) == expected_meters(20), "the meters of b")
     assert time.monotonic() - filled < 2.0
+
+
+def test_what_a_client_calls_in_band_enters_no_channel(lab: LineCardLab) -> None:
+    build_chain(lab, 5)
+    drop = "in_port=1,dl_type=0x88b6 actions=drop"
+    wait_until(
+        lambda: all(sum(drop in f for f in lab.switches[end].flows()) == 1 for end in (A, C)), "drops at clients"
+    )
+    assert not any("dl_type=0x88b6" in flow for flow in lab.switches[B].flows())
+    channel = channel_address(SLICE, 0)
+    heard = Capture(lab.switches[C].socket("h1"))
+    with lab.switches[A].socket("h1") as sender:
+        sender.send(frame(channel, b"forged", ethertype=0x88B6))
+        sender.send(frame(channel, b"honest"))
+        wait_until(lambda: heard.frames, "what follows it")
+    heard.close()
+    assert [data[14:20] for data in heard.payloads] == [b"honest"]
 
 
 def build_protected(lab: LineCardLab) -> None:

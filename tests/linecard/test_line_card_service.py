@@ -172,6 +172,34 @@ async def test_a_resize_that_makes_no_sense_here_is_refused(stub: line_card_pb2_
     assert await refusal(last_notice(stub, 7, 3)) is FAILED_PRECONDITION
 
 
+@pytest.mark.parametrize(("sizes", "told"), [((2, 2), 2), ((2, 3), 0), ((3, 2), 0)])
+async def test_a_table_tells_a_size_only_where_it_is_that_of_both_directions(
+    program: Program, stub: line_card_pb2_grpc.LineCardStub, sizes: tuple[int, int], told: int
+) -> None:
+    """Neither a surplus nor a shortage of one direction may look like the size that is right."""
+    await stub.Apply(pb.ApplyRequest(epoch=1, changes=[set_slots(7, 1, 2, 3, active=2)]))
+    for direction, count in enumerate(sizes):
+        program.card.table.commit(7, direction, count)
+    (holding,) = (await stub.GetSlotTable(pb.GetSlotTableRequest())).holdings
+    assert holding.active_count == told
+
+
+async def test_a_group_without_its_selector_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its switch is away: nothing may be sent to the selector yet."""
+    monkeypatch.setattr(card, "FIRST_READ_S", 0.01)
+    monkeypatch.setattr(card, "CONFIRM_S", 0.01)
+    address = f"unix:{tmp_path}/alone.sock"
+    alone = await start_program(Settings("zgc-o", switch=f"{tmp_path}/none.mgmt"), address)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = line_card_pb2_grpc.LineCardStub(channel)
+        changes = [protect(7, 8), protect(9, 9), set_slots(7, 1)]
+        answer = await stub.Apply(pb.ApplyRequest(epoch=1, changes=changes))
+        assert [(e.index, e.code) for e in answer.errors] == [(0, "UNAVAILABLE"), (1, "INVALID_ARGUMENT")]
+        read = await stub.GetSlotTable(pb.GetSlotTableRequest())
+        assert (len(read.protections), len(read.holdings), read.version) == (0, 1, answer.version)
+    await alone.stop(0)
+
+
 async def test_protection_groups_are_kept_told_and_watched(stub: line_card_pb2_grpc.LineCardStub) -> None:
     changes = [protect(7, 8), protect(9, 9), protect(10, 11, ports=(3, 3)), protect(12, 13)]
     answer = await stub.Apply(pb.ApplyRequest(epoch=1, changes=changes))

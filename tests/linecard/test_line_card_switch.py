@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,12 +79,15 @@ class Wants:
     sizes: dict[tuple[int, int], int] = field(default_factory=dict)
     groups: dict[ProtectionGroup, bool] = field(default_factory=dict)
     removing: bool = False
+    ports: Collection[int] = ()
+    """Those that the switch had at last."""
 
     def carried(self, slice_id: int, direction: int) -> tuple[int, int] | None:
         count = self.sizes.get((slice_id, direction))
         return None if count is None else (count, FGTS_ETHERNET_BPS)
 
-    def flows(self) -> Mapping[FlowKey, OwnFlow]:
+    def flows(self, ports: Collection[int]) -> Mapping[FlowKey, OwnFlow]:
+        self.ports = ports
         return {flow.key: flow for group, moved in self.groups.items() for flow in flows_of(group, moved)}
 
     def may_remove(self, working: int) -> bool:
@@ -171,6 +174,21 @@ async def test_flows_come_back_and_foreign_ones_stay(kept: Kept) -> None:
     kept.wants.removing = True
     kept.card.changed()
     await until(lambda: len(kept.switch.flows()) == 1, "the foreign one alone")
+
+
+async def test_flows_are_confirmed_when_the_switch_has_them(kept: Kept) -> None:
+    await kept.looked()
+    kept.wants.groups[GROUP] = True
+    await kept.card.confirm_flows(10)
+    assert len(kept.switch.flows()) == 3
+    assert kept.card.standing(channel_address(7, 0)) == selector(GROUP, True)
+    kept.switch.freeze(True)
+    try:
+        kept.wants.groups[GROUP] = False
+        await kept.card.confirm_flows(0.1)
+        assert kept.card.standing(channel_address(7, 0)) == selector(GROUP, True)
+    finally:
+        kept.switch.freeze(False)
 
 
 async def test_a_selector_found_is_left_until_somebody_knows_better(kept: Kept) -> None:

@@ -99,7 +99,7 @@ class Holding(_message.Message):
     """Name of the server ODU within the line, such as `odu1-1`."""
     active_count: _builtins.int
     """In a change: the size, both ways, when this node does not know the slice yet; else without meaning.
-    In an answer: the smaller of both directions' sizes.
+    In an answer: the size, 0 where it is not the same both ways (GetSlice tells each).
     """
     slot_bps: _builtins.int
     """Frame bits per second that one slot carries; more than 2^32 where it is a tributary slot of a line."""
@@ -317,8 +317,8 @@ class ChangeError(_message.Message):
     index: _builtins.int
     """Index of the change in the request, from 0."""
     code: _builtins.str
-    """Status name: INVALID_ARGUMENT, OUT_OF_RANGE (a number beyond the server's size) or FAILED_PRECONDITION (another
-    slice holds a slot, or slots that carry traffic would go).
+    """Status name: INVALID_ARGUMENT, OUT_OF_RANGE (a number beyond the server's size), FAILED_PRECONDITION (another
+    slice holds a slot, or slots that carry traffic would go) or UNAVAILABLE (the switch has not got the selector yet).
     """
     message: _builtins.str
     def __init__(

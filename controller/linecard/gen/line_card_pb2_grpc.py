@@ -77,7 +77,9 @@ class LineCardServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Apply(self, request, context):
-        """Changes the table, one change after the other. A change that is refused does not touch the others.
+        """Changes the table, one change after the other. A change that is refused does not touch the others. A batch without
+        changes raises the epoch alone. A protection group is set only when the switch has its selector; until then it is
+        not part of the table, and is being tried on.
 
         Errors: PERMISSION_DENIED when `epoch` is lower than the highest one seen; ABORTED when `expected_version` is
         not the version of the table. In both cases nothing was changed.
