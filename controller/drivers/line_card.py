@@ -198,5 +198,6 @@ def _rejection(change: Change, error: grpc.aio.AioRpcError) -> Rejection:
 
 
 def _refused_item(change: Change, error: pb.ChangeError) -> Rejection:
-    """A slot that another slice holds may be free soon: its holder may be on its way out."""
-    return Rejection(change, error.code, f"line card: {error.message}", error.code == "FAILED_PRECONDITION")
+    """A slot that another slice holds may be free soon: its holder may be on its way out. A switch comes back."""
+    transient = error.code in ("FAILED_PRECONDITION", "UNAVAILABLE")
+    return Rejection(change, error.code, f"line card: {error.message}", transient)

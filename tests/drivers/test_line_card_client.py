@@ -29,6 +29,7 @@ class FakeLineCard(line_card_pb2_grpc.LineCardServicer):
     def __init__(self) -> None:
         self.heard: list[Any] = []
         self.table = pb.SlotTable()
+        self.errors: list[pb.ChangeError] = []
         self.notices: list[pb.ResizeNotice] = []
         self.size: pb.SliceSize | None = None
         self.refuses: grpc.StatusCode | None = None
@@ -46,7 +47,7 @@ class FakeLineCard(line_card_pb2_grpc.LineCardServicer):
 
     async def Apply(self, request: Any, context: Any) -> pb.ApplyResponse:  # noqa: N802
         await self._hear(request, context)
-        return pb.ApplyResponse(version=1)
+        return pb.ApplyResponse(version=1, errors=self.errors)
 
     async def GetSlice(self, request: Any, context: Any) -> pb.SliceSize:  # noqa: N802
         await self._hear(request, context)
@@ -125,6 +126,18 @@ async def test_the_largest_slot_fits_every_message(bench: Bench) -> None:
     assert held.slot_bps == 5_183_568_247
     bench.card.table = pb.SlotTable(holdings=[holding_message(held, (2, 2))])
     assert await bench.driver.read() == {slots.key: slots}
+
+
+@pytest.mark.parametrize(
+    ("code", "transient"),
+    [("INVALID_ARGUMENT", False), ("OUT_OF_RANGE", False), ("FAILED_PRECONDITION", True), ("UNAVAILABLE", True)],
+)
+async def test_what_may_come_about_soon_is_tried_again(bench: Bench, code: str, transient: bool) -> None:
+    """Another slice's slots are freed, a selector is set when the switch is back; nonsense stays nonsense."""
+    changes = [Change(Operation.INSERT, ProtectionGroup(number, 8, 1, 2, 3)) for number in (7, 9)]
+    bench.card.errors = [pb.ChangeError(index=1, code=code)]
+    (rejection,) = await bench.driver.apply(changes)
+    assert (rejection.change, rejection.code, rejection.transient) == (changes[1], code, transient)
 
 
 async def test_to_read_fences_off_whoever_was_there_before(bench: Bench) -> None:
