@@ -126,6 +126,8 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._epoch: int | None = None
+        """Of this start; None: that of whoever writes."""
 
     @classmethod
     async def open(cls, url: str) -> Store:
@@ -146,7 +148,15 @@ class Store:
             raised = {"value": _settings.c.value + 1}
             statement = upsert(_settings).values(key="epoch", value=1)
             statement = statement.on_conflict_do_update(index_elements=["key"], set_=raised)
-            return int((await connection.execute(statement.returning(_settings.c.value))).scalar_one())
+            self._epoch = int((await connection.execute(statement.returning(_settings.c.value))).scalar_one())
+            return self._epoch
+
+    async def _require_epoch(self, connection: AsyncConnection) -> None:
+        """Nobody has started since: not every change touches a ledger row that would tell. Takes the write lock."""
+        mine = (_settings.c.key == "epoch") & (_settings.c.value == self._epoch)
+        statement = update(_settings).where(mine).values(value=_settings.c.value)
+        if self._epoch is not None and (await connection.execute(statement)).rowcount != 1:
+            raise Conflict("another controller has taken over", reason="FENCED")
 
     async def load(self) -> Stored:
         async with self._engine.begin() as connection:
@@ -192,9 +202,10 @@ class Store:
                 await connection.execute(insert(_routed), rows)
 
     async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
-        """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster."""
+        """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster, or began."""
         try:
             async with self._engine.begin() as connection:
+                await self._require_epoch(connection)
                 await _write_ledger(connection, ledger, plan.ledger)
                 await _write_ids(connection, ids, plan.ids)
                 await _write_record(connection, plan.record, kind)

@@ -200,3 +200,17 @@ async def _temporary() -> AsyncIterator[Store]:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
+
+
+async def test_who_was_followed_by_another_start_writes_nothing_more(store: Store, other: Store, database: str) -> None:
+    """Not even what claims nothing: a condition of a corridor, that the other one may have taken away meanwhile."""
+    await store.raise_epoch()
+    await store.commit(claiming(LEDGER), LEDGER, Ids(), EventType.CREATED, NOW)
+    await other.raise_epoch()
+    await other.commit(claiming(LEDGER), LEDGER, Ids(), EventType.DELETED, NOW)
+    stood = dump(database)
+    with pytest.raises(Conflict) as refusal:
+        await store.commit(claiming(LEDGER), LEDGER, Ids(), EventType.UPDATED, NOW)
+    assert refusal.value.reason == "FENCED"
+    assert dump(database) == stood
+    assert not stood["records"]
