@@ -21,8 +21,10 @@ TO_TZ = int(IPv6Address("fcbb:bb00:4::"))
 
 
 async def without_cp_to_tz(controller: Controller) -> None:
+    direct = route(controller.network, "cp-r")
     controller.network.cut("F-cp-tz")
     await until(lambda: controller.link("A-cp-tz") is Status.DOWN, "the cut is seen")
+    await until(lambda: route(controller.network, "cp-r") != direct, "cp has its routes round about")
 
 
 async def by_way_of_sy(controller: Controller) -> Corridor:
