@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controller.background import background, stopped
 from controller.core.addresses import channel_address
@@ -13,6 +13,7 @@ from controller.core.entries import ProtectionGroup
 from controller.linecard.continuity import Timing
 from controller.linecard.frames import NEIGHBOUR, destination, payload
 from controller.linecard.line_ports import LinePorts
+from controller.linecard.parts import parts
 from controller.linecard.protection import Protection
 from controller.linecard.resize import ResizeNode
 from controller.linecard.resizing import Resizing
@@ -71,13 +72,20 @@ class LineCard:
         await stopped(self._tasks)
         self._ports.close()
 
-    def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
-        errors = self.table.apply(changes)
+    async def apply(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
+        """In parts, one such call at a time; what stands of one that is cancelled is followed as well."""
         if changes and self._first_change is None:
             self._first_change = asyncio.get_running_loop().time()
-        self.protection.follow(self.table.protections)
-        self._switch.changed()
-        return errors
+        errors: list[ChangeError] = []
+        passed = 0
+        try:
+            async for part in parts(changes):
+                errors += [replace(error, index=passed + error.index) for error in self.table.apply(part)]
+                passed += len(part)
+        finally:
+            self.protection.follow(self.table.protections)
+            self._switch.changed()
+        return tuple(errors)
 
     async def unconfirmed(self, changes: Sequence[SlotChange]) -> tuple[ChangeError, ...]:
         """Protection groups that were taken, but whose selectors the switch is not known to have within a second."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn, TypeAlias
 
@@ -11,6 +12,7 @@ from controller.linecard.card import LineCard
 from controller.linecard.gen import line_card_pb2 as pb
 from controller.linecard.gen import line_card_pb2_grpc
 from controller.linecard.messages import changes_of, group_message, holding_message, notice_message, status_message
+from controller.linecard.parts import parts
 from controller.linecard.resize_values import ResizeState
 from controller.linecard.slot_table import SlotError
 
@@ -24,30 +26,39 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
         self._card = card
         self._table = card.table
         self._epoch = 0
+        self._batch = asyncio.Lock()
+        """While a batch is applied, or the table read: both let others run in between."""
 
     async def GetSlotTable(  # noqa: N802
         self, request: pb.GetSlotTableRequest, context: Context
     ) -> pb.SlotTable:
         sizes = self._table.sizes
-        return pb.SlotTable(
-            node=self._card.node,
-            version=self._table.version,
-            holdings=[holding_message(holding, self._sizes(holding.slice_id)) for holding in self._table.holdings],
-            servers=[pb.ServerSize(line_port=port, server=name, slots=n) for (port, name), n in sorted(sizes.items())],
-            protections=[group_message(group) for group in self._card.protections],
-        )
+        async with self._batch:
+            held = [
+                holding_message(holding, self._sizes(holding.slice_id))
+                async for part in parts(self._table.holdings)
+                for holding in part
+            ]
+            return pb.SlotTable(
+                node=self._card.node,
+                version=self._table.version,
+                holdings=held,
+                servers=[pb.ServerSize(line_port=at, server=name, slots=n) for (at, name), n in sorted(sizes.items())],
+                protections=[group_message(group) for group in self._card.protections],
+            )
 
     async def Apply(  # noqa: N802
         self, request: pb.ApplyRequest, context: Context
     ) -> pb.ApplyResponse:
-        await self._fence(request.epoch, context)
-        version = self._table.version
-        if request.HasField("expected_version") and request.expected_version != version:
-            message = f"the table's version is {version}, not {request.expected_version}"
-            await context.abort(grpc.StatusCode.ABORTED, message)
-        changes = changes_of(request.changes)
-        refused = self._card.apply(changes)
-        version = self._table.version
+        changes = [change async for part in parts(request.changes) for change in changes_of(part)]
+        async with self._batch:
+            await self._check_epoch(request.epoch, context)
+            version = self._table.version
+            if request.HasField("expected_version") and request.expected_version != version:
+                message = f"the table's version is {version}, not {request.expected_version}"
+                await context.abort(grpc.StatusCode.ABORTED, message)
+            refused = await self._card.apply(changes)
+            version = self._table.version
         errors = sorted([*refused, *await self._card.unconfirmed(changes)], key=lambda error: error.index)
         return pb.ApplyResponse(
             version=version,
@@ -97,6 +108,11 @@ class LineCardService(line_card_pb2_grpc.LineCardServicer):
                 yield status_message(await statuses.get())
 
     async def _fence(self, epoch: int, context: Context) -> None:
+        """In front of a command, which then finds no batch half applied."""
+        async with self._batch:
+            await self._check_epoch(epoch, context)
+
+    async def _check_epoch(self, epoch: int, context: Context) -> None:
         if epoch < self._epoch:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, f"epoch {epoch} is fenced off by {self._epoch}")
         self._epoch = epoch
