@@ -295,7 +295,7 @@ class OtnNode:
 def _held_back(change: Change, rejections: Sequence[Rejection]) -> str | None:
     """Why a change must wait, after what was just refused: no slice may be sent to a selector that is not there."""
     entry, gone = change.entry, change.operation is Operation.DELETE
-    refused = [rejection.change.entry for rejection in rejections]
+    refused = (rejection.change.entry for rejection in rejections)
     if isinstance(entry, CrossConnect) and entry.out_port == SELECTOR and not gone:
         missing = any(isinstance(other, ProtectionGroup) and other.working == entry.slice_id for other in refused)
         return "its selector is not there" if missing else None
