@@ -102,7 +102,9 @@ class Holding(_message.Message):
     In an answer: the size, 0 where it is not the same both ways (GetSlice tells each).
     """
     slot_bps: _builtins.int
-    """Frame bits per second that one slot carries; more than 2^32 where it is a tributary slot of a line."""
+    """Frame bits per second that one slot carries; more than 2^32 where it is a tributary slot of a line. 0: a trail,
+    whose rate is fixed; its slots may change while it carries traffic.
+    """
     @_builtins.property
     def slots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """1-based numbers of tributary slots, local to the server, in the order in which the slice got them. Traffic runs
