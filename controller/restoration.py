@@ -66,7 +66,10 @@ class Restoration:
             self._wake(names[selector.working])
 
     def _signal_fails(self, record: Record) -> frozenset[int]:
-        """Slices that an end of which hears nothing; what a node said that is not reached now counts no more."""
+        """Slices that an end of which hears nothing; what a node said that is not reached now counts no more.
+
+        Nor does an end that hears nothing of the far one at all: that one's program may be starting anew.
+        """
         if record.target is None or record.target.slice is None or record.target.protection is None:
             return frozenset()
         working, protection = record.target.slice.id, record.target.protection.id
@@ -74,7 +77,7 @@ class Restoration:
         said = [
             each
             for (device, number), each in self._selectors.items()
-            if number == working and nodes[device].status is Status.UP
+            if number == working and nodes[device].status is Status.UP and not each.far_end_silent
         ]
         failed = [working] * any(not each.working_ok for each in said)
         return frozenset(failed + [protection] * any(not each.protection_ok for each in said))

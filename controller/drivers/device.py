@@ -20,6 +20,8 @@ class Selector:
     protection_ok: bool
     reason: str = ""
     """What moved it last: SIGNAL_FAIL, FAR_END, REVERTED, or empty."""
+    far_end_silent: bool = False
+    """Neither slice brings anything, and neither was seen to fail before: nothing is known of any route."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,14 @@ def _protection_group(group: pb.ProtectionGroup) -> ProtectionGroup:
 
 
 def _selector(status: pb.ProtectionStatus) -> Selector:
-    return Selector(status.working, status.on_protection, status.working_ok, status.protection_ok, status.reason)
+    return Selector(
+        status.working,
+        status.on_protection,
+        status.working_ok,
+        status.protection_ok,
+        status.reason,
+        status.far_end_silent,
+    )
 
 
 def _slot_change(change: Change) -> pb.SlotChange:

@@ -53,6 +53,7 @@ def status_message(status: Status) -> pb.ProtectionStatus:
         working_ok=status.working_ok,
         protection_ok=status.protection_ok,
         reason=status.reason,
+        far_end_silent=status.far_end_silent,
     )
 
 

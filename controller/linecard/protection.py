@@ -30,6 +30,7 @@ class Status:
     working_ok: bool
     protection_ok: bool
     reason: str
+    far_end_silent: bool
 
 
 @dataclass(slots=True)
@@ -40,8 +41,10 @@ class _Group:
 
     @property
     def status(self) -> Status:
-        working, protection = (self.end.health(path) is Health.WHOLE for path in Path)
-        return Status(self.group.working, self.end.on_protection, working, protection, self.end.reason or "")
+        health = [self.end.health(path) for path in Path]
+        working, protection = (each is Health.WHOLE for each in health)
+        silent = all(each is Health.UNKNOWN for each in health)
+        return Status(self.group.working, self.end.on_protection, working, protection, self.end.reason or "", silent)
 
     def channels(self, direction: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """(line port, channel address) by path."""

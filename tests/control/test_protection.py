@@ -289,6 +289,16 @@ async def test_two_slices_that_line_cards_hear_nothing_from_carry_nothing(contro
     assert slices(controller) == standing
 
 
+async def test_a_far_end_that_starts_anew_says_nothing_of_the_routes(controller: Controller) -> None:
+    await protected(controller)
+    standing, sequence = slices(controller), controller.state.sequence
+    tell, end, number = controller.restoration.selector_moved, f"{DOMAIN}/nodes/zgc-o", standing[0].id
+    tell(end, Selector(number, False, False, False, far_end_silent=True))
+    await asyncio.sleep(0.3)
+    assert controller.state.sequence == sequence
+    assert now(controller).state is State.UP
+
+
 async def test_a_dark_route_beside_a_mute_one_carries_nothing(controller: Controller) -> None:
     await protected(controller)
     working, protection = slices(controller)

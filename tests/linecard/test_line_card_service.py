@@ -208,7 +208,9 @@ async def test_protection_groups_are_kept_told_and_watched(stub: line_card_pb2_g
         (2, "INVALID_ARGUMENT"),
     ]
     watch = stub.WatchProtection(pb.WatchProtectionRequest(), timeout=DEADLINE_S)
-    assert [await watch.read() for _ in range(2)] == [pb.ProtectionStatus(working=7), pb.ProtectionStatus(working=12)]
+    assert [await watch.read() for _ in range(2)] == [
+        pb.ProtectionStatus(working=number, far_end_silent=True) for number in (7, 12)
+    ]
     await stub.Apply(pb.ApplyRequest(epoch=1, changes=[pb.SlotChange(unprotect=12)]))
     table = await stub.GetSlotTable(pb.GetSlotTableRequest())
     assert list(table.protections) == [protect(7, 8).protect]

@@ -517,6 +517,7 @@ class ProtectionStatus(_message.Message):
     WORKING_OK_FIELD_NUMBER: _builtins.int
     PROTECTION_OK_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    FAR_END_SILENT_FIELD_NUMBER: _builtins.int
     working: _builtins.int
     """Working slice of the group."""
     on_protection: _builtins.bool
@@ -526,6 +527,10 @@ class ProtectionStatus(_message.Message):
     protection_ok: _builtins.bool
     reason: _builtins.str
     """What moved the selector last: SIGNAL_FAIL, FAR_END, REVERTED, or empty."""
+    far_end_silent: _builtins.bool
+    """Neither slice brings anything, and neither was seen to fail before: the far end is silent, or not heard of yet.
+    Nothing is known of any route then.
+    """
     def __init__(
         self,
         *,
@@ -534,10 +539,11 @@ class ProtectionStatus(_message.Message):
         working_ok: _builtins.bool = ...,
         protection_ok: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        far_end_silent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_protection", b"on_protection", "protection_ok", b"protection_ok", "reason", b"reason", "working", b"working", "working_ok", b"working_ok"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["far_end_silent", b"far_end_silent", "on_protection", b"on_protection", "protection_ok", b"protection_ok", "reason", b"reason", "working", b"working", "working_ok", b"working_ok"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
