@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import without_condition
 from controller.core.distinct import canonical, require_distinct
-from controller.core.draft import Draft
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
-from controller.core.place_hard import place_hard
-from controller.core.place_soft import claimed_kbps, place_soft
+from controller.core.placement.draft import Draft
+from controller.core.placement.hard import place_hard
+from controller.core.placement.soft import claimed_kbps, place_soft
 from controller.core.records import Placement, Record, claims_of, own_ids
 from controller.core.snapshot import Snapshot
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from journeys import Tables, consistent, flows, port_of, stages, world
 from networks import Network, corridor, domain, fibre, link_name, square
 
-from controller.core.branching import shared_ends
 from controller.core.diff import changes
 from controller.core.entries import CrossConnect, Operation
 from controller.core.errors import Infeasible, Refused
 from controller.core.model import Container, PathConstraints, Profile, Protection, Slice, Stage, Status
 from controller.core.names import short
+from controller.core.placement.branching import shared_ends
 from controller.core.records import Record
 
 FINE = (Container.ODU0,)

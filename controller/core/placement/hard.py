@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from controller.core import srv6
-from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Objective
-from controller.core.hard_refusals import no_route
-from controller.core.hard_routes import HardRoutes, Lane
 from controller.core.model import Corridor, Leg, Protection, Slice, SliceRole
-from controller.core.place_protected import protected
+from controller.core.placement.draft import Draft, Lists
+from controller.core.placement.protected import protected
+from controller.core.placement.refusals import no_route
+from controller.core.placement.routes import HardRoutes, Lane
+from controller.core.placement.sizing import Size
 from controller.core.records import adjacency_ids, slice_id_key
 from controller.core.segments.locators import sids_of
 from controller.core.segments.sids import Sids
-from controller.core.sizing import Size
 
 
 def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from controller.core import srv6
 from controller.core.admission import active, peak, reverse_of
-from controller.core.draft import Draft, Lists
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph
 from controller.core.latency import delay_left
@@ -12,6 +11,7 @@ from controller.core.model import Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, follow, holds, keeps, require
+from controller.core.placement.draft import Draft, Lists
 from controller.core.segments.encoding import encode
 from controller.core.segments.locators import sids_of
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.core.graph import Objective
-from controller.core.hard_refusals import no_pair
-from controller.core.hard_routes import HardRoutes, Lane, Lanes
 from controller.core.paths import Constraints, Diversity, Pair, Path, Route, disjoint_pair, find
-from controller.core.sizing import Size
+from controller.core.placement.refusals import no_pair
+from controller.core.placement.routes import HardRoutes, Lane, Lanes
+from controller.core.placement.sizing import Size
 
 DIVERSITIES = (Diversity.SRLG_NODE, Diversity.SRLG)
 """In this order: no common risk is the promise, no common node as well where there is such a pair."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from controller.core.branching import stays
-from controller.core.draft import Draft
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
@@ -17,7 +15,9 @@ from controller.core.otn import LINES, narrowest
 from controller.core.otn.grooming import Groomed, groom
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, find, follow, holds, keeps
-from controller.core.sizing import Size, packet_bytes, size_of
+from controller.core.placement.branching import stays
+from controller.core.placement.draft import Draft
+from controller.core.placement.sizing import Size, packet_bytes, size_of
 
 Found = TypeVar("Found")
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 
 from controller.core.errors import Infeasible
-from controller.core.hard_routes import HardRoutes
 from controller.core.model import SliceHop
 from controller.core.otn import RowKey, bitmap_of, parse_slots
 from controller.core.paths import Constraints, Diversity, Pair, Terms, disjoint_pair, explain, find
-from controller.core.sizing import Size, size_of
+from controller.core.placement.routes import HardRoutes
+from controller.core.placement.sizing import Size, size_of
 
 
 def no_route(routes: HardRoutes) -> Infeasible:

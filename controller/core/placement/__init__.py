@@ -1,0 +1,1 @@
+"""Where a corridor runs: routes, sizes and slots or lists, on one snapshot."""
