@@ -11,16 +11,12 @@ other open controller knows fine-grain slots. Whatever one core computes is time
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from shared import allocating, filling
-from shared.rows import Differ, Row
+from shared.run import Case, options_of, run
 
-CASES: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
+CASES: tuple[Case, ...] = (
     filling.of_the_metro,
     filling.of_the_backbone,
     allocating.in_memory,
@@ -29,27 +25,9 @@ CASES: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--instances", type=Path)
+    parser = options_of(__doc__ or "")
     parser.add_argument("--paths", type=int, default=8, help="routes given to each pair of sites")
-    parser.add_argument("--small", action="store_true", help="few slices: to see that it runs")
-    options = parser.parse_args()
-    rows: list[Row] = []
-    try:
-        for case in CASES:
-            for row in case(options):
-                print(row, flush=True)
-                rows.append(row)
-    except Differ as differ:
-        print(f"recounted: {differ}", file=sys.stderr)
-        return 1
-    missed = [row.name for row in rows if row.met is False]
-    print(f"\n{len(rows)} rows, goals missed: {', '.join(missed) or 'none'}; every placement was recounted")
-    if options.json:
-        options.json.write_text(json.dumps([row.public for row in rows], indent=1, ensure_ascii=False) + "\n")
-    return 0
+    return run(CASES, parser.parse_args(), "recounted", "every placement was recounted")
 
 
 if __name__ == "__main__":

@@ -10,16 +10,12 @@ bounded costs are checked against their bound, segment lists expanded to their p
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from shared import growth, restoring, richer, searches
-from shared.rows import Differ, Row
+from shared.run import Case, options_of, run
 
-CASES: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
+CASES: tuple[Case, ...] = (
     searches.constrained,
     searches.of_the_zoo,
     richer.ranked_paths,
@@ -32,27 +28,9 @@ CASES: tuple[Callable[[argparse.Namespace], Iterator[Row]], ...] = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--instances", type=Path)
+    parser = options_of(__doc__ or "")
     parser.add_argument("--rounds", type=int, default=200, help="questions per search")
-    parser.add_argument("--small", action="store_true", help="small graphs: to see that it runs")
-    options = parser.parse_args()
-    rows: list[Row] = []
-    try:
-        for case in CASES:
-            for row in case(options):
-                print(row, flush=True)
-                rows.append(row)
-    except Differ as differ:
-        print(f"answers differ: {differ}", file=sys.stderr)
-        return 1
-    missed = [row.name for row in rows if row.met is False]
-    print(f"\n{len(rows)} rows, goals missed: {', '.join(missed) or 'none'}; rows with a peer compared every answer")
-    if options.json:
-        options.json.write_text(json.dumps([row.public for row in rows], indent=1, ensure_ascii=False) + "\n")
-    return 0
+    return run(CASES, parser.parse_args(), "answers differ", "rows with a peer compared every answer")
 
 
 if __name__ == "__main__":
