@@ -21,19 +21,23 @@ _TABLE_RANK: Mapping[str, int] = MappingProxyType(
         "port_role": 0,
         "tunnel_source": 0,
         "edge_filter": 0,
+        "gateway": 0,
+        "node_address": 0,
         "next_hop": 1,
-        "host_v6": 2,
-        "host_v4": 2,
-        "route_v6": 2,
-        "route_v4": 2,
-        "local_sid": 2,
-        "policy": 4,
-        "classifier_v6": 5,
-        "classifier_v4": 5,
+        "next_hop_group": 2,
+        "host_v6": 3,
+        "host_v4": 3,
+        "route_v6": 3,
+        "route_v4": 3,
+        "local_sid": 3,
+        "color_policy": 4,
+        "policy": 5,
+        "classifier_v6": 6,
+        "classifier_v4": 6,
     }
 )
-_METER_RANK = 3
-_RAISED_METER_RANK = 6
+_METER_RANK = 4
+_RAISED_METER_RANK = 7
 
 
 def rank(entry: Entry) -> int:
@@ -53,7 +57,7 @@ def rank(entry: Entry) -> int:
 
 def _write_rank(old: Entry | None, new: Entry) -> int:
     """A shaper falls before its traffic moves to another path and rises after: the old path has no room for more."""
-    if isinstance(old, MeterEntry) and isinstance(new, MeterEntry) and new.rate_bytes_per_s > old.rate_bytes_per_s:
+    if isinstance(old, MeterEntry) and isinstance(new, MeterEntry) and new.highest_rate > old.highest_rate:
         return _RAISED_METER_RANK
     return rank(new)
 

@@ -53,18 +53,68 @@ class TableEntry:
         return (self.table, self.match, self.priority)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class GroupMember:
+    """One way out of a group: an action with its share, in or out as its port is up or down."""
+
+    action: str
+    params: tuple[tuple[str, int], ...] = ()
+    """In the order of the action's declaration."""
+    weight: int = 1
+    """Share of the traffic, in proportion to those of the other members."""
+    watch_port: int = 0
+    """The member takes no traffic while this port is down; 0: always in."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """An entry of a P4 table with an action selector: each flow takes one of the members (one-shot action set)."""
+
+    table: str
+    match: tuple[tuple[str, MatchValue], ...]
+    """Sorted by field name."""
+    members: tuple[GroupMember, ...]
+    """In any order; kept sorted, since the order says nothing."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", tuple(sorted(self.members)))
+
+    @property
+    def key(self) -> Hashable:
+        """As that of a `TableEntry`."""
+        return (self.table, self.match, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class MeterEntry:
-    """One cell of an indirect P4 meter; CIR = PIR, rates in bytes of wire frame per second."""
+    """One cell of an indirect P4 meter (RFC 2698): per second and in octets, or packets where the meter counts them.
+
+    A peak that equals what is committed is kept as 0: equal limits are equal entries.
+    """
 
     meter: str
     index: int
-    rate_bytes_per_s: int
-    burst_bytes: int
+    rate: int
+    burst: int
+    peak_rate: int = 0
+    """0: the committed rate."""
+    peak_burst: int = 0
+    """0: the committed burst."""
+
+    def __post_init__(self) -> None:
+        if self.peak_rate == self.rate:
+            object.__setattr__(self, "peak_rate", 0)
+        if self.peak_burst == self.burst:
+            object.__setattr__(self, "peak_burst", 0)
 
     @property
     def key(self) -> Hashable:
         return (self.meter, self.index)
+
+    @property
+    def highest_rate(self) -> int:
+        """What passes at most, whatever its colour."""
+        return self.peak_rate or self.rate
 
 
 SELECTOR = 0
@@ -162,7 +212,7 @@ class ProtectionGroup:
         return ("protection", self.working)
 
 
-Entry: TypeAlias = TableEntry | MeterEntry | CrossConnect | SliceMeter | SlotAssignment | ProtectionGroup
+Entry: TypeAlias = TableEntry | GroupEntry | MeterEntry | CrossConnect | SliceMeter | SlotAssignment | ProtectionGroup
 
 
 class Operation(StrEnum):

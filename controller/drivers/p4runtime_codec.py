@@ -97,8 +97,8 @@ def _meter_update(pipeline: Pipeline, operation: Operation, entry: MeterEntry) -
     update.entity.meter_entry.meter_id = meter_id
     update.entity.meter_entry.index.index = entry.index
     if operation is not Operation.DELETE:
-        rate, burst = entry.rate_bytes_per_s, entry.burst_bytes
-        config = p4r.MeterConfig(cir=rate, cburst=burst, pir=rate, pburst=burst)
+        rate, burst = entry.rate, entry.burst
+        config = p4r.MeterConfig(cir=rate, cburst=burst, pir=entry.peak_rate or rate, pburst=entry.peak_burst or burst)
         update.entity.meter_entry.config.CopyFrom(config)
     return update
 
@@ -107,7 +107,8 @@ def _decode_meter(pipeline: Pipeline, entry: p4r.MeterEntry) -> MeterEntry | Non
     name = pipeline.meter(entry.meter_id)
     if name is None or not entry.HasField("config"):
         return None
-    return MeterEntry(name, entry.index.index, entry.config.cir, entry.config.cburst)
+    config = entry.config
+    return MeterEntry(name, entry.index.index, config.cir, config.cburst, config.pir, config.pburst)
 
 
 def _encode_table_entry(pipeline: Pipeline, entry: TableEntry) -> p4r.TableEntry:

@@ -225,4 +225,4 @@ def channel_of_policy(device: SimulatedDevice, policy: TableEntry) -> int:
 
 def edited(entry: MeterEntry, rate: int) -> MeterEntry:
     """A meter as a hand on the device would leave it."""
-    return replace(entry, rate_bytes_per_s=rate)
+    return replace(entry, rate=rate)

@@ -69,8 +69,8 @@ class NeverBelow:
         rates = [meter.rate_kbps for meter in slice_meters(self.network, slice_id)]
         for headend in self.headends:
             for shaper in shapers(self.network[headend]):
-                if rates and shaper.rate_bytes_per_s * 8 > min(rates) * 1000:
-                    self.broken.append(f"{what}: shaper {shaper.rate_bytes_per_s * 8}, meters {rates}")
+                if rates and shaper.rate * 8 > min(rates) * 1000:
+                    self.broken.append(f"{what}: shaper {shaper.rate * 8}, meters {rates}")
 
     def _own_meters(self) -> list[SliceMeter]:
         found = [e for d in self.network.devices.values() for e in d.entries.values() if isinstance(e, SliceMeter)]

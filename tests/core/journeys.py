@@ -94,7 +94,7 @@ def arrives(net: Network, here: World, flow: Flow, vrf: int) -> Journey:
     assert tuple(journey.fibres) == flow.fibres
     assert tuple(journey.routers) == flow.routers
     assert journey.shaper is not None
-    shaped_bps = journey.shaper.rate_bytes_per_s * 8
+    shaped_bps = journey.shaper.rate * 8
     assert abs(shaped_bps - flow.kbps * 1000) < 8
     assert {m.slice_id for _, m in journey.meters} == {each for each, _ in journey.channels}
     assert all(meter.rate_kbps * 1000 >= shaped_bps for _, meter in journey.meters)
@@ -224,7 +224,7 @@ def carried(net: Network, before: Tables, after: Tables, flow: Flow, vrf: int) -
         journey = world(net, mixed).send(flow.source.node, port_of(net, flow.source), flow.packet)
         assert journey.delivered == (flow.sink.node, port_of(net, flow.sink), vrf)
         assert journey.shaper is not None
-        assert all(m.rate_kbps * 1000 >= journey.shaper.rate_bytes_per_s * 8 for _, m in journey.meters)
+        assert all(m.rate_kbps * 1000 >= journey.shaper.rate * 8 for _, m in journey.meters)
 
 
 def writes(before: Tables, after: Tables) -> Iterator[Tables]:

@@ -95,7 +95,7 @@ def test_not_one_write_of_a_change_loses_a_packet(
                 journey = here.send(flow.source.node, port_of(net, flow.source), flow.packet)
                 assert journey.delivered == (flow.sink.node, port_of(net, flow.sink), standing.target.vrf)
                 assert journey.shaper is not None
-                assert all(m.rate_kbps * 1000 >= journey.shaper.rate_bytes_per_s * 8 for _, m in journey.meters)
+                assert all(m.rate_kbps * 1000 >= journey.shaper.rate * 8 for _, m in journey.meters)
         before = tables
 
 
@@ -181,7 +181,7 @@ def test_a_switch_keeps_the_optical_rate_above_the_shaper(
 
 def rates_of(tables: Tables) -> tuple[int, int]:
     """(rate of the corridor's shaper, lowest rate of the meters at r1's OTN node)."""
-    (shaper,) = {e.rate_bytes_per_s for e in tables[node_name("r1")] if isinstance(e, MeterEntry)}
+    (shaper,) = {e.rate for e in tables[node_name("r1")] if isinstance(e, MeterEntry)}
     return shaper, min(e.rate_kbps for e in tables[node_name("o1")] if isinstance(e, SliceMeter))
 
 

@@ -99,7 +99,7 @@ _OTHER_NUMBER = {
 def modified(entry: Entry) -> Entry:
     """The same key, another value; an entry whose action has no parameters stays as it is."""
     if isinstance(entry, MeterEntry):
-        return replace(entry, rate_bytes_per_s=entry.rate_bytes_per_s * 2)
+        return replace(entry, rate=entry.rate * 2)
     assert isinstance(entry, TableEntry)
     params = tuple((name, _OTHER_NUMBER.get(name, number)) for name, number in entry.params)
     return replace(entry, params=params)
