@@ -37,11 +37,6 @@ class Output(StrEnum):
     JSON = "json"
 
 
-class Target(StrEnum):
-    LINUX = "linux"
-    BMV2 = "bmv2"
-
-
 class OneLineErrors(TyperGroup):
     """Whatever the controller refuses is told in one line, and fails the command."""
 
@@ -264,14 +259,15 @@ def serve(
 def lab_up(
     topology: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A topology file.")],
     *,
-    target: Annotated[Target, typer.Option(help="What the routers run.")] = Target.LINUX,
+    target: Annotated[list[str] | None, typer.Option(help="What routers run: linux, bmv2, or ROUTER=bmv2.")] = None,
     run_dir: RunDir = None,
     output: AsOutput = Output.TABLE,
 ) -> None:
     """Build a lab and leave it running."""
     from topologies import lab
 
-    _show_lab(lab.up(topology, target.value, run_dir), output)
+    by_router = dict(_assignment(each) for each in target or [])
+    _show_lab(lab.up(topology, by_router.pop("", "linux"), run_dir, targets=by_router), output)
 
 
 @lab_app.command("status")
@@ -321,6 +317,12 @@ class _FullNames:
         return self._domain
 
 
+def _assignment(target: str) -> tuple[str, str]:
+    """The router, or "" for all others, and what it runs: of `yz-r=bmv2` or `bmv2`."""
+    router, _, chosen = target.rpartition("=")
+    return router, chosen
+
+
 def _run_dir(stated: Path | None) -> Path:
     """The stated directory, or that of the only lab there is."""
     if stated is not None:
@@ -347,7 +349,7 @@ def _show_lab(lab: Any, output: Output) -> None:
     if output is Output.JSON:
         _print_json(asdict(status) | {"healthy": status.healthy})
     else:
-        _print(tables.lab_processes(f"{status.domain} ({status.target}) in {status.run_dir}", status.processes))
+        _print(tables.lab_processes(f"{status.domain} in {status.run_dir}", status.processes, status.targets))
 
 
 def _show(message: Message, table: Callable[[], RenderableType], output: Output) -> None:

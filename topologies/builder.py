@@ -8,13 +8,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.core import names
 from controller.core.model import Link, LinkKind, Node, NodeKind
 from controller.topology_file import FIRST_LINE_PORT, LabHost, TopologyFile
+from topologies import bmv2
 from topologies.lab_state import LabError, LabState
 from topologies.network import (
     Customer,
@@ -32,7 +33,8 @@ from topologies.processes import Process, environment, spawn
 RMEM_DEFAULT = Path("/proc/sys/net/core/rmem_default")
 RMEM_BYTES = 4 << 20
 """Below, Open vSwitch's packet sockets lose 9 % at 50 kpps and 0.4 % at 20 kpps; with it nothing at 20 kpps."""
-CPU_PORT = 510
+TARGETS = ("linux", "bmv2")
+"""What a router can run."""
 DEBIAN = {
     "mnexec": "mininet",
     "ovs-vswitchd": "openvswitch-switch",
@@ -53,17 +55,18 @@ class Programs:
     """For every line card, such as `--step-ms 0`."""
     fibre: str = str(Path(sys.prefix) / "libexec" / "fibre")
 
-    def check(self, target: str) -> None:
-        """LabError, in one line, where something is missing."""
-        if target not in ("linux", "bmv2"):
-            raise LabError(f"no target {target!r}: linux or bmv2")
+    def check(self, targets: Collection[str]) -> None:
+        """LabError, in one line, where something is missing for a lab of these targets."""
+        for target in targets:
+            if target not in TARGETS:
+                raise LabError(f"no target {target!r}: {' or '.join(TARGETS)}")
         if os.geteuid() != 0:
             raise LabError("the lab needs root")
         for program, package in DEBIAN.items():
             if not shutil.which(program):
                 raise LabError(f"{program} is missing: install Debian's {package} (make setup does)")
-        if target == "bmv2" and not shutil.which(self.bmv2[0]):
-            raise LabError(f"{self.bmv2[0]} is not on the path: install BMv2, or use --target linux")
+        if "bmv2" in targets and not shutil.which(self.bmv2[0]):
+            raise LabError(f"{self.bmv2[0]} is not on the path: see deploy/bmv2, or use --target linux")
         if not os.access(self.fibre, os.X_OK):
             raise LabError(f"{self.fibre} is missing: make setup compiles it")
 
@@ -149,13 +152,7 @@ class Builder:
             name, directory = names.short(node.name), self._directory(node)
             directory.mkdir(parents=True)
             if node.kind is NodeKind.ROUTER:
-                gateways = [
-                    (port.port, address)
-                    for port in node.access_ports
-                    for address in (port.ipv4_gateway, port.ipv6_gateway)
-                    if address
-                ]
-                self._network.addHost(name, cls=Router, gateways=gateways, **self._common)
+                self._add_router(name, node)
             else:
                 self._add_otn_node(name, node, directory)
         for host in self._plan.hosts:
@@ -166,6 +163,18 @@ class Builder:
                 addresses=[*filter(None, (host.ipv4, host.ipv6))],
                 gateways=[*filter(None, (host.ipv4_gateway, host.ipv6_gateway))],
             )
+
+    def _add_router(self, name: str, node: Node) -> None:
+        if self._state.targets[name] == "bmv2":
+            self._network.addHost(name, cls=bmv2.Bmv2Router, **self._common)
+            return
+        gateways = [
+            (port.port, address)
+            for port in node.access_ports
+            for address in (port.ipv4_gateway, port.ipv6_gateway)
+            if address
+        ]
+        self._network.addHost(name, cls=Router, gateways=gateways, **self._common)
 
     def _add_otn_node(self, name: str, node: Node, directory: Path) -> None:
         # Open vSwitch connects to a socket only below its own run directory, so the common one is linked into it.
@@ -229,17 +238,15 @@ class Builder:
         )
 
     def _start_router(self, node: Node) -> None:
-        listen = self._directory(node) / "p4rt.sock"
+        name, directory = names.short(node.name), self._directory(node)
+        listen = directory / "p4rt.sock"
         ports = [1, *(port.port for port in node.access_ports)]
-        inside = self._network[names.short(node.name)].inside
-        if self._state.target == "linux":
+        if self._state.targets[name] == "bmv2":
+            command = bmv2.command(self._programs.bmv2, node.node_id, ports, directory, listen)
+        else:
             command = [*self._programs.router, "--device-id", str(node.node_id), "--listen", f"unix:{listen}"]
             command += [word for port in ports for word in ("--port", f"{port}@eth{port}")]
-        else:
-            command = [*self._programs.bmv2, "--no-p4", "--device-id", str(node.node_id), "--log-level", "off"]
-            command += [word for port in ports for word in ("-i", f"{port}@eth{port}")]
-            command += ["--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]
-        self._answering(f"router/{names.short(node.name)}", inside(command), listen)
+        self._answering(f"router/{name}", self._network[name].inside(command), listen)
 
     def _start_line_card(self, node: Node) -> None:
         name, directory = names.short(node.name), self._directory(node)

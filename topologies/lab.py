@@ -1,7 +1,7 @@
 """The lab: any topology file as network namespaces on one machine, with real packets and real switches.
 
-Each router, OTN node and host has a namespace. Routers run the packet agent, OTN nodes an Open vSwitch and a line
-card, fibres delay what they carry. The lab goes on when the process that built it ends; `Lab.load` finds it again.
+Each router, OTN node and host has a namespace. Routers run the packet agent or BMv2, OTN nodes an Open vSwitch and a
+line card, fibres delay what they carry. The lab goes on when the process that built it ends; `Lab.load` finds it again.
 Receive buffers: user-space switching loses packets with the kernel's default, so `net.core.rmem_default` (one value
 for the whole machine) is raised and stays raised.
 """
@@ -15,13 +15,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from controller.core import names
+from controller.core.model import NodeKind
 from controller.topology_file import TopologyFile, load
 from topologies.builder import Builder, Programs, answers
 from topologies.lab_state import LabError, LabState, load_state
@@ -48,7 +49,8 @@ class LabStatus:
     """A lab as it stands: `processes` maps `kind/name` to (pid, alive)."""
 
     domain: str
-    target: str
+    targets: dict[str, str]
+    """What each router runs, by its short name."""
     run_dir: Path
     ready: bool
     processes: dict[str, tuple[int, bool]]
@@ -67,12 +69,14 @@ def up(
     target: str = "linux",
     run_dir: Path | None = None,
     programs: Programs | None = None,
+    targets: Mapping[str, str] | None = None,
 ) -> Lab:
     """Build the lab and wait until all of it answers. On any error or interrupt nothing stays behind.
 
-    `target`: `linux` or `bmv2`. Raises `LabError`, or `Invalid` for a malformed file.
+    `target`: what routers run, `linux` or `bmv2`, but those that `targets` names. Raises `LabError`, or `Invalid` for
+    a malformed file.
     """
-    lab, builder = _begin(topology, target, run_dir, programs)
+    lab, builder = _begin(topology, target, run_dir, programs, targets or {})
     with terminated_as_exit(), ExitStack() as undo:
         undo.callback(lab.down)
         _build(builder)
@@ -86,9 +90,10 @@ def temporary(
     target: str = "linux",
     run_dir: Path | None = None,
     programs: Programs | None = None,
+    targets: Mapping[str, str] | None = None,
 ) -> Iterator[Lab]:
     """As `up`, and down again when the block ends, however it ends."""
-    lab, builder = _begin(topology, target, run_dir, programs)
+    lab, builder = _begin(topology, target, run_dir, programs, targets or {})
     try:
         _build(builder)
         yield lab
@@ -97,15 +102,30 @@ def temporary(
 
 
 def _begin(
-    topology: TopologyFile | str | Path, target: str, run_dir: Path | None, programs: Programs | None
+    topology: TopologyFile | str | Path,
+    target: str,
+    run_dir: Path | None,
+    programs: Programs | None,
+    targets: Mapping[str, str],
 ) -> tuple[Lab, Builder]:
     """Check all that can be checked, and take the run directory."""
     plan = topology if isinstance(topology, TopologyFile) else load(topology)
     programs = programs or Programs()
-    programs.check(target)
-    state = LabState((run_dir or default_run_dir(plan)).absolute(), plan.domain, target)
+    by_router = router_targets(plan, target, targets)
+    programs.check(set(by_router.values()))
+    state = LabState((run_dir or default_run_dir(plan)).absolute(), plan.domain, by_router)
     state.create()
     return Lab(state), Builder(plan, state, programs)
+
+
+def router_targets(plan: TopologyFile, target: str, targets: Mapping[str, str]) -> dict[str, str]:
+    """What each router runs, by its short name: `target`, but for those in `targets`. LabError for no router."""
+    stated = {names.short(router): chosen for router, chosen in targets.items()}
+    routers = [names.short(node.name) for node in plan.nodes if node.kind is NodeKind.ROUTER]
+    for name in stated:
+        if name not in routers:
+            raise LabError(f"no router {name!r} in {plan.domain}")
+    return {name: stated.get(name, target) for name in routers}
 
 
 def _build(builder: Builder) -> None:
@@ -176,7 +196,7 @@ class Lab:
 
     def status(self) -> LabStatus:
         processes = {name: (s.process.pid, s.process.alive()) for name, s in self._state.started.items()}
-        return LabStatus(self.domain, self._state.target, self.run_dir, self._state.ready, processes)
+        return LabStatus(self.domain, self._state.targets, self.run_dir, self._state.ready, processes)
 
     def down(self) -> None:
         """Take everything down; again and again if need be."""
@@ -237,7 +257,7 @@ class Lab:
                 raise LabError(f"fibre {fibre}: {error.strerror or error}") from None
 
     def restart_router_agent(self, router: str) -> None:
-        """End a router's agent and start it again; returns when it answers."""
+        """End a router's agent, or BMv2, and start it again; returns when it answers. BMv2 comes back empty."""
         node = names.short(router)
         listen = self.run_dir / "nodes" / node / "p4rt.sock"
         self._end(f"router/{node}")

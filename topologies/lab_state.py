@@ -33,7 +33,8 @@ class LabState:
 
     run_dir: Path
     domain: str
-    target: str
+    targets: dict[str, str]
+    """What each router runs, by its short name."""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     ready: bool = False
     started: dict[str, Started] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class LabState:
     def save(self) -> None:
         """Replace the file whole: a reader sees the old one or the new one."""
         started = {name: {**asdict(s.process), "argv": s.argv} for name, s in self.started.items()}
-        document = {"domain": self.domain, "target": self.target, "token": self.token, "ready": self.ready}
+        document = {"domain": self.domain, "targets": self.targets, "token": self.token, "ready": self.ready}
         draft = self.path.with_suffix(".new")
         draft.write_text(json.dumps({**document, "started": started}, indent=1))
         os.replace(draft, self.path)
@@ -79,4 +80,4 @@ def load_state(run_dir: Path) -> LabState:
         name: Started(Process(entry["pid"], entry["started"]), tuple(entry["argv"]))
         for name, entry in document["started"].items()
     }
-    return LabState(run_dir, document["domain"], document["target"], document["token"], document["ready"], started)
+    return LabState(run_dir, document["domain"], document["targets"], document["token"], document["ready"], started)

@@ -143,11 +143,12 @@ def defragmentation_tables(found: Defragmentation) -> RenderableType:
     return Group(moves, freed, *([f"stopped: {found.stopped}"] if found.stopped else []))
 
 
-def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]]) -> RenderableType:
-    """What runs of a lab, by `kind/name`."""
-    table = Table("Process", "Pid", "State", box=None, header_style="bold")
+def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]], targets: Mapping[str, str]) -> RenderableType:
+    """What runs of a lab, by `kind/name`, and each router's target by its name."""
+    table = Table("Process", "Target", "Pid", "State", box=None, header_style="bold")
     for name, (pid, alive) in processes.items():
-        table.add_row(name, str(pid), "running" if alive else "gone")
+        target = targets.get(name.removeprefix("router/"), "")
+        table.add_row(name, target, str(pid), "running" if alive else "gone")
     return Group(title, table)
 
 

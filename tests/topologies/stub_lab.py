@@ -9,7 +9,7 @@ from pathlib import Path
 from topologies.lab import Programs
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_target.py")))
-STUBS = Programs(router=STUB, line_card=STUB)
+STUBS = Programs(router=STUB, line_card=STUB, bmv2=STUB)
 METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
 
 

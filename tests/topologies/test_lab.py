@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -198,15 +199,64 @@ def test_a_line_card_is_restarted_with_arguments_until_its_next_restart(lab: Lab
     assert lab.status().processes["line-card/cp-o"][0] != pid
 
 
-def test_bmv2_gets_its_ports_and_the_cpu_port() -> None:
-    run_dir = new_run_dir("bmv2")
-    with temporary(METRO, "bmv2", run_dir, Programs(bmv2=STUBS.router, line_card=STUBS.line_card)) as lab:
-        pid, _ = lab.status().processes["router/yz-r"]
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        assert [words[n + 1] for n, word in enumerate(words) if word == "-i"] == [f"{n}@eth{n}" for n in (1, 2, 3, 4)]
-        bmv2_own = words[words.index("--") :]
-        assert bmv2_own[1:5] == ["--grpc-server-addr", f"unix:{run_dir}/nodes/yz-r/p4rt.sock", "--cpu-port", "510"]
-    assert not run_dir.exists()
+@pytest.fixture(scope="module")
+def mixed() -> Iterator[Lab]:
+    """A lab where one router's target is Linux and all others are stand-ins for BMv2."""
+    with temporary(METRO, "bmv2", new_run_dir("mixed"), STUBS, targets={"zgc-r": "linux"}) as lab:
+        yield lab
+
+
+def words_of(lab: Lab, router: str) -> list[str]:
+    pid, alive = lab.status().processes[f"router/{router}"]
+    assert alive
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+
+
+def test_each_router_runs_its_target(mixed: Lab) -> None:
+    targets = Lab.load(mixed.run_dir).status().targets
+    assert targets.pop("zgc-r") == "linux"
+    assert targets == dict.fromkeys(("cp-r", "sy-r", "tz-r", "yz-r", "ft-r", "sg-r"), "bmv2")
+    assert "--port" in words_of(mixed, "zgc-r")
+    assert "--no-p4" not in words_of(mixed, "zgc-r")
+
+
+def test_bmv2_gets_its_ports_and_the_cpu_port(mixed: Lab) -> None:
+    words = words_of(mixed, "yz-r")
+    assert [words[n + 1] for n, word in enumerate(words) if word == "-i"] == [f"{n}@eth{n}" for n in (1, 2, 3, 4)]
+    assert words[words.index("--log-level") + 1] == "off"
+    bmv2_own = words[words.index("--") :]
+    assert bmv2_own[1:5] == ["--grpc-server-addr", f"unix:{mixed.run_dir}/nodes/yz-r/p4rt.sock", "--cpu-port", "510"]
+
+
+def test_beside_bmv2_the_kernel_is_silent(mixed: Lab) -> None:
+    ports = {port["ifname"]: port for port in json.loads(mixed.run("yz-r", ["ip", "-j", "address"]).stdout)}
+    assert [name for name, port in ports.items() if port["addr_info"]] == ["lo"]
+    assert all("NOARP" in ports[f"eth{n}"]["flags"] for n in (1, 2, 3, 4))
+    assert mixed.run("yz-r", ["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout == "0\n"
+    with mixed.capture("h-yz", "eth0") as capture:
+        for gateway in ("10.5.0.1", "2001:db8:5::1"):
+            mixed.run("h-yz", ["ping", "-c1", "-W0.2", gateway], check=False)
+    senders = {sender for (sender,) in capture.fields("eth.src")}
+    assert senders == {mac_of(mixed, "h-yz", "eth0")}
+
+
+def mac_of(lab: Lab, node: str, interface: str) -> str:
+    return lab.run(node, ["cat", f"/sys/class/net/{interface}/address"]).stdout.strip()
+
+
+def test_bmv2_sees_its_own_ports_in_sys(mixed: Lab) -> None:
+    assert mac_of(mixed, "yz-r", "eth1") == "06:00:00:05:00:01"
+    for state in ("down", "up"):
+        mixed.run("h-yz", ["ip", "link", "set", "eth0", state])
+        seen = ["cat", "/sys/class/net/eth2/carrier"]
+        wait_until(lambda: mixed.run("yz-r", seen).stdout == f"{int(state == 'up')}\n", state)  # noqa: B023
+
+
+def test_restarted_bmv2_is_another_process(mixed: Lab) -> None:
+    before, words = mixed.status().processes["router/yz-r"][0], words_of(mixed, "yz-r")
+    mixed.restart_router_agent("yz-r")
+    assert words_of(mixed, "yz-r") == words
+    assert mixed.status().processes["router/yz-r"][0] != before
 
 
 def test_what_is_not_there_is_said(lab: Lab) -> None:
@@ -216,8 +266,14 @@ def test_what_is_not_there_is_said(lab: Lab) -> None:
         lab.run("nobody", ["true"])
     with pytest.raises(LabError, match="up already"):
         up(METRO, run_dir=lab.run_dir, programs=STUBS)
+    nowhere = new_run_dir("none")
     with pytest.raises(LabError, match="not on the path"):
-        up(METRO, "bmv2", new_run_dir("bmv2"), Programs(bmv2=("no-such-switch",)))
+        up(METRO, run_dir=nowhere, programs=Programs(bmv2=("no-such-switch",)), targets={"yz-r": "bmv2"})
+    with pytest.raises(LabError, match="no router 'yz-o' in metro-beijing"):
+        up(METRO, run_dir=nowhere, programs=STUBS, targets={"yz-o": "bmv2"})
+    with pytest.raises(LabError, match="no target 'tofino': linux or bmv2"):
+        up(METRO, "tofino", nowhere, STUBS)
+    assert not nowhere.exists()
 
 
 def test_down_leaves_nothing_and_can_be_repeated() -> None:
