@@ -136,8 +136,8 @@ class OtnNode(Namespace, Switch):  # type: ignore[misc]
 
     def start(self, controllers: object) -> None:
         """Write the bridge into the database first: the switch then starts with all of it."""
-        lines = [f"link set {intf} mtu {NETWORK_MTU} up" for intf in self.intfList() if intf.name == "eth1"]
-        self.run(_batch(lines) + _offloads(["eth1"]))
+        client = [intf.name for intf in self.intfList() if intf.name == "eth1"]
+        self.run(_batch([f"link set {name} mtu {NETWORK_MTU} up" for name in client]) + _offloads(client))
         subprocess.run(
             ["ovsdb-tool", "create", str(self.directory / "conf.db"), "/usr/share/openvswitch/vswitch.ovsschema"],
             check=True,
