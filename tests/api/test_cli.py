@@ -327,8 +327,8 @@ class FakeLab:
         self.calls, self.alive = calls, alive
         self.Lab = self
 
-    def up(self, *arguments: Any) -> FakeLab:
-        self.calls.append(("up", *arguments))
+    def up(self, *arguments: Any, **options: Any) -> FakeLab:
+        self.calls.append(("up", *arguments, options))
         return self
 
     def load(self, run_dir: Path) -> FakeLab:
@@ -338,7 +338,8 @@ class FakeLab:
         return self
 
     def status(self) -> Any:
-        return LabStatus("metro", "linux", Path("/r"), {"router/zgc-r": (17, self.alive)}, self.alive)
+        processes = {"router/zgc-r": (17, self.alive), "fibre/F-1": (18, True)}
+        return LabStatus("metro", {"zgc-r": "bmv2"}, Path("/r"), processes, self.alive)
 
     def down(self) -> None:
         self.calls.append("down")
@@ -347,7 +348,7 @@ class FakeLab:
 @dataclass(frozen=True)
 class LabStatus:
     domain: str
-    target: str
+    targets: dict[str, str]
     run_dir: Path
     processes: dict[str, tuple[int, bool]]
     healthy: bool
@@ -368,10 +369,30 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], list[Any]]:
 def test_lab_up_status_down(lab: Callable[[bool], list[Any]], tmp_path: Path) -> None:
     calls, command, file = lab(True), Command(""), tmp_path / "metro.yaml"
     file.touch()
-    assert "router/zgc-r" in command("lab", "up", str(file), "--target", "bmv2")
+    shown = command("lab", "up", str(file), "--target", "bmv2").splitlines()
+    assert ["router/zgc-r", "bmv2", "17", "running"] in [line.split() for line in shown]
+    assert ["fibre/F-1", "18", "running"] in [line.split() for line in shown]
     assert command.json("lab", "status", "--run-dir", "/r")["healthy"] is True
     command("lab", "down", "--run-dir", "/r")
-    assert calls == [("up", file, "bmv2", None), ("load", Path("/r")), ("load", Path("/r")), "down"]
+    up = ("up", file, "bmv2", None, {"targets": {}})
+    assert calls == [up, ("load", Path("/r")), ("load", Path("/r")), "down"]
+
+
+@pytest.mark.parametrize(
+    ("stated", "target", "targets"),
+    [
+        ([], "linux", {}),
+        (["b-r=bmv2"], "linux", {"b-r": "bmv2"}),
+        (["a-r=linux", "bmv2", "b-r=linux"], "bmv2", {"a-r": "linux", "b-r": "linux"}),
+    ],
+)
+def test_targets_are_stated_for_all_and_for_single_routers(
+    lab: Callable[[bool], list[Any]], tmp_path: Path, stated: list[str], target: str, targets: dict[str, str]
+) -> None:
+    calls, file = lab(True), tmp_path / "metro.yaml"
+    file.touch()
+    Command("")("lab", "up", str(file), *(word for each in stated for word in ("--target", each)))
+    assert calls == [("up", file, target, None, {"targets": targets})]
 
 
 def test_a_lab_that_is_gone_or_broken_fails(lab: Callable[[bool], list[Any]]) -> None:
