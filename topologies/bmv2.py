@@ -34,13 +34,11 @@ class Bmv2Router(Router):
         return {}
 
 
-def command(program: Sequence[str], device_id: int, ports: Sequence[int], directory: Path, listen: Path) -> list[str]:
+def command(program: Sequence[str], device_id: int, ports: Sequence[int], listen: Path) -> list[str]:
     """How BMv2 is started on interfaces `eth{port}`, empty, with P4Runtime at the socket `listen`.
 
-    Its Thrift server keeps its default port, which is the namespace's own; so do its notifications not meet those of
-    another lab's router with the same number.
+    Its Thrift server keeps the default port, which is the namespace's own.
     """
     switch = ["--no-p4", "--device-id", str(device_id), "--log-level", "off"]
-    switch += ["--notifications-addr", f"ipc://{directory}/notify.ipc"]
     switch += [word for port in ports for word in ("-i", f"{port}@eth{port}")]
     return [*program, *switch, "--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]

@@ -66,7 +66,7 @@ class Programs:
             if not shutil.which(program):
                 raise LabError(f"{program} is missing: install Debian's {package} (make setup does)")
         if "bmv2" in targets and not shutil.which(self.bmv2[0]):
-            raise LabError(f"{self.bmv2[0]} is not on the path: see deploy/bmv2, or use --target linux")
+            raise LabError(f"{self.bmv2[0]} is not on the path: deploy/bmv2.sh gets it, or use --target linux")
         if not os.access(self.fibre, os.X_OK):
             raise LabError(f"{self.fibre} is missing: make setup compiles it")
 
@@ -238,11 +238,10 @@ class Builder:
         )
 
     def _start_router(self, node: Node) -> None:
-        name, directory = names.short(node.name), self._directory(node)
-        listen = directory / "p4rt.sock"
+        name, listen = names.short(node.name), self._directory(node) / "p4rt.sock"
         ports = [1, *(port.port for port in node.access_ports)]
         if self._state.targets[name] == "bmv2":
-            command = bmv2.command(self._programs.bmv2, node.node_id, ports, directory, listen)
+            command = bmv2.command(self._programs.bmv2, node.node_id, ports, listen)
         else:
             command = [*self._programs.router, "--device-id", str(node.node_id), "--listen", f"unix:{listen}"]
             command += [word for port in ports for word in ("--port", f"{port}@eth{port}")]
