@@ -1,0 +1,53 @@
+"""What the RFCs leave to a node, or a target cannot do: each target's way, as docs/pipeline.md lists it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A node that keeps to the letter where the standards have one, and is generous where they have none."""
+
+    copies_hop_limit: bool = False
+    """Outer hop limit of an IPv6 customer: the customer's (RFC 2473 clause 6.3), not 64."""
+    entering_is_a_hop: bool = True
+    """The packet's own hop limit is lowered before it is encapsulated (RFC 2473 clause 3.1), not the tunnel's after."""
+    copies_flow_label: bool = False
+    """Outer flow label: the customer's, for IPv4 zero. Otherwise a hash that nobody may rely on (RFC 6437)."""
+    copies_ipv4_class: bool = True
+    """Outer DSCP and ECN of an IPv4 customer (RFC 8986 clause 5: by local policy)."""
+    source_mac_of_departure: bool = True
+    """Towards a host: the MAC of the port by which the frame leaves, not of that by which it came."""
+    passes: int = 16
+    """How often one packet may meet a segment of the node."""
+    hop_per_pass: bool = True
+    """Each of them lowers the hop limit (RFC 8986 S12), not only leaving the node."""
+    most_segments: int = 127
+    reads_tlvs: bool = True
+    reads_chains: bool = True
+    """Finds an SRH or an upper layer behind other extension headers."""
+    cuts_trailer: bool = True
+    """What the link padded a frame with is not forwarded."""
+    verifies_inner: bool = True
+    """An uncovered IPv4 packet's version, lengths and checksum (RFC 1812 clause 5.2.2)."""
+    takes_inner_options: bool = True
+
+
+BMV2 = Choices(
+    source_mac_of_departure=False,
+    passes=1,
+    most_segments=3,
+    reads_tlvs=False,
+    reads_chains=False,
+    cuts_trailer=False,
+    takes_inner_options=False,
+)
+LINUX = Choices(
+    copies_hop_limit=True,
+    entering_is_a_hop=False,
+    copies_flow_label=True,
+    copies_ipv4_class=False,
+    hop_per_pass=False,
+    verifies_inner=False,
+)
