@@ -26,7 +26,10 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     network_port() network_side;
     forwarding() forward;
 
-    @hidden action drop() { mark_to_drop(standard_metadata); }
+    /* Why packets went no further, by drop_reason_t. */
+    @id(0x12000003) counter<bit<8>>(32, CounterType.packets_and_bytes) drop_counter;
+    /* RFC 4443 clause 2.4 (f), by port of entry: what the router sends of its own accord is limited. */
+    @id(0x14000002) meter<bit<9>>(512, MeterType.packets) icmp_limit;
 
     // ---- what a port is ----
 
@@ -65,18 +68,26 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             punt();
             exit;
         }
-        bool known_port = port_role.apply().hit;
-        if (!known_port || hdr.ethernet.dst_addr != meta.port_mac || standard_metadata.parser_error != error.NoError) {
-            drop();
-            exit;
-        }
-
-        if (meta.is_customer) {
+        if (!port_role.apply().hit) {
+            meta.drop_reason = drop_reason_t.NO_ROLE;
+        } else if (standard_metadata.parser_error != error.NoError) {
+            meta.drop_reason = drop_reason_t.MALFORMED;
+        } else if (hdr.ethernet.dst_addr != meta.port_mac) {
+            meta.drop_reason = drop_reason_t.NOT_FOR_ROUTER;
+        } else if (meta.is_customer) {
             customer_side.apply(hdr, meta, standard_metadata);
         } else {
             network_side.apply(hdr, meta, standard_metadata);
         }
-        forward.apply(hdr, meta, standard_metadata);
+        if (meta.drop_reason == drop_reason_t.NONE) {
+            forward.apply(hdr, meta, standard_metadata);
+        }
+        if (meta.drop_reason != drop_reason_t.NONE) {
+            drop_counter.count((bit<8>) meta.drop_reason);
+            bit<2> limit = 0;
+            icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
+            mark_to_drop(standard_metadata);
+        }
     }
 }
 
@@ -84,5 +95,5 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
     apply { }
 }
 
-@pkginfo(name = "corridor", version = "1.0.0")
+@pkginfo(name = "corridor", version = "1.1.0")
 V1Switch(corridor_parser(), corridor_verify(), ingress(), egress(), corridor_checksum(), corridor_deparser()) main;

@@ -11,12 +11,24 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
     /* Customer packets refused for their size, by corridor. */
     @id(0x12000002) counter<bit<16>>(65536, CounterType.packets_and_bytes) oversize_counter;
 
+    // ---- what the router is to the hosts on a port ----
 
-    @hidden action drop() { mark_to_drop(standard_metadata); }
+    @id(0x01000017) action set_gateway(@id(1) bit<32> ipv4, @id(2) bit<128> ipv6) {
+        meta.gateway_ipv4 = ipv4;
+        meta.gateway_ipv6 = ipv6;
+    }
+
+    /* 0 = none of that family. A port without an entry answers nothing. */
+    @id(0x0200000d) table gateway {
+        key = { standard_metadata.ingress_port : exact @id(1) @name("port"); }
+        actions = { set_gateway; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 512;
+    }
 
     // ---- the edge of the SR domain (RFC 8754 clause 5.1, RFC 8986 clause 9) ----
 
-    @id(0x01000003) action drop_infrastructure() { drop(); }
+    @id(0x01000003) action drop_infrastructure() { meta.drop_reason = drop_reason_t.INFRASTRUCTURE; }
 
     /* Destinations that no customer may address: the locator block, loopbacks, management. */
     @id(0x02000002) table edge_filter {
@@ -98,6 +110,23 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
         size = 1;
     }
 
+    // ---- what the slice meter's colours mean (RFC 2698) ----
+
+    @id(0x0100001a) action mark_dscp(@id(1) bit<6> dscp) { hdr.outer_ipv6.dscp = dscp; }
+
+    @id(0x0100001b) action drop_colored() { meta.drop_reason = drop_reason_t.COLOR; }
+
+    /* Without an entry green and yellow pass as they are, and red is dropped. */
+    @id(0x02000010) table color_policy {
+        key = {
+            meta.corridor : exact @id(1) @name("corridor");
+            meta.color : exact @id(2) @name("color");
+        }
+        actions = { mark_dscp; drop_colored; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
     /* RFC 8986 clause 5: DSCP and ECN are copied out, so that the core can treat classes apart. */
     @hidden action push_outer(bit<8> next_header, bit<6> dscp, bit<2> ecn, bit<20> flow_label) {
         hdr.ethernet.ether_type = ETHERTYPE_IPV6;
@@ -143,53 +172,60 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
     }
 
     apply {
-        bool classified = false;
         bit<20> flow_label = 0;
+        gateway.apply();
         if (standard_metadata.checksum_error == 1) {
-            drop();
-            exit;
+            meta.drop_reason = drop_reason_t.CHECKSUM;
+            return;
         }
         if (hdr.ipv6.isValid()) {
-            bool infrastructure = edge_filter.apply().hit;
+            edge_filter.apply();
+            if (meta.drop_reason != drop_reason_t.NONE) {
+                return;
+            }
+            if (meta.has_routing_header) {
+                meta.drop_reason = drop_reason_t.ROUTING_HEADER;
+                return;
+            }
             /* Multicast and link-local scope never leave the port (RFC 4291 clause 2.5.6, RFC 4007). */
-            if (infrastructure || meta.has_routing_header || hdr.ipv6.dst_addr[127:120] == 0xff
+            if (hdr.ipv6.dst_addr[127:120] == 0xff
                     || hdr.ipv6.dst_addr[127:118] == 0x3fa || hdr.ipv6.src_addr[127:118] == 0x3fa) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.SCOPE;
+                return;
             }
             meta.dscp = hdr.ipv6.dscp;
             meta.ip_length = hdr.ipv6.payload_len |+| 40;
-            classified = classifier_v6.apply().hit;
+            meta.classified = classifier_v6.apply().hit;
             hash(flow_label, HashAlgorithm.crc32, 20w0,
                  { hdr.ipv6.src_addr, hdr.ipv6.dst_addr, hdr.ipv6.flow_label, hdr.ipv6.next_header }, 20w0xfffff);
         } else if (hdr.ipv4.isValid()) {
             /* IPv4 options are refused at the edge (RFC 7126), multicast stays local. */
             if (hdr.ipv4.version != 4 || hdr.ipv4.ihl != 5 || hdr.ipv4.dst_addr[31:28] == 0xe) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.IPV4_OPTIONS;
+                return;
             }
             meta.dscp = hdr.ipv4.dscp;
             meta.ip_length = hdr.ipv4.total_len;
-            classified = classifier_v4.apply().hit;
+            meta.classified = classifier_v4.apply().hit;
             hash(flow_label, HashAlgorithm.crc32, 20w0,
                  { hdr.ipv4.src_addr, hdr.ipv4.dst_addr, hdr.ipv4.protocol }, 20w0xfffff);
         } else {
-            drop();
-            exit;
+            meta.drop_reason = drop_reason_t.PROTOCOL;
+            return;
         }
 
-        if (classified) {
+        if (meta.classified) {
             if (meta.ip_length > meta.mtu) {
                 oversize_counter.count(meta.corridor);
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.TOO_BIG;
+                return;
             }
             tunnel_source.apply();
             bool has_policy = policy.apply().hit;
             /* A corridor without a list or a source must not fall back to the open network. */
             if (!has_policy || meta.tunnel_source == 0) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.NO_POLICY;
+                return;
             }
             if (hdr.ipv6.isValid()) {
                 push_outer(PROTO_IPV6, hdr.ipv6.dscp, hdr.ipv6.ecn, flow_label);
@@ -203,9 +239,12 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
             }
             meta.next_hop_known = true;
             slice_meter.execute_meter(meta.corridor, meta.color);
-            if (meta.color == COLOR_RED) {
-                drop();
-                exit;
+            bool has_color_policy = color_policy.apply().hit;
+            if (!has_color_policy && meta.color == COLOR_RED) {
+                meta.drop_reason = drop_reason_t.COLOR;
+            }
+            if (meta.drop_reason != drop_reason_t.NONE) {
+                return;
             }
             corridor_counter.count(meta.corridor);
         }

@@ -6,23 +6,24 @@
 #include "headers.p4"
 
 control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    @hidden action drop() { mark_to_drop(standard_metadata); }
 
     // ---- routes by VRF; VRF 0 is the underlay and holds the locators ----
 
     @id(0x01000011) action set_next_hop(@id(1) bit<16> next_hop) { meta.next_hop = next_hop; }
 
-    @id(0x01000012) action drop_route() {
-        drop();
-        exit;
+    @id(0x01000019) action set_next_hop_group(@id(1) bit<16> group) {
+        meta.group = group;
+        meta.has_group = true;
     }
+
+    @id(0x01000012) action drop_route() { meta.drop_reason = drop_reason_t.NO_ROUTE; }
 
     @id(0x02000007) table route_v6 {
         key = {
             meta.vrf : exact @id(1) @name("vrf");
             hdr.ipv6.dst_addr : lpm @id(2) @name("dst");
         }
-        actions = { set_next_hop; drop_route; }
+        actions = { set_next_hop; set_next_hop_group; drop_route; }
         const default_action = drop_route();
         size = 65536;
     }
@@ -32,9 +33,30 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
             meta.vrf : exact @id(1) @name("vrf");
             hdr.ipv4.dst_addr : lpm @id(2) @name("dst");
         }
-        actions = { set_next_hop; drop_route; }
+        actions = { set_next_hop; set_next_hop_group; drop_route; }
         const default_action = drop_route();
         size = 65536;
+    }
+
+    // ---- several next hops for one route ----
+
+    @id(0x11000001) @max_group_size(64)
+    action_selector(HashAlgorithm.crc32, 32w4096, 32w16) next_hop_selector;
+
+    /* One flow keeps to one path: IPv6 by its addresses and flow label (RFC 6437 clause 5, for tunnels RFC 6438),
+     * IPv4, where ports may be in another fragment, by addresses and protocol. A member is out of the choice as
+     * long as the port that it watches is down. */
+    @id(0x0200000f) table next_hop_group {
+        key = {
+            meta.group : exact @id(1) @name("group");
+            meta.flow_source : selector;
+            meta.flow_destination : selector;
+            meta.flow_label : selector;
+        }
+        actions = { set_next_hop; @defaultonly NoAction; }
+        const default_action = NoAction();
+        implementation = next_hop_selector;
+        size = 4096;
     }
 
     // ---- next hops and hosts ----
@@ -84,30 +106,45 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
     }
 
     apply {
-        /* A router lowers the hop limit once, of the packet it forwards; a tunnel's own was set above. */
+        /* A router lowers the hop limit once, of the packet it forwards (RFC 8200 clause 3, RFC 1812 clause
+         * 5.3.1); what it sends itself, a tunnel's header too, has the right one from the start. */
         if (hdr.ipv6.isValid()) {
-            if (hdr.ipv6.hop_limit <= 1) {
-                drop();
-                exit;
+            if (!meta.originated) {
+                if (hdr.ipv6.hop_limit <= 1) {
+                    meta.drop_reason = drop_reason_t.HOP_LIMIT;
+                    return;
+                }
+                hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - 1;
             }
-            hdr.ipv6.hop_limit = hdr.ipv6.hop_limit - 1;
+            meta.flow_source = hdr.ipv6.src_addr;
+            meta.flow_destination = hdr.ipv6.dst_addr;
+            meta.flow_label = hdr.ipv6.flow_label;
             if (!meta.next_hop_known) {
                 route_v6.apply();
             }
         } else {
             if (hdr.ipv4.ttl <= 1) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.HOP_LIMIT;
+                return;
             }
             hdr.ipv4.ttl = hdr.ipv4.ttl - 1;
+            meta.flow_source = (bit<128>) hdr.ipv4.src_addr;
+            meta.flow_destination = (bit<128>) hdr.ipv4.dst_addr;
+            meta.flow_label = (bit<20>) hdr.ipv4.protocol;
             if (!meta.next_hop_known) {
                 route_v4.apply();
             }
         }
-        bool forwarded = next_hop.apply().hit;
-        if (!forwarded) {
-            drop();
-            exit;
+        if (meta.drop_reason != drop_reason_t.NONE) {
+            return;
+        }
+        bool chosen = true;
+        if (meta.has_group) {
+            chosen = next_hop_group.apply().hit;
+        }
+        if (!chosen || !next_hop.apply().hit) {
+            meta.drop_reason = drop_reason_t.NO_NEXT_HOP;
+            return;
         }
         if (meta.to_customer) {
             bool host_known = false;
@@ -117,7 +154,7 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
                 host_known = host_v4.apply().hit;
             }
             if (!host_known) {
-                drop();
+                meta.drop_reason = drop_reason_t.NO_HOST;
             }
         }
     }

@@ -9,24 +9,70 @@
 const bit<9> CPU_PORT = 510;
 
 const bit<16> ETHERTYPE_IPV4 = 0x0800;
+const bit<16> ETHERTYPE_ARP = 0x0806;
 const bit<16> ETHERTYPE_IPV6 = 0x86dd;
 const bit<16> ETHERTYPE_LLDP = 0x88cc;
 
 const bit<8> PROTO_HOP_BY_HOP = 0;
+const bit<8> PROTO_ICMP = 1;
 const bit<8> PROTO_IPV4 = 4;
+const bit<8> PROTO_UDP = 17;
 const bit<8> PROTO_IPV6 = 41;
 const bit<8> PROTO_ROUTING = 43;
 const bit<8> PROTO_FRAGMENT = 44;
 const bit<8> PROTO_AUTHENTICATION = 51;
+const bit<8> PROTO_ICMPV6 = 58;
 const bit<8> PROTO_DESTINATION_OPTIONS = 60;
+const bit<8> PROTO_MOBILITY = 135;
+const bit<8> PROTO_HOST_IDENTITY = 139;
+const bit<8> PROTO_SHIM6 = 140;
+
+const bit<16> PORT_STAMP = 862;           // RFC 8762 clause 4.1
 
 const bit<8> ROUTING_TYPE_SEGMENT = 4;    // RFC 8754 clause 2
 const bit<8> TUNNEL_HOP_LIMIT = 64;       // pipe model: the tunnel is one hop to the customer (RFC 2473 clause 6.3)
-const bit<2> COLOR_RED = 2;
+const bit<8> OWN_HOP_LIMIT = 64;          // of what the router itself sends
+const bit<8> HOP_LIMIT_ON_LINK = 255;     // neighbour discovery: never forwarded (RFC 4861 clause 7.1)
+const bit<6> DSCP_CONTROL = 48;           // CS6, of ICMP errors (RFC 1812 clause 4.3.2.5)
+
+const bit<2> COLOR_RED = 2;               // 0 is green, 1 yellow (RFC 2698)
+
+const bit<3> FLAVOR_PSP = 1;
+const bit<3> FLAVOR_USD = 2;
 
 /* What local_sid found; the processing itself is in the control's body, where it can be read in one piece. */
 enum bit<4> behavior_t {
     NONE = 0, END = 1, END_X = 2, END_DT6 = 3, END_DT4 = 4, END_DX4 = 5, U_N = 6, U_A = 7, U_DT6 = 8, U_DT4 = 9
+}
+
+/* Why a packet went no further: index of drop_counter, with a row each in docs/pipeline.md. Never renumbered. */
+enum bit<8> drop_reason_t {
+    NONE = 0,
+    NO_ROLE = 1,             // the port is nobody's
+    NOT_FOR_ROUTER = 2,      // a frame for another MAC; a neighbour looking for somebody else
+    MALFORMED = 3,           // cannot be parsed, a wrong version, longer by its header than by the frame
+    CHECKSUM = 4,            // IPv4 header, what is decapsulated included; neighbour solicitation
+    PROTOCOL = 5,            // not IP, or not the IP that this kind of port takes
+    IPV4_OPTIONS = 6,
+    SCOPE = 7,               // addresses that no router forwards: multicast, link-local, loopback, unspecified
+    INFRASTRUCTURE = 8,      // a customer addresses the SR domain
+    ROUTING_HEADER = 9,      // a customer brings a routing header, or headers that may hide one
+    HOP_LIMIT = 10,
+    TOO_BIG = 11,
+    NO_POLICY = 12,          // a corridor without segment list or tunnel source
+    COLOR = 13,              // beyond what the slice meter and color_policy let pass
+    NO_ROUTE = 14,
+    NO_NEXT_HOP = 15,        // an unknown next hop, a group without a live member
+    NO_HOST = 16,
+    SEGMENT_LIST = 17,       // nothing left of it, or it does not hold together
+    UPPER_LAYER = 18,        // not what this SID takes behind the last segment
+    TO_ROUTER = 19,          // for the router itself, and nothing that it answers
+    ICMP_LIMIT = 20          // an answer or error that was not sent, to keep to the rate
+}
+
+/* What the router itself sends instead of the packet. */
+enum bit<3> answer_t {
+    NONE = 0, ARP_REPLY = 1, ADVERTISEMENT = 2, ECHO_REPLY = 3, TIME_EXCEEDED = 4, TOO_BIG = 5
 }
 
 @controller_header("packet_in")
@@ -89,6 +135,47 @@ header segment_t {
     bit<128> sid;
 }
 
+header arp_t {                 // RFC 826, over Ethernet for IPv4
+    bit<16> hardware_type;
+    bit<16> protocol_type;
+    bit<8> hardware_length;
+    bit<8> protocol_length;
+    bit<16> operation;
+    bit<48> sender_mac;
+    bit<32> sender_addr;
+    bit<48> target_mac;
+    bit<32> target_addr;
+}
+
+header icmp_t {                // RFC 792, RFC 4443
+    bit<8> type;
+    bit<8> code;
+    bit<16> checksum;
+    bit<32> body;             // echo: identifier and sequence number; too big: MTU
+}
+
+header neighbor_t {            // RFC 4861 clauses 4.3, 4.4, behind icmp_t
+    bit<128> target;
+}
+
+header link_address_t {        // RFC 4861 clause 4.6.1
+    bit<8> type;
+    bit<8> length;            // in units of 8 bytes
+    bit<48> mac;
+}
+
+header udp_t {
+    bit<16> src_port;
+    bit<16> dst_port;
+    bit<16> length;
+    bit<16> checksum;
+}
+
+/* The first 8 bytes behind an IP header that nobody here reads: what an ICMP error quotes of them. */
+header payload_t {
+    bit<64> octets;
+}
+
 struct headers_t {
     packet_in_t packet_in;
     packet_out_t packet_out;
@@ -97,19 +184,33 @@ struct headers_t {
     srh_t outer_srh;
     segment_t outer_segment_0;
     segment_t outer_segment_1;
+    ipv4_t outer_ipv4;        // of an ICMP error, as outer_ipv6 is of an ICMPv6 error
+    icmp_t icmp_error;
+    arp_t arp;
     ipv6_t ipv6;              // what arrived
     srh_t srh;
     segment_t[3] segments;
     ipv6_t inner_ipv6;        // what decapsulation uncovers
     ipv4_t inner_ipv4;
     ipv4_t ipv4;
+    icmp_t icmp;
+    neighbor_t neighbor;
+    link_address_t link_address;
+    udp_t udp;
+    payload_t payload;
 }
 
 struct metadata_t {
+    drop_reason_t drop_reason;
+    answer_t answer;
     bool is_customer;
     bool has_routing_header;
     bool to_customer;
+    bool classified;
     bool next_hop_known;
+    bool to_node;
+    bool punted;
+    bool originated;          // by this router, so that its hop limit is as it should be
     bit<48> port_mac;
     bit<16> vrf;
     bit<6> dscp;
@@ -118,7 +219,15 @@ struct metadata_t {
     bit<16> policy;
     bit<16> corridor;
     bit<16> next_hop;
+    bit<16> group;
+    bool has_group;
+    bit<128> flow_source;     // what tells flows apart where a group has to choose
+    bit<128> flow_destination;
+    bit<20> flow_label;
+    bit<32> gateway_ipv4;
+    bit<128> gateway_ipv6;
     behavior_t behavior;
+    bit<3> flavors;
     bit<2> carriers;
     bit<128> carrier1;
     bit<128> carrier2;

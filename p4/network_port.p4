@@ -6,11 +6,32 @@
 #include "headers.p4"
 
 control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
-    @hidden action drop() { mark_to_drop(standard_metadata); }
+    // ---- the node itself ----
+
+    @id(0x01000018) action to_node() { meta.to_node = true; }
+
+    /* Looked up before local_sid: the node's address lies inside its locator. */
+    @id(0x0200000e) table node_address {
+        key = { hdr.ipv6.dst_addr : exact @id(1) @name("dst"); }
+        actions = { to_node; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 16;
+    }
 
     // ---- SR segment endpoint behaviours ----
 
     @id(0x01000004) action end() { meta.behavior = behavior_t.END; }
+
+    @id(0x0100001c) action end_flavors(@id(1) bit<3> flavors) {
+        meta.behavior = behavior_t.END;
+        meta.flavors = flavors;
+    }
+
+    @id(0x0100001d) action end_x_flavors(@id(1) bit<16> next_hop, @id(2) bit<3> flavors) {
+        meta.behavior = behavior_t.END_X;
+        meta.next_hop = next_hop;
+        meta.flavors = flavors;
+    }
 
     @id(0x01000005) action end_x(@id(1) bit<16> next_hop) {
         meta.behavior = behavior_t.END_X;
@@ -53,7 +74,10 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
      * own `block:node::/48` (uN): RFC 9800 clause 4.1. */
     @id(0x02000003) table local_sid {
         key = { hdr.ipv6.dst_addr : lpm @id(1) @name("dst"); }
-        actions = { end; end_x; end_dt6; end_dt4; end_dx4; u_n; u_a; u_dt6; u_dt4; @defaultonly NoAction; }
+        actions = {
+            end; end_x; end_flavors; end_x_flavors; end_dt6; end_dt4; end_dx4; u_n; u_a; u_dt6; u_dt4;
+            @defaultonly NoAction;
+        }
         const default_action = NoAction();
         size = 16384;
     }
@@ -94,8 +118,13 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
 
     apply {
         if (!hdr.ipv6.isValid()) {
-            drop();
-            exit;
+            meta.drop_reason = drop_reason_t.PROTOCOL;
+            return;
+        }
+        node_address.apply();
+        if (meta.to_node) {
+            meta.drop_reason = drop_reason_t.TO_ROUTER;
+            return;
         }
         local_sid.apply();
         if (meta.behavior == behavior_t.U_N && hdr.ipv6.dst_addr[79:0] != 0) {
@@ -106,8 +135,8 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
                 || meta.behavior == behavior_t.U_N || meta.behavior == behavior_t.U_A) {
             /* RFC 8986 clause 4.1 S02..S09: nothing left, or a list that does not hold together. */
             if (!hdr.srh.isValid() || hdr.srh.segments_left > hdr.srh.last_entry + 1) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.SEGMENT_LIST;
+                return;
             }
             if (hdr.srh.segments_left == 1) {
                 next_segment(hdr.segments[0].sid);
@@ -116,25 +145,25 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
             } else if (hdr.srh.segments_left == 3) {
                 next_segment(hdr.segments[2].sid);
             } else {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.SEGMENT_LIST;
+                return;
             }
         } else if (meta.behavior != behavior_t.NONE) {
             /* Decapsulation is for the last segment only (RFC 8986 clauses 4.5 to 4.7 S02). */
             if (meta.has_routing_header && (!hdr.srh.isValid() || hdr.srh.segments_left != 0)) {
-                drop();
-                exit;
+                meta.drop_reason = drop_reason_t.SEGMENT_LIST;
+                return;
             }
             if (meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6) {
                 if (!hdr.inner_ipv6.isValid()) {
-                    drop();
-                    exit;
+                    meta.drop_reason = drop_reason_t.UPPER_LAYER;
+                    return;
                 }
                 decapsulate_ipv6();
             } else {
                 if (!hdr.inner_ipv4.isValid() || hdr.inner_ipv4.ihl != 5 || standard_metadata.checksum_error == 1) {
-                    drop();
-                    exit;
+                    meta.drop_reason = drop_reason_t.UPPER_LAYER;
+                    return;
                 }
                 decapsulate_ipv4();
             }

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 P4 = ROOT / "p4"
 
 # The contract with every packet target, by hand. Ids must never change: targets and stored pipelines rely on them.
+ROUTED = {"set_next_hop", "set_next_hop_group", "drop_route"}
 # table: (id, {field: (kind, bits)}, {action: id})
 TABLES = {
     "port_role": (0x02000001, {"port": ("EXACT", 9)}, {"network", "customer"}),
@@ -24,7 +25,8 @@ TABLES = {
     "local_sid": (
         0x02000003,
         {"dst": ("LPM", 128)},
-        {"end", "end_x", "end_dt6", "end_dt4", "end_dx4", "u_n", "u_a", "u_dt6", "u_dt4"},
+        {"end", "end_x", "end_flavors", "end_x_flavors", "end_dt6", "end_dt4", "end_dx4"}
+        | {"u_n", "u_a", "u_dt6", "u_dt4"},
     ),
     "classifier_v6": (
         0x02000004,
@@ -37,12 +39,16 @@ TABLES = {
         {"set_policy"},
     ),
     "policy": (0x02000006, {"policy": ("EXACT", 16)}, {"encap_red_1", "encap_red_2", "encap_red_3"}),
-    "route_v6": (0x02000007, {"vrf": ("EXACT", 16), "dst": ("LPM", 128)}, {"set_next_hop", "drop_route"}),
-    "route_v4": (0x02000008, {"vrf": ("EXACT", 16), "dst": ("LPM", 32)}, {"set_next_hop", "drop_route"}),
+    "route_v6": (0x02000007, {"vrf": ("EXACT", 16), "dst": ("LPM", 128)}, ROUTED),
+    "route_v4": (0x02000008, {"vrf": ("EXACT", 16), "dst": ("LPM", 32)}, ROUTED),
     "next_hop": (0x02000009, {"next_hop": ("EXACT", 16)}, {"to_adjacency", "to_customer"}),
     "host_v6": (0x0200000A, {"port": ("EXACT", 9), "addr": ("EXACT", 128)}, {"set_dst_mac"}),
     "host_v4": (0x0200000B, {"port": ("EXACT", 9), "addr": ("EXACT", 32)}, {"set_dst_mac"}),
     "tunnel_source": (0x0200000C, {}, {"set_tunnel_source"}),
+    "gateway": (0x0200000D, {"port": ("EXACT", 9)}, {"set_gateway"}),
+    "node_address": (0x0200000E, {"dst": ("EXACT", 128)}, {"to_node"}),
+    "next_hop_group": (0x0200000F, {"group": ("EXACT", 16)}, {"set_next_hop"}),
+    "color_policy": (0x02000010, {"corridor": ("EXACT", 16), "color": ("EXACT", 2)}, {"mark_dscp", "drop_colored"}),
 }
 
 # action: (id, [(parameter, bits)])
@@ -69,6 +75,13 @@ ACTIONS = {
     "to_customer": (0x01000014, [("port", 9)]),
     "set_dst_mac": (0x01000015, [("mac", 48)]),
     "set_tunnel_source": (0x01000016, [("addr", 128)]),
+    "set_gateway": (0x01000017, [("ipv4", 32), ("ipv6", 128)]),
+    "to_node": (0x01000018, []),
+    "set_next_hop_group": (0x01000019, [("group", 16)]),
+    "mark_dscp": (0x0100001A, [("dscp", 6)]),
+    "drop_colored": (0x0100001B, []),
+    "end_flavors": (0x0100001C, [("flavors", 3)]),
+    "end_x_flavors": (0x0100001D, [("next_hop", 16), ("flavors", 3)]),
 }
 
 
@@ -103,13 +116,39 @@ def test_only_the_tunnel_source_has_a_default_action_to_write(p4info: p4i.P4Info
     assert [table.preamble.alias for table in p4info.tables if not table.const_default_action_id] == ["tunnel_source"]
 
 
-def test_one_meter_and_counter_cell_for_every_corridor_number(p4info: p4i.P4Info) -> None:
-    (meter,) = p4info.meters
-    assert (meter.preamble.alias, meter.preamble.id) == ("slice_meter", 0x14000001)
-    assert (meter.spec.unit, meter.size) == (p4i.MeterSpec.BYTES, 2**16)
-    counters = {counter.preamble.alias: counter for counter in p4info.counters}
-    counter = counters["corridor_counter"]
-    assert (counter.preamble.id, counter.spec.unit, counter.size) == (0x12000001, p4i.CounterSpec.BOTH, 2**16)
+def test_meters_and_counters(p4info: p4i.P4Info) -> None:
+    meters = {m.preamble.alias: (m.preamble.id, m.spec.unit, m.size) for m in p4info.meters}
+    assert meters == {
+        "slice_meter": (0x14000001, p4i.MeterSpec.BYTES, 2**16),
+        "icmp_limit": (0x14000002, p4i.MeterSpec.PACKETS, 2**9),
+    }
+    counters = {c.preamble.alias: (c.preamble.id, c.spec.unit, c.size) for c in p4info.counters}
+    assert counters == {
+        "corridor_counter": (0x12000001, p4i.CounterSpec.BOTH, 2**16),
+        "oversize_counter": (0x12000002, p4i.CounterSpec.BOTH, 2**16),
+        "drop_counter": (0x12000003, p4i.CounterSpec.BOTH, 32),
+    }
+
+
+def test_groups_choose_by_a_selector(p4info: p4i.P4Info) -> None:
+    (selector,) = p4info.action_profiles
+    (table,) = (table for table in p4info.tables if table.implementation_id)
+    assert (table.preamble.alias, table.implementation_id) == ("next_hop_group", 0x11000001)
+    assert (selector.preamble.alias, selector.preamble.id) == ("next_hop_selector", 0x11000001)
+    assert selector.with_selector and list(selector.table_ids) == [table.preamble.id]
+
+
+def test_the_version_tells_the_contract(p4info: p4i.P4Info) -> None:
+    assert (p4info.pkg_info.name, p4info.pkg_info.version) == ("corridor", "1.1.0")
+
+
+def test_every_drop_reason_has_its_row_in_the_documentation() -> None:
+    source = re.search(r"enum bit<8> drop_reason_t \{(.*?)\n\}", (P4 / "headers.p4").read_text(), re.DOTALL)
+    assert source is not None
+    named = re.findall(r"^\s+([A-Z0-9_]+) = (\d+)", source[1], re.MULTILINE)
+    documented = re.findall(r"^\| (\d+) \| `([A-Z0-9_]+)` \|", (ROOT / "docs/pipeline.md").read_text(), re.MULTILINE)
+    assert [(name, number) for number, name in documented] == named[1:], "NONE is no reason"
+    assert max(int(number) for _, number in named) < 32
 
 
 def test_packet_headers(p4info: p4i.P4Info) -> None:
