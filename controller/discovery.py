@@ -72,14 +72,14 @@ class Discovery:
 
     def device_connected(self, device: str) -> None:
         log.info("%s connected", device)
+        if self._state.topology.nodes[device].kind is NodeKind.ROUTER:
+            self._state.learn(device, self._state.reconciler.device(device).capabilities)
         self._state.reconciler.connected(device)
         if device not in self._connected:  # else its line card alone is back: its links were heard all the while
             self._connected.add(device)
             for link in self._links_of(device):
                 self._silent_since[link.name] = self._round
-        capabilities = self._state.reconciler.device(device).capabilities
-        is_router = self._state.topology.nodes[device].kind is NodeKind.ROUTER
-        self._events.put_nowait(NodeChanged(device, Status.UP, capabilities if is_router else None))
+        self._events.put_nowait(NodeChanged(device, Status.UP))
 
     def device_disconnected(self, device: str) -> None:
         log.warning("%s lost: its entries stay, nothing new is placed on it", device)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from controller.core import fgotn_view, names
 from controller.core.alternatives import plan_or_explain
+from controller.core.enforcement import with_enforcement
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
@@ -85,17 +86,16 @@ class Service:
         async with self._state.writer:
             if name in self._state.records:
                 if request and self._record(name).request == request:
-                    return self._record(name).corridor
+                    return self._shown(name)
                 raise AlreadyExists(f"{name} exists already", metadata={"name": name})
             asked = self._stamped(replace(corridor, **OUTPUT_ONLY, name=name))  # type: ignore[arg-type]
             change = plan_or_explain(self._state.snapshot(), asked, request)
-            if validate_only:
-                return change.record.corridor
-            await self._progress.begin(change, EventType.CREATED)
-        return change.record.corridor
+            if not validate_only:
+                await self._progress.begin(change, EventType.CREATED)
+        return self._told(change.record.corridor)
 
     async def get_corridor(self, name: str) -> Corridor:
-        return self._record(name).corridor
+        return self._shown(name)
 
     async def list_corridors(
         self, parent: str, page_size: int = 0, page_token: str = ""
@@ -109,7 +109,7 @@ class Service:
         start = _after(page_token)
         found = sorted(name for name in self._state.records if _within(parent, name) and name > start)
         token = base64.urlsafe_b64encode(found[size - 1].encode()).decode() if len(found) > size else ""
-        return tuple(self._state.records[name].corridor for name in found[:size]), token
+        return tuple(map(self._shown, found[:size])), token
 
     async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
         """Change the named fields (AIP-134); a change under way is waited for.
@@ -132,7 +132,7 @@ class Service:
         """Start to take a corridor away; it is gone when its traffic has drained and every device has let go."""
         record = self._record(name)
         if record.corridor.state is State.DELETING:
-            return record.corridor
+            return self._shown(name)
         async with self._progress.withdrawn(name):
             record = self._record(name)
             _require_fresh(record, etag)
@@ -140,7 +140,7 @@ class Service:
             going = self._stamped(replace(record.corridor, state=state))
             change = removal(self._state.snapshot(), record, going)
             await self._progress.begin(change, EventType.UPDATED)
-        return change.record.corridor
+        return self._told(change.record.corridor)
 
     async def watch_corridors(self, parent: str, after_sequence: int = 0) -> AsyncIterator[CorridorEvent]:
         """The present state, or what happened past a sequence number, and then every change as it happens."""
@@ -151,7 +151,7 @@ class Service:
                 yield event
             async for event in self._following(queue, last):
                 if _within(parent, event.corridor.name):
-                    yield event
+                    yield replace(event, corridor=self._told(event.corridor))
         finally:
             self._state.unwatch(queue)
 
@@ -190,16 +190,15 @@ class Service:
                 raise FailedPrecondition(f"{name} is being deleted", reason="WRONG_STATE")
             changed = replace(record.corridor, **fields)  # type: ignore[arg-type]
             if changed == record.corridor:
-                return changed
+                return self._told(changed)
             state = after(record.corridor.state, Happening.CHANGE)
             change = plan_or_explain(self._state.snapshot(), self._stamped(replace(changed, state=state)))
             await self._progress.begin(change, EventType.UPDATED)
-        return change.record.corridor
+        return self._told(change.record.corridor)
 
     def _standing(self, parent: str, sequence: int) -> tuple[CorridorEvent, ...]:
-        now, records = self._state.now(), sorted(self._state.records.items())
-        found = (record.corridor for name, record in records if _within(parent, name))
-        return tuple(CorridorEvent(sequence, EventType.CREATED, corridor, now) for corridor in found)
+        now, found = self._state.now(), (name for name in sorted(self._state.records) if _within(parent, name))
+        return tuple(CorridorEvent(sequence, EventType.CREATED, self._shown(name), now) for name in found)
 
     async def _following(self, queue: asyncio.Queue[CorridorEvent], last: int) -> AsyncIterator[CorridorEvent]:
         """Every event past `last`: from the queue while it has each, from the store wherever it does not."""
@@ -229,6 +228,13 @@ class Service:
             names.tenant_of_corridor(name)
             raise NotFound(f"no corridor {name!r}", metadata={"name": name})
         return record
+
+    def _shown(self, name: str) -> Corridor:
+        return self._told(self._record(name).corridor)
+
+    def _told(self, corridor: Corridor) -> Corridor:
+        """A corridor as callers see it: with what only the present topology tells."""
+        return with_enforcement(corridor, self._state.topology)
 
     def _stamped(self, corridor: Corridor) -> Corridor:
         """The next generation of a corridor, with its times and etag."""

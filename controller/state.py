@@ -9,7 +9,7 @@ from datetime import datetime
 
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
-from controller.core.model import Container, CorridorEvent, EventType, Link, Slice, Stage, Status
+from controller.core.model import Capabilities, Container, CorridorEvent, EventType, Link, Slice, Stage, Status
 from controller.core.otn import Ledger, narrowest, resumed, slot_bps, slots_for
 from controller.core.otn.servers import stands_in
 from controller.core.plan import Plan
@@ -18,7 +18,7 @@ from controller.core.render import Desired, merged, render_infrastructure, rende
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
 from controller.core.snapshot import Snapshot
-from controller.core.topology import Event, LinkChanged, Topology
+from controller.core.topology import Event, LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
 from controller.reconcile import Reconciler
 from controller.routing import Routing
@@ -135,6 +135,14 @@ class NetworkState:
             await self._reroute()
             self._render_infrastructure()
         return touched
+
+    def learn(self, device: str, capabilities: Capabilities) -> None:
+        """What a router can do, before anything is written to it: its corridors are rendered for what it is."""
+        before = self._topology
+        self._topology = before.apply(NodeChanged(device, before.nodes[device].status, capabilities))
+        if self._topology is not before:
+            for name in tuple(self._by_device.get(device, ())):
+                self.reconciler.mark(frozenset(self._render(self._records[name])))
 
     async def observe(self, *events: Event) -> None:
         """Take observations of the network over as one; ports and losses are remembered across restarts."""

@@ -24,7 +24,6 @@ from topologies.network import (
     Network,
     OtnNode,
     Router,
-    host_mac,
     port_mac,
     vsctl,
 )
@@ -217,7 +216,7 @@ class Builder:
             port2=port,
             intfName1="eth0",
             intfName2=f"eth{port}",
-            addr1=host_mac(node_id, port),
+            addr1=host.mac,
             addr2=port_mac(node_id, port),
         )
 

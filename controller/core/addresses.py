@@ -5,10 +5,13 @@ All are locally administered unicast (IEEE 802, bit 0x02 of the first octet set,
 
 from __future__ import annotations
 
+import re
+
 A_TO_Z, Z_TO_A = 0, 1
 
 _CHANNEL_TAG = 0x02
 _ROUTER_TAG = 0x06
+_HOST_TAG = 0x0A
 
 
 def channel_address(slice_id: int, direction: int) -> int:
@@ -23,6 +26,18 @@ def router_mac(node_id: int, port: int) -> int:
     return _ROUTER_TAG << 40 | (node_id & 0xFFFF) << 16 | (port & 0xFFFF)
 
 
+def host_mac(node_id: int, port: int) -> int:
+    """48-bit MAC of a machine at a router's access port, where nothing else is said of it: 0a:00 | node id | port."""
+    return _HOST_TAG << 40 | (node_id & 0xFFFF) << 16 | (port & 0xFFFF)
+
+
 def mac_text(mac: int) -> str:
     """Six lower-case hexadecimal octets between colons."""
     return mac.to_bytes(6, "big").hex(":")
+
+
+def mac_number(text: str) -> int:
+    """The 48-bit number of six hexadecimal octets between colons; `ValueError` for anything else."""
+    if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", text):
+        raise ValueError(f"{text!r} is not six octets between colons")
+    return int(text.replace(":", ""), 16)

@@ -9,7 +9,16 @@ from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 from controller.core import names, path_constraints
 from controller.core.errors import FailedPrecondition, Invalid, Violation
 from controller.core.geography import light_floor_us
-from controller.core.model import Corridor, EndPoint, Isolation, NodeKind, PathConstraints, Profile, Protection
+from controller.core.model import (
+    Corridor,
+    EndPoint,
+    Isolation,
+    Liveness,
+    NodeKind,
+    PathConstraints,
+    Profile,
+    Protection,
+)
 from controller.core.path_constraints import UNCONSTRAINED
 from controller.core.topology import Topology
 
@@ -28,6 +37,7 @@ NOT_UNICAST = tuple(
     )
 )
 """What no customer has behind a port: this host, loopback, link-local, multicast, reserved (RFC 6890)."""
+_SEES = {Liveness.LOCAL_PORT: "sees failures of its own ports only", Liveness.REMOTE: "sees failures of remote links"}
 
 
 def completed(corridor: Corridor, topology: Topology) -> Corridor:
@@ -60,12 +70,22 @@ def validate(corridor: Corridor, topology: Topology, agreed: PathConstraints = U
         text = "; ".join(f"{v.field}: {v.description}" for v in violations)
         raise Invalid(text, violations=violations)
     if corridor.protection is Protection.PROTECT and corridor.isolation is Isolation.SOFT:
-        raise FailedPrecondition(
-            "protection PROTECT is not offered for soft corridors yet: the packet layer does not protect; "
-            "a hard corridor is protected in the optical layer, RESTORE is offered for both",
-            reason="PROTECT_NOT_OFFERED",
-        )
+        raise _no_soft_protection(corridor, topology)
     _light(corridor, topology)
+
+
+def _no_soft_protection(corridor: Corridor, topology: Topology) -> FailedPrecondition:
+    """With what each headend would see of a failure: its own ports alone, or what is behind them too."""
+    ends = [topology.nodes[end.node] for end in (corridor.a_end, corridor.z_end)]
+    liveness = [str(node.capabilities.liveness) for node in ends]
+    seen = " and ".join(f"{node.name} {_SEES[node.capabilities.liveness]}" for node in ends)
+    return FailedPrecondition(
+        f"protection PROTECT is not offered for soft corridors yet: the packet layer does not protect ({seen}); "
+        "a hard corridor is protected in the optical layer, whatever its routers see; RESTORE, which the controller "
+        "does after a failure, is offered for both",
+        reason="PROTECT_NOT_OFFERED",
+        metadata={"nodes": ",".join(node.name for node in ends), "liveness": ",".join(liveness)},
+    )
 
 
 def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:

@@ -148,6 +148,15 @@ class Liveness(StrEnum):
     LOCAL_PORT = "LOCAL_PORT"
 
 
+class Enforcement(StrEnum):
+    """What a headend does with traffic beyond the active profile."""
+
+    SHAPED = "SHAPED"
+    """It waits in a queue, and is lost when that is full: TCP gets the whole bandwidth."""
+    POLICED = "POLICED"
+    """It is lost at once: a sender that does not pace itself gets less than the bandwidth."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a packet target can do; admission heeds it. `max_carriers` is RFC 9352 Max H.Encaps."""
@@ -321,6 +330,9 @@ class Leg:
     path_method: Method = Method.SHORTEST
     path_gap_ppm: int = 0
     """How far the path can be from the best by its objective, in millionths of its cost, rounded up: 0 is optimal."""
+    forward_enforcement: Enforcement = Enforcement.SHAPED
+    """How the A end's router holds A to Z to the profile. Told by what the router is now, not by the plan."""
+    reverse_enforcement: Enforcement = Enforcement.SHAPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +389,16 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A machine at a customer port, as a router that resolves no addresses must be told."""
+
+    address: str
+    """IPv4 or IPv6."""
+    mac: str
+    """Six hexadecimal octets between colons."""
+
+
+@dataclass(frozen=True, slots=True)
 class AccessPort:
     """A customer-facing port of a router."""
 
@@ -388,6 +410,8 @@ class AccessPort:
     ipv4_gateway: str = ""
     """Address with prefix length on the port."""
     ipv6_gateway: str = ""
+    neighbors: tuple[Neighbor, ...] = ()
+    """Known from the topology file. Of no account to a router that resolves neighbours itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def _place(draft: Draft, corridor: Corridor) -> Placement:
         claimed_kbps(corridor, back)[1],
         leg,
         directions,
+        packet,
     )
 
 

@@ -28,6 +28,8 @@ class Placement:
     leg: Leg
     directions: tuple[int, ...] = ()
     """Per link of the leg: 0 where A to Z runs from the link's A end to its Z end, else 1."""
+    reference_packet_bytes: int = 1400
+    """Customer packet at which the rates are what was asked for."""
 
     @property
     def slice(self) -> Slice | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Address, ip_network
+from ipaddress import IPv4Network, IPv6Address, ip_address, ip_interface, ip_network
 
 from controller.core import srv6
-from controller.core.addresses import channel_address, router_mac
+from controller.core.addresses import channel_address, mac_number, router_mac
 from controller.core.entries import Entry, Exact, Lpm, MatchValue, MeterEntry, TableEntry, Ternary
 from controller.core.ids import Ids
-from controller.core.model import EndPoint, Node, SegmentList
+from controller.core.model import AccessPort, EndPoint, Node, SegmentList
+from controller.core.otn.rates import ETHERNET_HEADER_BYTES, arriving_bytes_per_s
 from controller.core.records import (
     Placement,
     adjacency_ids,
@@ -23,6 +24,13 @@ UNDERLAY_VRF = 0
 SHAPER_BURST_S = 0.01
 MIN_BURST_BYTES = 18_000
 """Two jumbo frames: below that a shaper cannot reach its rate."""
+POLICER_BURST_S = 0.05
+"""What a policer lets through at once. More than the hiccups of a switch in software, which are sent on as bursts; so
+little that over three seconds it adds less than 2 % to the rate. Well within what OTN meters let through at once."""
+POLICER_BURST_FRAMES = 2
+"""At least so many of the corridor's largest: a bucket that holds less than one never lets one through."""
+ICMP_PER_S, ICMP_BURST = 100, 100
+"""Answers and errors that a customer port may cause (RFC 4443 2.4 f)."""
 
 
 def entry(table: str, match: dict[str, MatchValue], action: str, priority: int = 0, **params: int) -> TableEntry:
@@ -60,6 +68,8 @@ def customer_entries(topology: Topology, ids: Ids, end: EndPoint, vrf: int) -> I
     assert access is not None, "validated at admission"
     mac = router_mac(node.node_id, access.port)
     yield entry("port_role", {"port": Exact(access.port)}, "customer", mac=mac, vrf=vrf)
+    if not node.capabilities.resolves_neighbors:
+        yield from neighbor_entries(access)
     next_hop = ids[customer_port_id(router, access.port)]
     yield entry("next_hop", {"next_hop": Exact(next_hop)}, "to_customer", port=access.port)
     for prefix in (*end.ipv6_prefixes, *end.ipv4_prefixes):
@@ -68,6 +78,19 @@ def customer_entries(topology: Topology, ids: Ids, end: EndPoint, vrf: int) -> I
         for node_id in node_ids(node):
             sid = srv6.function_sid(topology.srv6_block, node_id, ids[key])
             yield entry("local_sid", {"dst": Lpm(*sid)}, action, vrf=vrf)
+
+
+def neighbor_entries(access: AccessPort) -> Iterator[Entry]:
+    """What stands in for ARP and neighbour discovery of a router's own: its addresses on a customer port, to answer
+    for and to send errors from, how many of both, and the machines that are known there."""
+    gateways = (access.ipv4_gateway, access.ipv6_gateway)
+    four, six = (int(ip_interface(text).ip) if text else 0 for text in gateways)
+    yield entry("gateway", {"port": Exact(access.port)}, "set_gateway", ipv4=four, ipv6=six)
+    yield MeterEntry("icmp_limit", access.port, ICMP_PER_S, ICMP_BURST)
+    for neighbor in access.neighbors:
+        address = ip_address(neighbor.address)
+        match: dict[str, MatchValue] = {"port": Exact(access.port), "addr": Exact(int(address))}
+        yield entry(f"host_v{address.version}", match, "set_dst_mac", mac=mac_number(neighbor.mac))
 
 
 def route(vrf: int, prefix: str, next_hop: int) -> TableEntry:
@@ -81,6 +104,7 @@ def headend_entries(topology: Topology, ids: Ids, corridor: str, placement: Plac
     """(router, entry) pairs that steer both directions into the corridor."""
     leg, first, last = placement.leg, *_first_hops(topology, placement)
     yield from _headend(
+        topology,
         ids,
         corridor,
         placement,
@@ -91,6 +115,7 @@ def headend_entries(topology: Topology, ids: Ids, corridor: str, placement: Plac
         (leg.forward, leg.forward_ipv4),
     )
     yield from _headend(
+        topology,
         ids,
         corridor,
         placement,
@@ -111,6 +136,7 @@ def _first_hops(topology: Topology, placement: Placement) -> tuple[int, int]:
 
 
 def _headend(
+    topology: Topology,
     ids: Ids,
     corridor: str,
     placement: Placement,
@@ -123,7 +149,11 @@ def _headend(
     router = source.node
     *policies, index = headend_ids(router, corridor)
     next_hop = ids[adjacency_ids(router, slice_id)[0]]
-    yield router, shaper(ids[index], kbps)
+    if topology.nodes[router].capabilities.shaping:
+        yield router, shaper(ids[index], kbps)
+    else:
+        arriving = arriving_bytes_per_s(kbps, placement.reference_packet_bytes, lists[0].overhead_bytes)
+        yield router, policer(ids[index], arriving, placement.mtu_bytes)
     families = zip(policies, lists, _families(source, sink), strict=True)
     for key, segments, (sources, sinks) in families:
         if not sources:
@@ -139,9 +169,19 @@ def _families(source: EndPoint, sink: EndPoint) -> tuple[tuple[tuple[str, ...], 
 
 
 def shaper(index: int, kbps: int) -> MeterEntry:
-    """The slice meter of a headend, wire bytes."""
+    """The slice meter of a headend that queues: bytes on the wire.
+
+    Committed and peak rate are one, here and in a policer: nothing is yellow, and nobody writes `color_policy` yet.
+    """
     rate = kbps * 1000 // 8
     return MeterEntry("slice_meter", index, rate, max(MIN_BURST_BYTES, int(rate * SHAPER_BURST_S)))
+
+
+def policer(index: int, bytes_per_s: int, mtu_bytes: int) -> MeterEntry:
+    """The slice meter of a headend that drops: customers' frames as they arrive (`arriving_bytes_per_s`)."""
+    largest = mtu_bytes + ETHERNET_HEADER_BYTES
+    burst = max(POLICER_BURST_FRAMES * largest, int(bytes_per_s * POLICER_BURST_S))
+    return MeterEntry("slice_meter", index, bytes_per_s, burst)
 
 
 def policy(policy_id: int, next_hop: int, segments: SegmentList) -> TableEntry:
@@ -166,13 +206,14 @@ def _classifier(placement: Placement, a: str, z: str, dscp: int | None, policy_i
 
 
 def node_entries(topology: Topology, router: str, infrastructure: Iterable[tuple[int, int]]) -> Iterator[Entry]:
-    """What every router of the domain has: network port, own locators, outer source, edge filter."""
+    """What every router of the domain has: network port, own locators, own address, outer source, edge filter."""
     node, block = topology.nodes[router], topology.srv6_block
     port = port_at(topology.client_links[router], router)
     if port:
         yield entry("port_role", {"port": Exact(port)}, "network", mac=router_mac(node.node_id, port))
     for node_id in node_ids(node):
         yield entry("local_sid", {"dst": Lpm(*srv6.locator(block, node_id))}, "u_n")
-    yield entry("tunnel_source", {}, "set_tunnel_source", addr=srv6.node_address(block, node.node_id))
+    own = srv6.node_address(block, node.node_id)
+    yield entry("tunnel_source", {}, "set_tunnel_source", addr=own)
     for prefix, length in infrastructure:
         yield entry("edge_filter", {"dst": Lpm(prefix, length)}, "drop_infrastructure")

@@ -48,6 +48,8 @@ class LabHost:
     ipv4_gateway: str
     """Without prefix length."""
     ipv6_gateway: str
+    mac: str
+    """Six hexadecimal octets between colons."""
 
 
 @dataclass(frozen=True, slots=True)

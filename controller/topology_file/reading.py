@@ -5,7 +5,6 @@ Great circles use the mean earth radius (IUGG); a fibre's delay is its length ti
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -16,21 +15,18 @@ from controller.core.geography import great_circle_km
 from controller.core.graph import MAX_COLOURS
 from controller.core.model import AccessPort, Container, Link, LinkKind, Node, NodeKind
 from controller.core.otn.odu import payload_kbps
+from controller.topology_file.customers import CustomerPorts, host, with_host
 from controller.topology_file.lines import DEFAULT_LINE, TRAILS, Occupation, line_of, servers
 from controller.topology_file.marked_yaml import Element
 from controller.topology_file.model import FIRST_ACCESS_PORT, LabHost, Role, Site, TopologyFile
 from controller.topology_file.values import (
     LABEL,
     LINK_LABEL,
-    IpInterface,
     affinities,
     fresh,
-    host_address,
-    interface,
     jitter_us,
     locator_block,
     metric,
-    overlap,
     risk_groups,
     unused,
 )
@@ -65,12 +61,12 @@ class Reading:
         self._hosts: dict[str, LabHost] = {}
         self._occupation = Occupation()
         self._colours: dict[LinkKind, set[str]] = {kind: set() for kind in LINK_SECTIONS}
-        self._prefixes: list[tuple[str, IpInterface]] = []
         self._occupied: set[tuple[str, str]] = set()
 
     def topology(self) -> TopologyFile:
         title = self._sections["title"].text()
-        self._block = self._sections["srv6"].mapping(["block"])["block"].parsed(locator_block)
+        block = self._sections["srv6"].mapping(["block"])["block"].parsed(locator_block)
+        self._customers = CustomerPorts(block)
         fibre = self._sections["fibre"].mapping(["us_per_km", "route_factor"])
         self._us_per_km = fibre["us_per_km"].number(3.33, 10)  # from the speed of light in vacuum
         self._route_factor = fibre["route_factor"].number(1, 5)
@@ -90,7 +86,7 @@ class Reading:
         return TopologyFile(
             domain=self._domain,
             title=title,
-            srv6_block=str(self._block),
+            srv6_block=str(block),
             sites=tuple(self._sites.values()),
             nodes=(*self._routers.values(), *self._otn_nodes.values()),
             links=(*self._fibres.values(), *clients, *self._trails.values()),
@@ -110,7 +106,8 @@ class Reading:
         unused(keys["node_id"], node_id, (router.node_id for router in self._routers.values()))
         ports: dict[str, AccessPort] = {}
         for number, port in enumerate(keys["access"].sequence() if "access" in keys else (), FIRST_ACCESS_PORT):
-            self._access_port(port, number, ports)
+            read = self._customers.port(port, number, ports)
+            ports[read.name] = read
         node = self._node(keys, name, NodeKind.ROUTER, node_id)
         self._routers[name] = replace(node, access_ports=tuple(ports.values()))
 
@@ -125,27 +122,6 @@ class Reading:
             node_id=node_id,
             processing_us=keys["processing_us"].integer(0, 100_000) if "processing_us" in keys else 0,
         )
-
-    def _access_port(self, item: Element, number: int, ports: dict[str, AccessPort]) -> None:
-        keys = item.mapping(["name", "kind"], ["tenant", "ipv4_gateway", "ipv6_gateway"])
-        name = fresh(keys["name"], keys["name"].text(LABEL), ports)
-        tenant = keys["tenant"].text(LABEL) if "tenant" in keys else "default"
-        gateways = {family: self._gateway(keys, family, tenant) for family in ("ipv4", "ipv6")}
-        if not any(gateways.values()):
-            raise item.wrong("needs an ipv4_gateway or an ipv6_gateway")
-        kind = keys["kind"].choice(Role, (role for role in Role if role is not Role.EXCHANGE))
-        ports[name] = AccessPort(name, number, tenant, str(kind), gateways["ipv4"], gateways["ipv6"])
-
-    def _gateway(self, keys: Mapping[str, Element], family: str, tenant: str) -> str:
-        key = keys.get(f"{family}_gateway")
-        if key is None:
-            return ""
-        address = interface(key, family)
-        for other_tenant, other in (*self._prefixes, ("", ipaddress.IPv6Interface(str(self._block)))):
-            if other_tenant in (tenant, "") and overlap(address, other):
-                raise key.wrong(f"{address.network} overlaps {other.network} of the same tenant or of the SRv6 block")
-        self._prefixes.append((tenant, address))
-        return str(address.with_prefixlen)
 
     def _otn_node(self, item: Element) -> None:
         keys = item.mapping(["name", "site", "datapath_id"], ["router", "processing_us"])
@@ -283,18 +259,15 @@ class Reading:
         return name
 
     def _host(self, item: Element) -> None:
-        keys = item.mapping(["name", "router", "port"], ["ipv4", "ipv6"])
+        keys = item.mapping(["name", "router", "port"], ["ipv4", "ipv6", "mac"])
         name = fresh(keys["name"], keys["name"].text(LABEL), self._hosts, self._routers, self._otn_nodes)
         router = _known(keys["router"], self._routers)
         port = _known(keys["port"], {port.name: port for port in router.access_ports})
         if (router.name, port.name) in self._occupied:
             raise keys["port"].wrong(f"{port.name!r} has a host already")
         self._occupied.add((router.name, port.name))
-        if "ipv4" not in keys and "ipv6" not in keys:
-            raise item.wrong("needs an ipv4 or an ipv6 address")
-        ipv4, ipv4_gateway = host_address(keys, "ipv4", port.ipv4_gateway)
-        ipv6, ipv6_gateway = host_address(keys, "ipv6", port.ipv6_gateway)
-        self._hosts[name] = LabHost(name, router.name, port.name, port.tenant, ipv4, ipv6, ipv4_gateway, ipv6_gateway)
+        self._hosts[name] = attached = host(item, keys, name, router, port)
+        self._routers[names.short(router.name)] = with_host(router, attached, keys)
 
 
 def _known(element: Element, things: Mapping[str, Thing]) -> Thing:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
+from controller.core.addresses import mac_number, mac_text
 from controller.topology_file.marked_yaml import Element
 
 IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -75,6 +76,14 @@ def interface(element: Element, family: str) -> IpInterface:
     if network.num_addresses < 4 or ip == network.network_address or (ip.version == 4 and ip == network[-1]):
         raise element.wrong(f"{address} is no machine's address in {network}")
     return address
+
+
+def station_mac(element: Element) -> str:
+    """The address of one machine on its Ethernet (IEEE 802: not a group's, not zero)."""
+    mac = element.parsed(mac_number)
+    if mac == 0 or mac >> 40 & 1:
+        raise element.wrong(f"{mac_text(mac)} is no machine's address")
+    return mac_text(mac)
 
 
 def overlap(one: IpInterface, other: IpInterface) -> bool:

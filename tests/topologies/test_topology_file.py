@@ -67,6 +67,38 @@ def test_fills_what_follows_from_the_file() -> None:
     assert (port.port, port.tenant) == (2, "default")
 
 
+def test_a_machine_is_a_known_neighbour_of_its_port() -> None:
+    topology = loads(TWO_SITES)
+    assert topology.hosts[0].mac == "0a:00:00:01:00:02"
+    (port,) = topology.nodes[0].access_ports
+    assert [(n.address, n.mac) for n in port.neighbors] == [
+        ("10.1.0.2", "0a:00:00:01:00:02"),
+        ("2001:db8:1::2", "0a:00:00:01:00:02"),
+    ]
+    other = loads(TWO_SITES.replace("port: p1, ipv4", 'port: p1, mac: "3C:fd:FE:00:01:02", ipv4'))
+    assert other.hosts[0].mac == "3c:fd:fe:00:01:02"
+    assert {n.mac for n in other.nodes[0].access_ports[0].neighbors} == {"3c:fd:fe:00:01:02"}
+
+
+def test_neighbours_are_listed_of_a_port_and_machines_of_the_lab_follow() -> None:
+    (port,) = loads(TWO_SITES.replace(*LISTED)).nodes[0].access_ports
+    assert [(n.address, n.mac) for n in port.neighbors] == [
+        ("10.1.0.9", "0a:00:00:00:00:01"),
+        ("2001:db8:1::9", "0a:00:00:00:00:01"),
+        ("10.1.0.2", "0a:00:00:01:00:02"),
+        ("2001:db8:1::2", "0a:00:00:01:00:02"),
+    ]
+
+
+def neighbors(*pairs: tuple[str, str]) -> str:
+    listed = ", ".join(f'{{address: "{address}", mac: "{mac}"}}' for address, mac in pairs)
+    return f'"2001:db8:1::1/64", neighbors: [{listed}]}}'
+
+
+ONE_MAC = "0a:00:00:00:00:01"
+LISTED = '"2001:db8:1::1/64"}', neighbors(("10.1.0.9", ONE_MAC), ("2001:db8:1:0::9", ONE_MAC))
+
+
 def test_line_ports_follow_the_order_of_the_file() -> None:
     topology = loads(TWO_SITES)
     node = "domains/test/nodes/m-o"
@@ -183,6 +215,17 @@ WRONG = [
     ("ipv4: 10.1.0.2/24", 'ipv4: "2001:db8:1::3/64"', "not an ipv4 address"),
     ("ipv4: 10.1.0.2/24", "ipv4: 10.1.0.2", "prefix length"),
     ("port: p1", "port: p2", "no 'p2'"),
+    ("port: p1", 'port: p1, mac: "01:00:5e:00:00:01"', "no machine's address"),
+    ("port: p1", 'port: p1, mac: "00:00:00:00:00:00"', "no machine's address"),
+    ("port: p1", 'port: p1, mac: "0a:00:00:00:01"', "not six octets"),
+    ("port: p1", 'port: p1, mac: "0a:00:00:00:00:+1"', "not six octets"),
+    ("port: p1", "port: p1, mac: 1:00", "expected a text"),
+    (LISTED[0], neighbors(("10.2.0.9", ONE_MAC)), "in no subnet of the port"),
+    (LISTED[0], neighbors(("10.1.0.1", ONE_MAC)), "own address"),
+    (LISTED[0], neighbors(("10.1.0.900", ONE_MAC)), "10.1.0.900"),
+    (LISTED[0], neighbors(("10.1.0.9", "ff:ff:ff:ff:ff:ff")), "no machine's address"),
+    (LISTED[0], neighbors(("10.1.0.9", ONE_MAC), ("10.1.0.9", "0a:00:00:00:00:02")), "already"),
+    (LISTED[0], neighbors(("2001:db8:1::2", ONE_MAC)), "2001:db8:1::2 is a neighbour of the port already"),
     ('"2001:db8:1::1/64"', '"fcbb:bb00:1::1/64"', "SRv6 block"),
     ("  - {name: h-1", "  - 3\n  - {name: h-1", "mapping"),
 ]
@@ -239,8 +282,9 @@ def test_a_trail_takes_of_each_line_what_that_one_s_slots_ask_for() -> None:
 ELSEWHERE = {
     "no OTN node names 'b-r'": 15,
     "10 of the 8 tributary slots of F-1": 24,
+    "2001:db8:1::2 is a neighbour of the port already": 26,
 }
-"""Where the fault shows in another line than the one changed: the router's, the trail's."""
+"""Where the fault shows in another line than the one changed: the router's, the trail's, the host's."""
 
 
 @pytest.mark.parametrize(("right", "wrong", "words"), WRONG)

@@ -31,8 +31,9 @@ FGTS_PER_SERVER: Mapping[Container, int] = MappingProxyType(
 """119, 238, 952. There is no such server of ODU3, ODU4 or ODUCn: fine-grain slots go into an ODU0, 1, 2 or flex."""
 FGTS_ODUFLEX_SIZES = range(3, 8)
 """n of ODUflex(fgTS, n): the sizes between ODU1 and ODU2, in units of 1.25G."""
-ETHERNET_OVERHEAD_BYTES = 38
-"""Header 14, FCS 4, preamble 8, inter-packet gap 12."""
+ETHERNET_HEADER_BYTES = 14
+ETHERNET_OVERHEAD_BYTES = ETHERNET_HEADER_BYTES + 24
+"""With FCS 4, preamble 8, inter-packet gap 12."""
 
 
 def fgoduflex_kbps(slots: int) -> Fraction:
@@ -60,6 +61,17 @@ def oduflex_fgts(n: int) -> int:
 def wire_kbps(bandwidth_kbps: int, packet_bytes: int, encapsulation_bytes: int) -> int:
     """Ethernet rate that carries `bandwidth_kbps` of customer IP bits in packets of `packet_bytes`, rounded up."""
     return -(-bandwidth_kbps * (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES) // packet_bytes)
+
+
+def arriving_bytes_per_s(rate_kbps: int, packet_bytes: int, encapsulation_bytes: int) -> int:
+    """What the packets that `rate_kbps` of wire carries are as a customer sends them: without what encapsulation adds,
+    and with the Ethernet header alone, which is what a switch counts. Rounded down."""
+    return (
+        rate_kbps
+        * 125
+        * (packet_bytes + ETHERNET_HEADER_BYTES)
+        // (packet_bytes + encapsulation_bytes + ETHERNET_OVERHEAD_BYTES)
+    )
 
 
 def slots_for(rate_kbps: int, slot_bps: int) -> int:

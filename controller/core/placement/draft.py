@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil
 
 from controller.core import names
@@ -122,6 +123,27 @@ class Draft:
             route.method,
             ceil(route.gap * 1_000_000),
         )
+
+    def narrow(self, size: int) -> frozenset[str]:
+        """Routers that do not forward packets of so many bytes."""
+        return frozenset(node.name for node in self.topology.routers if node.capabilities.mtu_bytes < size)
+
+    def too_narrow(self, routers: Iterable[str], size: int) -> Infeasible:
+        """The refusal of a packet size by these routers."""
+        mtus = {name: self.topology.nodes[name].capabilities.mtu_bytes for name in routers}
+        figures = ", ".join(f"{name} forwards {mtu} bytes" for name, mtu in mtus.items())
+        return Infeasible(
+            f"{figures}, {size} are needed: the corridor's mtu_bytes and what encapsulation adds",
+            reason="MTU",
+            metadata={"nodes": ",".join(mtus), "mtuBytes": str(min(mtus.values())), "neededBytes": str(size)},
+        )
+
+    def require_ends(self, corridor: Corridor, size: int) -> None:
+        """Both ends forward packets of so many bytes; `Infeasible` (MTU) else: no choice of path would help."""
+        narrow = self.narrow(size)
+        ends = [end.node for end in (corridor.a_end, corridor.z_end) if end.node in narrow]
+        if ends:
+            raise self.too_narrow(ends, size)
 
     def _require_mtu(self, path: Path, size: int) -> None:
         short = [name for name in path.links if self.topology.links[name].mtu_bytes < size]

@@ -10,7 +10,7 @@ from controller.core.placement.draft import Draft, Lists
 from controller.core.placement.protected import protected
 from controller.core.placement.refusals import no_route
 from controller.core.placement.routes import HardRoutes, Lane
-from controller.core.placement.sizing import Size
+from controller.core.placement.sizing import Size, packet_bytes
 from controller.core.records import adjacency_ids, slice_id_key
 from controller.core.segments.locators import sids_of
 from controller.core.segments.sids import Sids
@@ -19,6 +19,7 @@ from controller.core.segments.sids import Sids
 def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:
     """(leg, direction per fibre of the working route). Keeps standing routes and slices where they serve."""
     _require_clients(draft, corridor)
+    draft.require_ends(corridor, packet_bytes(corridor))
     routes = HardRoutes(draft, corridor)
     found = protected(routes) if corridor.protection is Protection.PROTECT else routes.single()
     if found is None:

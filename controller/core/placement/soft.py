@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from controller.core import srv6
 from controller.core.admission import active, peak, reverse_of
 from controller.core.errors import Infeasible
@@ -10,7 +12,7 @@ from controller.core.latency import delay_left
 from controller.core.model import Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
-from controller.core.paths import Constraints, Method, Path, Route, Terms, follow, holds, keeps, require
+from controller.core.paths import Constraints, Method, Path, Route, Terms, find, follow, holds, keeps, require
 from controller.core.placement.draft import Draft, Lists
 from controller.core.segments.encoding import encode
 from controller.core.segments.locators import sids_of
@@ -38,6 +40,8 @@ def claimed_kbps(corridor: Corridor, overhead: int) -> tuple[int, int]:
 def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
     forward, reverse = claimed_kbps(corridor, overhead)
     size = corridor.mtu_bytes + overhead
+    draft.require_ends(corridor, size)
+    narrow = draft.narrow(size)
     graph = draft.adjacencies().clocked(size)
     ends = (corridor.a_end.node, corridor.z_end.node)
     fixed = sum(draft.topology.nodes[end].processing_us for end in ends)
@@ -49,9 +53,15 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
         mtu_bytes=size,
         max_delay_us=delay_left(corridor, fixed),
     )
-    kept = _standing_route(draft, corridor, graph, constraints)
+    wide = replace(constraints, exclude_nodes=constraints.exclude_nodes | narrow)
+    kept = _standing_route(draft, corridor, graph, wide)
     terms, objective = Terms("kbit/s", fixed, corridor.max_latency_us), corridor.path_constraints.objective
-    return kept or require(graph, *ends, constraints, terms, objective, explained=draft.explains)
+    try:
+        return kept or require(graph, *ends, wide, terms, objective, explained=draft.explains)
+    except Infeasible:
+        if draft.explains and narrow and (other := find(graph, *ends, constraints, objective)) is not None:
+            raise draft.too_narrow((name for name in other.path.nodes if name in narrow), size) from None
+        raise
 
 
 def _standing_route(draft: Draft, corridor: Corridor, graph: Graph, constraints: Constraints) -> Route | None:

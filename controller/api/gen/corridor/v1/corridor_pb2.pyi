@@ -371,6 +371,29 @@ class Leg(_message.Message):
     MILP: Leg.Method.ValueType  # 7
     """Two paths as a mixed-integer program: exact where `path_gap_ppm` is 0."""
 
+    class _Enforcement:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _EnforcementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Leg._Enforcement.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ENFORCEMENT_UNSPECIFIED: Leg._Enforcement.ValueType  # 0
+        """Unset: SHAPED."""
+        SHAPED: Leg._Enforcement.ValueType  # 1
+        """It waits in a queue, and is lost when that is full: TCP gets the whole bandwidth."""
+        POLICED: Leg._Enforcement.ValueType  # 2
+        """It is lost at once: a sender that does not pace itself gets less than the bandwidth."""
+
+    class Enforcement(_Enforcement, metaclass=_EnforcementEnumTypeWrapper):
+        """What a headend does with traffic beyond the active profile."""
+
+    ENFORCEMENT_UNSPECIFIED: Leg.Enforcement.ValueType  # 0
+    """Unset: SHAPED."""
+    SHAPED: Leg.Enforcement.ValueType  # 1
+    """It waits in a queue, and is lost when that is full: TCP gets the whole bandwidth."""
+    POLICED: Leg.Enforcement.ValueType  # 2
+    """It is lost at once: a sender that does not pace itself gets less than the bandwidth."""
+
     DOMAIN_FIELD_NUMBER: _builtins.int
     DELAY_BUDGET_US_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
@@ -384,6 +407,8 @@ class Leg(_message.Message):
     LATENCY_US_FIELD_NUMBER: _builtins.int
     PATH_METHOD_FIELD_NUMBER: _builtins.int
     PATH_GAP_PPM_FIELD_NUMBER: _builtins.int
+    FORWARD_ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    REVERSE_ENFORCEMENT_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     """`domains/{domain}`."""
     delay_budget_us: _builtins.int
@@ -392,6 +417,10 @@ class Leg(_message.Message):
     path_method: Global___Leg.Method.ValueType
     path_gap_ppm: _builtins.int
     """How far the path can be from the best by its objective, in millionths of its cost, rounded up: 0 is optimal."""
+    forward_enforcement: Global___Leg.Enforcement.ValueType
+    """How the A end's router holds A to Z to the profile. Told by what the router is now, not by the plan."""
+    reverse_enforcement: Global___Leg.Enforcement.ValueType
+    """How the Z end's router holds Z to A to the profile."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Routers visited, A to Z."""
@@ -428,10 +457,12 @@ class Leg(_message.Message):
         latency_us: _builtins.int = ...,
         path_method: Global___Leg.Method.ValueType = ...,
         path_gap_ppm: _builtins.int = ...,
+        forward_enforcement: Global___Leg.Enforcement.ValueType = ...,
+        reverse_enforcement: Global___Leg.Enforcement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "forward_ipv4", b"forward_ipv4", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap_ppm", b"path_gap_ppm", "path_method", b"path_method", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_enforcement", b"forward_enforcement", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap_ppm", b"path_gap_ppm", "path_method", b"path_method", "reverse", b"reverse", "reverse_enforcement", b"reverse_enforcement", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

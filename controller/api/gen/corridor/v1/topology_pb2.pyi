@@ -174,6 +174,32 @@ class Server(_message.Message):
 Global___Server: _TypeAlias = Server  # noqa: Y015
 
 @_typing.final
+class Neighbor(_message.Message):
+    """A machine at a customer port, as a router that resolves no addresses must be told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """IPv4 or IPv6."""
+    mac: _builtins.str
+    """Six hexadecimal octets between colons."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        mac: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "mac", b"mac"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Neighbor: _TypeAlias = Neighbor  # noqa: Y015
+
+@_typing.final
 class AccessPort(_message.Message):
     """A customer-facing port of a router."""
 
@@ -185,6 +211,7 @@ class AccessPort(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     IPV4_GATEWAY_FIELD_NUMBER: _builtins.int
     IPV6_GATEWAY_FIELD_NUMBER: _builtins.int
+    NEIGHBORS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     port: _builtins.int
     """Port number."""
@@ -195,6 +222,10 @@ class AccessPort(_message.Message):
     ipv4_gateway: _builtins.str
     """Address with prefix length on the port."""
     ipv6_gateway: _builtins.str
+    @_builtins.property
+    def neighbors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbor]:
+        """Known from the topology file. Of no account to a router that resolves neighbours itself."""
+
     def __init__(
         self,
         *,
@@ -204,10 +235,11 @@ class AccessPort(_message.Message):
         kind: _builtins.str = ...,
         ipv4_gateway: _builtins.str = ...,
         ipv6_gateway: _builtins.str = ...,
+        neighbors: _abc.Iterable[Global___Neighbor] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ipv4_gateway", b"ipv4_gateway", "ipv6_gateway", b"ipv6_gateway", "kind", b"kind", "name", b"name", "port", b"port", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ipv4_gateway", b"ipv4_gateway", "ipv6_gateway", b"ipv6_gateway", "kind", b"kind", "name", b"name", "neighbors", b"neighbors", "port", b"port", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
