@@ -22,7 +22,6 @@ from topologies.processes import Process
 NETWORK_MTU = 9000
 CUSTOMER_MTU = 1500
 FIBRE_MTU = 9500
-HOST_TAG = 0x0A << 40
 OFFLOADS = "rx off tx off tso off gso off gro off"
 """Off on every port: counters count packets, and user-space switches see whole checksums."""
 
@@ -219,11 +218,6 @@ class Network(Mininet):  # type: ignore[misc]
 def port_mac(node_id: int, port: int) -> str:
     """MAC of a router's port."""
     return mac_text(router_mac(node_id, port))
-
-
-def host_mac(node_id: int, port: int) -> str:
-    """MAC of the host at a router's access port: 0a:00 | node id 16 | port 16."""
-    return mac_text(HOST_TAG | node_id << 16 | port)
 
 
 def vsctl(directory: Path) -> list[str]:
