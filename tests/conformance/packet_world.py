@@ -1,4 +1,4 @@
-"""Router 1 of the packet tests: its entries, and the frames around it, built with scapy from the RFCs.
+"""Router 1 of the conformance suite, and the entries that it holds.
 
 It has two network ports (1 and 4) and two customer ports (2: VRF 7, 3: VRF 8) whose hosts have the same addresses.
 """
@@ -6,11 +6,6 @@ It has two network ports (1 and 4) and two customer ports (2: VRF 7, 3: VRF 8) w
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
-
-from scapy.layers.inet import IP, UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
-from scapy.layers.l2 import Ether
-from scapy.packet import Packet, Raw
 
 from controller.core.entries import Entry, Exact, Lpm, MeterEntry, TableEntry, Ternary
 
@@ -95,6 +90,7 @@ CLASSIFIER_V4 = TableEntry(
     10,
 )
 END_DX4 = sid("fcbb:bb00:1:e300::5", 128, "end_dx4", next_hop=30)
+"""To any next hop, here to a customer port."""
 ENTRIES: list[Entry] = [
     TableEntry("tunnel_source", (), "set_tunnel_source", (("addr", v6(SOURCE)),)),
     *(TableEntry("port_role", (("port", Exact(p)),), "network", (("mac", mac(MAC[p])),)) for p in (1, 4)),
@@ -114,8 +110,11 @@ ENTRIES: list[Entry] = [
     sid("fcbb:bb00:1:e300::3", 128, "end_dt6", vrf=7),
     sid("fcbb:bb00:1:e300::4", 128, "end_dt4", vrf=8),
     END_DX4,
+    sid("fcbb:bb00:1:e300::6", 128, "end_dx4", next_hop=11),
     route("route_v6", 0, v6("fcbb:bb00:2::"), 48, 10),
     route("route_v6", 0, v6("fcbb:bb00:3::"), 48, 11),
+    TableEntry("route_v6", (("dst", Lpm(v6("2001:db8:3::"), 48)), ("vrf", Exact(7))), "drop_route"),
+    TableEntry("route_v4", (("dst", Lpm(v4("10.3.0.0"), 16)), ("vrf", Exact(7))), "drop_route"),
     policy(1, CARRIERS[:1]),
     policy(2, CARRIERS[:2]),
     policy(3, CARRIERS),
@@ -126,66 +125,3 @@ ENTRIES: list[Entry] = [
     CLASSIFIER_V4,
     MeterEntry("slice_meter", METERED, 1, 4000),  # a byte a second: the burst is all that ever passes
 ]
-
-
-def from_host(port: int, packet: Packet, to: str = "") -> bytes:
-    return bytes(Ether(src=HOST[port], dst=to or MAC[port]) / packet)
-
-
-def from_core(packet: Packet, port: int = 1) -> bytes:
-    return bytes(Ether(src=NEIGHBOUR, dst=MAC[port]) / packet)
-
-
-def on_channel(port: int, packet: Packet) -> bytes:
-    return bytes(Ether(src=MAC[port], dst=CHANNEL[port]) / packet)
-
-
-def to_host(port: int, packet: Packet, received: bytes) -> bytes:
-    """The source is any MAC of the router: BMv2 takes that of the port of entry, Linux that of the exit."""
-    source = Ether(received).src
-    assert source in MAC.values()
-    return bytes(Ether(src=source, dst=HOST[port]) / packet)
-
-
-def inner6(hlim: int = 64, size: int = 100, dscp: int = 0, **fields: object) -> Packet:
-    """A customer packet of `size` bytes of IP."""
-    defaults: dict[str, object] = {"src": A6, "dst": Z6, "fl": 0x12345}
-    header = IPv6(hlim=hlim, tc=dscp << 2, **(defaults | fields))
-    return header / UDP(sport=1, dport=2, chksum=1) / Raw(b"x" * (size - 48))
-
-
-def inner4(ttl: int = 64, size: int = 100, **fields: object) -> Packet:
-    defaults: dict[str, object] = {"src": A4, "dst": Z4, "id": 7}
-    return IP(ttl=ttl, **(defaults | fields)) / UDP(sport=1, dport=2, chksum=1) / Raw(b"y" * (size - 28))
-
-
-def srh(inner_header: int, left: int, *in_order: str) -> Packet:
-    """An SRH with the segments in the order of travel; on the wire they stand in reverse (RFC 8754 clause 2)."""
-    return IPv6ExtHdrSegmentRouting(
-        nh=inner_header, segleft=left, lastentry=len(in_order) - 1, addresses=list(reversed(in_order))
-    )
-
-
-def outer(dst: str, hlim: int = 64, **fields: object) -> Packet:
-    return IPv6(src=SOURCE, dst=dst, hlim=hlim, **fields)
-
-
-def in_its_own_way(expected: bytes, received: bytes) -> bytes:
-    """What the RFCs leave to the encapsulating node, as that node chose it.
-
-    The outer flow label (RFC 6437), the outer hop limit (RFC 2473 clause 6.3: BMv2 sets its own, Linux copies the
-    customer's) and whether entering the tunnel already counts as a hop of the customer's packet.
-    """
-    expected_packet, packet = Ether(expected), Ether(received)
-    outer_header, chosen = expected_packet[IPv6], packet[IPv6]
-    assert chosen.hlim in (63, 64)
-    outer_header.fl, outer_header.hlim = chosen.fl, chosen.hlim
-    if packet.haslayer(IP):
-        assert packet[IP].ttl in (63, 64)
-        expected_packet[IP].ttl = packet[IP].ttl
-        del expected_packet[IP].chksum
-    else:
-        inner = packet[IPv6:2]
-        assert inner.hlim in (63, 64)
-        expected_packet[IPv6:2].hlim = inner.hlim
-    return bytes(expected_packet)

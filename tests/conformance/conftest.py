@@ -1,0 +1,49 @@
+"""One target for a test module, in its namespace, and what it holds when the tests begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from exceptions import bearable
+from packet_world import ENTRIES, MAC
+from targets import TARGETS, Target, require
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "covers(*actions): tables and actions, `table.action`, that a test is about")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever runs on a target needs a namespace for it."""
+    for item in items:
+        if "target" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.root)
+
+
+@pytest.fixture(scope="module", params=TARGETS, ids=lambda kind: kind.name)
+def bare_target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A router that runs, without a pipeline."""
+    require(request.param)
+    target = request.param(tmp_path_factory.mktemp(request.param.name), MAC)
+    try:
+        target.lay_cables()
+        target.start()
+        yield target
+    finally:
+        target.stop()
+        target.cut_cables()
+
+
+@pytest.fixture(scope="module")
+def programmed(bare_target: Target) -> Target:
+    """A router with the entries of `packet_world`, as far as the target can bear them."""
+    bare_target.insert(bearable(bare_target.name, ENTRIES))
+    return bare_target
+
+
+@pytest.fixture
+def target(programmed: Target) -> Target:
+    """The router without what an earlier test may have left in the sockets."""
+    programmed.drain()
+    return programmed

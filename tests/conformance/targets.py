@@ -1,0 +1,248 @@
+"""The targets of the pipeline contract: each a router in a network namespace, with a raw socket at the far end of
+every port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from device_contract import Recorder
+from network_namespace import raw_socket
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from waiting import until, wait_until
+
+from controller.core.entries import Change, Entry, Operation, Rejection
+from controller.drivers import pipeline
+from controller.drivers.p4runtime import P4RuntimeDevice
+
+REQUIRE_BMV2 = "CORRIDOR_REQUIRE_BMV2"
+"""Environment variable; 1: a machine without BMv2 fails instead of skipping."""
+CPU_PORT = 510
+DEVICE_ID = 1
+DEVICE = "domains/metro/nodes/r1"
+PIPELINE = pipeline.load()
+ROOT = Path(__file__).resolve().parents[2]
+_PACKET_OUTGOING = 4
+_T = TypeVar("_T")
+
+Frames = list[tuple[int, bytes]]
+"""Port and frame."""
+
+
+class Target:
+    """`lay_cables`, `start` … `stop`, `cut_cables`; `macs` are the router's own, by port number."""
+
+    name = ""
+    tools: tuple[str, ...] = ()
+
+    def __init__(self, directory: Path, macs: Mapping[int, str]) -> None:
+        self._socket = directory / "p4rt.sock"
+        self.address = f"unix:{self._socket}"
+        self.namespace = f"cf-{self.name}{os.getpid()}"
+        self.sockets: dict[int, socket.socket] = {}
+        self.macs = macs
+        self._process: subprocess.Popen[bytes] | None = None
+        self._epoch = 0
+
+    def command(self) -> list[str]:
+        """What runs the target on interfaces `eth1`, `eth2` …"""
+        raise NotImplementedError
+
+    def own(self, frame: bytes) -> bool:
+        """A frame of the router's kernel that has nothing to do with what is tested."""
+        packet = Ether(frame)
+        return isinstance(packet.payload, IPv6) and str(packet.payload.dst).startswith("ff02")
+
+    # ---- life
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        """Tools that this machine lacks."""
+        return [tool for tool in ("ip", *cls.tools) if shutil.which(tool) is None]
+
+    def lay_cables(self) -> None:
+        run("ip", "netns", "add", self.namespace)
+        for port, mac in self.macs.items():
+            peer = ("type", "veth", "peer", "name", f"far{port}")
+            self.ip("link", "add", f"eth{port}", "address", mac, *peer)
+            self._prepare_port(port)
+            for interface in (f"far{port}", f"eth{port}"):
+                self.ip("link", "set", interface, "mtu", "9000", "up")
+            self.sockets[port] = raw_socket(self.namespace, f"far{port}")
+
+    def _prepare_port(self, port: int) -> None:
+        self.inside("sysctl", "-qw", f"net.ipv6.conf.far{port}.disable_ipv6=1")
+
+    def cut_cables(self) -> None:
+        for sock in self.sockets.values():
+            sock.close()
+        subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+
+    def start(self) -> None:
+        command = ["ip", "netns", "exec", self.namespace, *self.command()]
+        self._socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._socket.exists, f"{self.name} listens", seconds=20)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def come_back_empty(self) -> None:
+        """After `stop`: the router comes back as from the factory."""
+        self.start()
+
+    def ip(self, *words: str) -> str:
+        return run("ip", "-n", self.namespace, *words)
+
+    def inside(self, *command: str) -> str:
+        return run("ip", "netns", "exec", self.namespace, *command)
+
+    def set_far_end(self, port: int, *, up: bool) -> None:
+        """The cable of a port, pulled or put back at the other end."""
+        self.ip("link", "set", f"far{port}", "up" if up else "down")
+
+    # ---- the controller's side
+
+    def device(self, listener: Recorder, epoch: int, heartbeat_s: float = 5.0) -> P4RuntimeDevice:
+        return P4RuntimeDevice(
+            DEVICE, self.address, DEVICE_ID, epoch, listener, pipeline=PIPELINE, heartbeat_s=heartbeat_s
+        )
+
+    def next_epoch(self) -> int:
+        self._epoch += 1
+        return self._epoch
+
+    @asynccontextmanager
+    async def controlled(self, listener: Recorder | None = None) -> AsyncIterator[P4RuntimeDevice]:
+        """The target with a controller that is primary; the target keeps what that one wrote."""
+        device = self.device(listener or Recorder(), self.next_epoch())
+        device.start()
+        try:
+            await until(lambda: device.connected, "the connection")
+            yield device
+        finally:
+            await device.close()
+
+    def ask(self, work: Callable[[P4RuntimeDevice], Awaitable[_T]]) -> _T:
+        """One piece of work of a controller that comes and goes."""
+
+        async def with_device() -> _T:
+            async with self.controlled() as device:
+                return await work(device)
+
+        return asyncio.run(with_device())
+
+    def apply(self, operation: Operation, entries: Sequence[Entry]) -> Sequence[Rejection]:
+        return self.ask(lambda device: device.apply([Change(operation, entry) for entry in entries]))
+
+    def insert(self, entries: Sequence[Entry]) -> None:
+        rejections = self.apply(Operation.INSERT, entries)
+        assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
+
+    @contextmanager
+    def holding(self, *entries: Entry) -> Iterator[None]:
+        """With these entries besides, as long as the context lasts."""
+        self.insert(entries)
+        try:
+            yield
+        finally:
+            rejections = self.apply(Operation.DELETE, entries[::-1])
+            assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
+
+    # ---- packets
+
+    def send(self, port: int, frame: bytes) -> None:
+        self.sockets[port].send(frame)
+
+    def receive(self, count: int, seconds: float = 10.0) -> Frames:
+        """The next frames out of any port, at most `count`, in order per port."""
+        found: Frames = []
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            for port, sock in self.sockets.items():
+                selector.register(sock, selectors.EVENT_READ, port)
+            while len(found) < count and (left := deadline - time.monotonic()) > 0:
+                for key, _ in selector.select(left):
+                    frame, source = self.sockets[key.data].recvfrom(65_535)
+                    if source[2] != _PACKET_OUTGOING and not self.own(frame):
+                        found.append((key.data, frame))
+        return found
+
+    def drain(self) -> None:
+        for sock in self.sockets.values():
+            while select.select([sock], [], [], 0)[0]:
+                sock.recv(65_535)
+
+
+class Bmv2(Target):
+    """The compiled program itself."""
+
+    name = "bmv2"
+    tools = ("simple_switch_grpc",)
+
+    def command(self) -> list[str]:
+        # In a namespace of its own, so the management port can stay at its default.
+        interfaces = [word for port in self.macs for word in ("-i", f"{port}@eth{port}")]
+        switch = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID), *interfaces, "--log-level", "off"]
+        return [*switch, "--", "--grpc-server-addr", self.address, "--cpu-port", str(CPU_PORT)]
+
+    def _prepare_port(self, port: int) -> None:
+        """The kernel, which shares the interfaces with the switch, has to be silent."""
+        super()._prepare_port(port)
+        self.inside("sysctl", "-qw", f"net.ipv6.conf.eth{port}.disable_ipv6=1")
+
+
+class Linux(Target):
+    """The kernel's own SRv6, under the agent that speaks the same contract."""
+
+    name = "linux"
+    tools = ("nft", "tc", "ethtool")
+
+    def command(self) -> list[str]:
+        ports = [word for port in self.macs for word in ("--port", f"{port}@eth{port}")]
+        agent = [sys.executable, "-m", "controller.linux"]
+        return [*agent, "--device-id", str(DEVICE_ID), "--listen", self.address, *ports]
+
+    def _prepare_port(self, port: int) -> None:
+        super()._prepare_port(port)
+        # Its errors are limited in rate by destination; here one host provokes them all.
+        self.inside("sysctl", "-qw", "net.ipv6.icmp.ratelimit=0", "net.ipv4.icmp_ratelimit=0")
+
+    def come_back_empty(self) -> None:
+        """The kernel keeps everything, so it is another kernel that comes back."""
+        self.cut_cables()
+        self.lay_cables()
+        self.start()
+
+
+TARGETS: tuple[type[Target], ...] = (Linux, Bmv2)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def require(kind: type[Target]) -> None:
+    """Skip where this machine cannot run the target; fail where it is said that it must."""
+    missing = kind.missing()
+    if kind is Bmv2 and missing and os.environ.get(REQUIRE_BMV2) == "1":
+        pytest.fail(f"not on the path, but required: {', '.join(missing)}")
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a network namespace")
+    if missing:
+        pytest.skip(f"not on the path: {', '.join(missing)}")

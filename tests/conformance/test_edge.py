@@ -1,0 +1,50 @@
+"""The edge of the SR domain: what a customer port lets in (RFC 8754 clause 5.1)."""
+
+from __future__ import annotations
+
+import pytest
+from crossing import crosses, is_dropped
+from exceptions import differs
+from frames import from_host, inner4, inner6, on_channel, srh, tunnelled
+from packet_world import A6, CARRIERS, CHANNEL, MAC, Z6
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
+from scapy.layers.l2 import ARP
+from targets import Target
+
+FORGED = {
+    "tunnel to a SID": IPv6(src=A6, dst="fcbb:bb00:1:e108::") / inner6(dst=A6),
+    "SRH": IPv6(src=A6, dst=Z6, nh=43) / srh(41, 1, "fcbb:bb00:1:e108::", Z6) / inner6(),
+    "other routing header": IPv6(src=A6, dst=Z6, nh=43) / IPv6ExtHdrRouting(addresses=[A6]) / UDP(),
+    "SRH behind options": IPv6(src=A6, dst=Z6, nh=0) / IPv6ExtHdrHopByHop() / srh(17, 1, "fcbb:bb00:1::", Z6) / UDP(),
+    "multicast": inner6(dst="ff0e::1"),
+    "link-local source": inner6(src="fe80::1"),
+    "checksum": inner4(chksum=0x1234),
+    "IPv4 options": inner4(options=b"\x01\x01\x01\x00"),
+    "ARP": ARP(pdst="10.1.0.1"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_customer_port_drops(target: Target, name: str) -> None:
+    is_dropped(target, 2, from_host(2, FORGED[name]))
+
+
+@pytest.mark.covers("edge_filter.drop_infrastructure")
+def test_a_customer_port_drops_what_is_for_the_infrastructure(target: Target) -> None:
+    is_dropped(target, 2, from_host(2, inner6(dst="fcbb:bb00:1:e108::")))
+
+
+@pytest.mark.parametrize("to", [CHANNEL[1], MAC[1], MAC[3], "ff:ff:ff:ff:ff:ff"])
+@pytest.mark.covers("port_role.customer")
+def test_a_customer_port_drops_what_is_not_for_the_router(target: Target, to: str) -> None:
+    is_dropped(target, 2, from_host(2, inner6(), to=to))
+
+
+def test_a_chain_of_extension_headers(target: Target) -> None:
+    packet = IPv6(src=A6, dst=Z6, nh=0) / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / UDP()
+    if not differs(target.name, "one extension header"):
+        is_dropped(target, 2, from_host(2, packet))
+        return
+    port, frame = crosses(target, 2, from_host(2, packet))
+    assert (port, frame) == (1, on_channel(1, tunnelled(target.name, frame, packet, CARRIERS[0])))
