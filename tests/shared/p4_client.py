@@ -33,9 +33,19 @@ class Schema:
             is_default_action=table == "tunnel_source",
         ).encode(self.schema)
 
-    def meter(self, index: int, rate: int = 0, burst: int = 0) -> p4r.Entity:
-        config = fy.P4MeterConfig(cir=rate, cburst=burst, pir=rate, pburst=burst) if rate else None
-        return fy.P4MeterEntry("slice_meter", index=index, config=config).encode(self.schema)
+    def group(self, group: int, *members: tuple[int, int, int]) -> p4r.Entity:
+        """A next-hop group of members (next hop, weight, watched port)."""
+        actions = [((weight, port), fy.P4TableAction("set_next_hop", next_hop=n)) for n, weight, port in members]
+        return fy.P4TableEntry(
+            "next_hop_group", match=fy.P4TableMatch({"group": group}), action=fy.P4IndirectAction(actions)
+        ).encode(self.schema)
+
+    def meter(
+        self, index: int, rate: int = 0, burst: int = 0, peak: int | None = None, name: str = "slice_meter"
+    ) -> p4r.Entity:
+        pir = rate if peak is None else peak
+        config = fy.P4MeterConfig(cir=rate, cburst=burst, pir=pir, pburst=burst) if rate else None
+        return fy.P4MeterEntry(name, index=index, config=config).encode(self.schema)
 
     def counter(self, index: int, name: str = "corridor_counter") -> p4r.Entity:
         return fy.P4CounterEntry(name, index=index).encode(self.schema)
@@ -128,11 +138,8 @@ class Client:
             raise
 
     def errors(self, updates: Sequence[p4r.Update]) -> list[grpc.StatusCode]:
-        """The outcome of each update of a write that must fail as a whole."""
-        with pytest.raises(grpc.RpcError) as caught:
-            self.send(updates)
-        assert caught.value.code() is grpc.StatusCode.UNKNOWN, caught.value
-        return [code for code, _ in details(caught.value)]
+        """The code of each update of a write that must fail as a whole."""
+        return [code for code, _ in outcomes(self, updates)]
 
     def read(self, *entities: p4r.Entity) -> list[p4r.Entity]:
         request = p4r.ReadRequest(device_id=self.device_id, entities=entities)
@@ -158,6 +165,14 @@ class Client:
     def close(self) -> None:
         self.stream.close()
         self.channel.close()
+
+
+def outcomes(client: Client, updates: Sequence[p4r.Update]) -> list[tuple[grpc.StatusCode, str]]:
+    """Code and words for each update of a write that must fail as a whole."""
+    with pytest.raises(grpc.RpcError) as caught:
+        client.send(updates)
+    assert caught.value.code() is grpc.StatusCode.UNKNOWN, caught.value
+    return details(caught.value)
 
 
 def additions(entities: Sequence[p4r.Entity]) -> list[p4r.Update]:
