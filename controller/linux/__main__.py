@@ -48,6 +48,7 @@ async def serve(device_id: int, address: str, ports: Ports) -> None:
     streams = Streams(device_id, arbitration)
     loop = asyncio.get_running_loop()
     packets = streams.packets = PacketIo(ports, streams.punt)
+    packets.hear_stamp(*forwarding.reached())
     packets.start(loop)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES)])
     p4r_grpc.add_P4RuntimeServicer_to_server(P4RuntimeServer(device_id, forwarding, streams, arbitration), server)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from finsy.proto import p4r
 
@@ -18,6 +18,8 @@ _OPERATIONS = {
     p4r.Update.DELETE: Operation.DELETE,
 }
 _METER = "slice_meter"
+_COUNTERS = {"corridor_counter": "corridor", "oversize_counter": "oversize"}
+"""Counter → the kind that `Standing` has it by."""
 
 
 def decode_update(pipeline: Pipeline, update: p4r.Update) -> Update:
@@ -65,8 +67,7 @@ def _default_update(pipeline: Pipeline, operation: Operation, entry: p4r.TableEn
 
 def _meter_update(pipeline: Pipeline, operation: Operation, entry: p4r.MeterEntry) -> Update:
     """Meter cells always exist: they are modified, and without a configuration let everything pass."""
-    if entry.meter_id != pipeline.meters[_METER]:
-        raise invalid(f"unknown meter id {entry.meter_id:#x}")
+    contract.require_cells(_name_of(pipeline.meters, entry.meter_id, "meter"))
     if operation is not Operation.MODIFY:
         raise invalid("a meter cell can only be modified (P4Runtime 1.4, 9.3)")
     if not entry.HasField("index") or not 0 <= entry.index.index <= 0xFFFF:
@@ -75,7 +76,7 @@ def _meter_update(pipeline: Pipeline, operation: Operation, entry: p4r.MeterEntr
     if not entry.HasField("config"):
         return Update(Operation.DELETE, TableEntry(_METER, match, "meter"))
     config = entry.config
-    if (config.cir, config.cburst) != (config.pir, config.pburst):
+    if (config.cir, config.cburst) != (config.pir, config.pburst) or config.eburst:
         raise unimplemented("a shaper has one rate: CIR = PIR, with equal bursts")
     params = (("rate", config.cir), ("burst", config.cburst))
     return Update(operation, TableEntry(_METER, match, "meter", params))
@@ -122,9 +123,10 @@ def _read_defaults(pipeline: Pipeline, standing: Standing, table_id: int) -> Ite
 
 
 def _read_meter(pipeline: Pipeline, standing: Standing, asked: p4r.MeterEntry) -> Iterator[p4r.Entity]:
+    """Cells in use. A meter that this target has not has none."""
     meter_id = pipeline.meters[_METER]
-    if asked.meter_id not in (0, meter_id):
-        raise invalid(f"unknown meter id {asked.meter_id:#x}")
+    if asked.meter_id and _name_of(pipeline.meters, asked.meter_id, "meter") != _METER:
+        return
     for entry in standing.entries(lambda name: name == _METER):
         index, values = dict(entry.match)["index"], dict(entry.params)
         if asked.HasField("index") and asked.index.index != index.value:
@@ -137,11 +139,10 @@ def _read_meter(pipeline: Pipeline, standing: Standing, asked: p4r.MeterEntry) -
 
 def _read_counter(pipeline: Pipeline, standing: Standing, asked: p4r.CounterEntry) -> Iterator[p4r.Entity]:
     """Cells in use; a cell that is asked for by its index is answered with zero where nothing counts there."""
-    known = {"corridor_counter": "corridor", "oversize_counter": "oversize"}
-    counters = {pipeline.counters[name]: kind for name, kind in known.items() if name in pipeline.counters}
-    if asked.counter_id and asked.counter_id not in counters:
-        raise invalid(f"unknown counter id {asked.counter_id:#x}")
-    for counter_id, kind in counters.items():
+    if asked.counter_id:
+        contract.require_cells(_name_of(pipeline.counters, asked.counter_id, "counter"))
+    for name, kind in _COUNTERS.items():
+        counter_id = pipeline.counters[name]
         if asked.counter_id not in (0, counter_id):
             continue
         cells = standing.counters(kind)
@@ -151,3 +152,10 @@ def _read_counter(pipeline: Pipeline, standing: Standing, asked: p4r.CounterEntr
             cell = p4r.CounterEntry(counter_id=counter_id, index=p4r.Index(index=index))
             cell.data.CopyFrom(p4r.CounterData(packet_count=packets, byte_count=count))
             yield p4r.Entity(counter_entry=cell)
+
+
+def _name_of(ids: Mapping[str, int], wanted: int, kind: str) -> str:
+    for name, number in ids.items():
+        if number == wanted:
+            return name
+    raise invalid(f"unknown {kind} id {wanted:#x}")

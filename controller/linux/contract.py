@@ -1,6 +1,7 @@
 """The pipeline contract that this target realises, by the names of `p4/corridor.p4`.
 
-A pipeline configuration must hold at least these tables, fields and actions, in these widths.
+A pipeline configuration must hold at least these tables, fields and actions, in these widths. Some of them this target
+refuses entry by entry, because the kernel has nothing of the kind or does it by its own means.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from collections.abc import Mapping
 
 from finsy.proto import p4i
 
+from controller.linux import members
 from controller.linux.pipeline import Pipeline, Table
 from controller.linux.rejected import invalid, unimplemented
 
 EXACT, LPM, TERNARY = (p4i.MatchField.EXACT, p4i.MatchField.LPM, p4i.MatchField.TERNARY)
 _CLASSIFIED = {"set_policy": {"policy": 16, "corridor": 16, "mtu": 16}}
-_ROUTED = {"set_next_hop": {"next_hop": 16}, "drop_route": {}}
+_ROUTED = {"set_next_hop": {"next_hop": 16}, "set_next_hop_group": {"group": 16}, "drop_route": {}}
 _HOST = {"set_dst_mac": {"mac": 48}}
 
 FIELDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
@@ -30,6 +32,10 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "host_v6": {"port": (9, EXACT), "addr": (128, EXACT)},
     "host_v4": {"port": (9, EXACT), "addr": (32, EXACT)},
     "tunnel_source": {},
+    "gateway": {"port": (9, EXACT)},
+    "node_address": {"dst": (128, EXACT)},
+    "next_hop_group": {"group": (16, EXACT)},
+    "color_policy": {"corridor": (16, EXACT), "color": (2, EXACT)},
 }
 """Table → field → bits and match type."""
 
@@ -46,6 +52,8 @@ ACTIONS: Mapping[str, Mapping[str, Mapping[str, int]]] = {
         "u_a": {"next_hop": 16},
         "u_dt6": {"vrf": 16},
         "u_dt4": {"vrf": 16},
+        "end_flavors": {"flavors": 3},
+        "end_x_flavors": {"next_hop": 16, "flavors": 3},
     },
     "classifier_v6": _CLASSIFIED,
     "classifier_v4": _CLASSIFIED,
@@ -60,8 +68,24 @@ ACTIONS: Mapping[str, Mapping[str, Mapping[str, int]]] = {
     "host_v6": _HOST,
     "host_v4": _HOST,
     "tunnel_source": {"set_tunnel_source": {"addr": 128}},
+    "gateway": {"set_gateway": {"ipv4": 32, "ipv6": 128}},
+    "node_address": {"to_node": {}},
+    "next_hop_group": {"set_next_hop": {"next_hop": 16}},
+    "color_policy": {"mark_dscp": {"dscp": 6}, "drop_colored": {}},
 }
 """Table → action → parameter → bits."""
+
+METERS = frozenset({"slice_meter", "icmp_limit"})
+COUNTERS = frozenset({"corridor_counter", "oversize_counter", "drop_counter"})
+
+REFUSED: Mapping[str, str] = {
+    "gateway": "the kernel answers for the addresses that its interfaces have",
+    "color_policy": "slices are shaped, and so no packet is coloured",
+    "end_x_flavors": "the kernel's End.X has neither PSP nor USD",
+    "icmp_limit": "the kernel limits its answers by its own settings",
+    "drop_counter": "the kernel counts drops in its own places, by other reasons",
+}
+"""Table, action, meter or counter → why this target has no entry of it."""
 
 
 def check(pipeline: Pipeline) -> None:
@@ -74,17 +98,35 @@ def check(pipeline: Pipeline) -> None:
         if found != fields:
             raise invalid(f"table {name} matches {sorted(found)} in other widths or kinds than the contract")
         _check_actions(pipeline, table)
-    for kind, wanted in (("meter", "slice_meter"), ("counter", "corridor_counter")):
-        if wanted not in (pipeline.meters if kind == "meter" else pipeline.counters):
-            raise invalid(f"the P4Info has no {kind} {wanted}")
+    if pipeline.table_names[members.TABLE].group_limit is None:
+        raise invalid(f"table {members.TABLE} has no action selector")
+    lacking = sorted(METERS - set(pipeline.meters)) + sorted(COUNTERS - set(pipeline.counters))
+    if lacking:
+        raise invalid(f"the P4Info has no {lacking[0]}")
 
 
 def require(table: str, action: str | None = None) -> None:
-    """Raise `Rejected` for what a pipeline has beyond the contract: this target would not act on it."""
+    """Raise `Rejected` for what this target would not act on: of the contract, or beyond it."""
+    permit(table)
     if table not in ACTIONS:
         raise unimplemented(f"this target has no table {table}")
     if action is not None and action not in ACTIONS[table]:
         raise unimplemented(f"this target has no action {action} in table {table}")
+    if action is not None:
+        permit(action)
+
+
+def require_cells(name: str) -> None:
+    """Raise `Rejected` for a meter or counter that this target does not have."""
+    permit(name)
+    if name not in METERS | COUNTERS:
+        raise unimplemented(f"this target has no {name}")
+
+
+def permit(name: str) -> None:
+    """Raise `Rejected` for a table, action, meter or counter that this target refuses."""
+    if name in REFUSED:
+        raise unimplemented(f"{name}: {REFUSED[name]}")
 
 
 def _check_actions(pipeline: Pipeline, table: Table) -> None:

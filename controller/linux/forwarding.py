@@ -6,7 +6,7 @@ transaction (which switches traffic over), removals (in the reverse order).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import grpc
@@ -15,18 +15,24 @@ from controller.core.entries import Operation, TableEntry
 from controller.linux import preparation
 from controller.linux.classifier import Classifiers
 from controller.linux.edge_filter import EdgeFilter
+from controller.linux.groups import RANK as GROUP_RANK
+from controller.linux.groups import NextHopGroups
 from controller.linux.interfaces import Ports
-from controller.linux.kernel import Failure, Kernel, KernelError, Tool
+from controller.linux.kernel import Command, Failure, Kernel, KernelError, Tool
 from controller.linux.next_hops import Hosts, NextHops
+from controller.linux.node_addresses import NodeAddresses
 from controller.linux.policies import Policies, TunnelSource
 from controller.linux.port_roles import PortRoles
 from controller.linux.references import Dangling, dangling, referring_tables
 from controller.linux.rejected import Rejected
-from controller.linux.room import Block, Room, Step, Work
+from controller.linux.room import Block, Room, Step, Work, exact
 from controller.linux.routes import Routes
 from controller.linux.shaper import SliceMeters
 from controller.linux.sids import LocalSids
 from controller.linux.view import View
+
+REACHED_BY = frozenset({"node_address", "port_role"})
+"""The tables that say what reaches the node itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +88,11 @@ class Forwarding:
         self._rooms: tuple[Room, ...] = (
             PortRoles(),
             NextHops(),
+            NextHopGroups(),
             Hosts(),
             Routes(),
             LocalSids(),
+            NodeAddresses(),
             Policies(),
             TunnelSource(),
             SliceMeters(),
@@ -104,10 +112,16 @@ class Forwarding:
         """What the kernel holds from now on, for one reading."""
         return Standing(self._rooms, View(self._kernel, self._ports))
 
+    def reached(self) -> tuple[frozenset[int], frozenset[int]]:
+        """Addresses of the node itself, and the network ports, by which alone they are reached."""
+        found = self.standing().entries(REACHED_BY.__contains__)
+        addresses = frozenset(exact(entry, "dst") for entry in found if entry.table == "node_address")
+        return addresses, frozenset(exact(entry, "port") for entry in found if entry.action == "network")
+
     def write(self, updates: Sequence[Update]) -> dict[int, Rejected]:
         """Carry out what can be; returns what was refused, by position."""
         view = View(self._kernel, self._ports)
-        tables = referring_tables({update.entry.table for update in updates})
+        tables = referring_tables(update.entry for update in updates)
         rooms = [room for room in self._rooms if room.tables & tables]
         before = {entry.key: entry for room in rooms for entry in room.read(view)}
         plan = self._plan(updates, before, view)
@@ -164,18 +178,13 @@ class Forwarding:
                 part = room.work(steps, after, view)
                 work.commands += part.commands
                 work.blocks += part.blocks
-        failures = self._run(work, (Tool.IP6, Tool.IP4, Tool.TC), removes=False)
+        failures = self._run(_additions(work.commands))
         failed = self._transaction(work.blocks)
-        failures += self._run(work, (Tool.TC, Tool.IP4, Tool.IP6), removes=True)
+        failures += self._run(_removals(work.commands))
         return [(failure.command.key, failure.message) for failure in failures] + failed
 
-    def _run(self, work: Work, tools: Sequence[Tool], *, removes: bool) -> list[Failure]:
-        failures: list[Failure] = []
-        for tool in tools:
-            batch = [command for command in work.commands if command.tool is tool and command.removes is removes]
-            batch.sort(key=lambda command: -command.rank if removes else command.rank)
-            failures += self._kernel.run(tool, batch)
-        return failures
+    def _run(self, batches: Iterable[list[Command]]) -> list[Failure]:
+        return [failure for batch in batches if batch for failure in self._kernel.run(batch[0].tool, batch)]
 
     def _transaction(self, blocks: Sequence[Block]) -> list[tuple[Hashable, str]]:
         """All blocks at once; where the kernel refuses that, each alone, so that one cannot stop the others."""
@@ -200,6 +209,30 @@ class Forwarding:
             plan.rejected.setdefault(plan.last[key], Rejected(_code(message), message))
 
 
+def _additions(commands: Iterable[Command]) -> Iterator[list[Command]]:
+    """Batches by tool, in order of rank."""
+    wanted = sorted((command for command in commands if not command.removes), key=lambda command: command.rank)
+    for stage in _stages(wanted):
+        for tool in (Tool.IP6, Tool.IP, Tool.IP4, Tool.TC):
+            yield [command for command in stage if command.tool is tool]
+
+
+def _removals(commands: Iterable[Command]) -> Iterator[list[Command]]:
+    """The other way round."""
+    wanted = sorted((command for command in commands if command.removes), key=lambda command: -command.rank)
+    for stage in reversed(_stages(wanted)):
+        for tool in (Tool.TC, Tool.IP4, Tool.IP, Tool.IP6):
+            yield [command for command in stage if command.tool is tool]
+
+
+def _stages(commands: list[Command]) -> tuple[list[Command], ...]:
+    """Groups, which have a tool of their own, come after their next hops and before the routes of all families."""
+    if all(command.tool is not Tool.IP for command in commands):
+        return (commands,)
+    early = [command for command in commands if command.rank <= GROUP_RANK]
+    return early, [command for command in commands if command.rank > GROUP_RANK]
+
+
 def _steps(plan: _Plan, room: Room) -> Iterator[Step]:
     for key in plan.last:
         old, new = plan.before.get(key), plan.after.get(key)
@@ -213,6 +246,6 @@ def _code(message: str) -> grpc.StatusCode:
         return grpc.StatusCode.ALREADY_EXISTS
     if any(said in message for said in ("is down", "is not up", "Network is down", "Cannot find device")):
         return grpc.StatusCode.UNAVAILABLE
-    if "Nexthop id does not exist" in message:
+    if "Nexthop id does not exist" in message or "Invalid nexthop id" in message:
         return grpc.StatusCode.ABORTED
     return grpc.StatusCode.INTERNAL

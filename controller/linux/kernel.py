@@ -26,10 +26,11 @@ _FAILED = re.compile(r"Command failed -:(\d+)$")
 
 
 class Tool(StrEnum):
-    """What takes a batch. The address families are apart because `ip` has one per process."""
+    """What takes a batch. The address families are apart because `ip` has one per process; nexthop groups have none."""
 
     IP6 = "ip -6"
     IP4 = "ip -4"
+    IP = "ip"
     TC = "tc"
 
 
@@ -110,6 +111,13 @@ class Kernel:
             rules=frozenset(_rule(rule) for rule in _ours(rules)),
             tunnel_source=source[0]["tunsrc"],
         )
+
+    def dump_groups(self) -> tuple[Json, ...]:
+        """Own nexthop groups, as `ip -j` prints them: id, and members with a weight where it is not 1."""
+        done = subprocess.run(["ip", "-j", "nexthop", "show", "groups"], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise KernelError(f"nexthop groups: {done.stderr.strip()}")
+        return _ours(json.loads(done.stdout or "[]"))
 
     def nft(self, lines: Sequence[str]) -> None:
         """One transaction: all of it or nothing; raises `KernelError`."""

@@ -17,6 +17,8 @@ POLICY_LIMIT = 0x8000
 DECAPSULATED = 0xFFFF
 EXPIRED = 0xFFFE
 EXPIRED_TABLE = 0x3FFFF
+GROUP_BASE = 0x10000
+"""Kernel ids of nexthop groups begin here; those of single next hops are the contract's own, of 16 bits."""
 MTU_RANGE = range(68, 0x7FFF)
 
 SID_PREFERENCE = 50
@@ -61,6 +63,14 @@ def policy_mark(vrf: int, policy: int) -> int:
 
 def oversize_mark(vrf: int, mtu: int) -> int:
     return vrf << 16 | 0x8000 | mtu
+
+
+def group_id(group: int) -> int:
+    return GROUP_BASE | group
+
+
+def of_group_id(number: int) -> int | None:
+    return number & 0xFFFF if number >> 16 == GROUP_BASE >> 16 else None
 
 
 def synthetic_v6(next_hop: int) -> str:

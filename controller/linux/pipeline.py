@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import grpc
 from finsy.proto import p4i, p4r
 
 from controller.core.entries import Exact, Lpm, MatchValue, TableEntry, Ternary
-from controller.linux.rejected import invalid, unimplemented
+from controller.linux.members import Member, members, params
+from controller.linux.rejected import Rejected, invalid, unimplemented
 
 EXACT, LPM, TERNARY = (p4i.MatchField.EXACT, p4i.MatchField.LPM, p4i.MatchField.TERNARY)
 
@@ -42,6 +44,8 @@ class Table:
     """Those that may become the default; empty where the default is constant."""
     constant_default: int
     """Action id of a constant default; 0: none."""
+    group_limit: int | None = None
+    """Largest sum of weights in an entry's action set, 0: any; None where entries have one action and no set."""
 
     @property
     def prioritised(self) -> bool:
@@ -55,7 +59,8 @@ class Pipeline:
         info = config.p4info
         self.config = config
         self.actions = {a.preamble.id: Action(a.preamble.id, a.preamble.alias, _params(a)) for a in info.actions}
-        self.tables = {t.preamble.id: _table(t) for t in info.tables}
+        limits = {p.preamble.id: p.max_group_size for p in info.action_profiles if p.with_selector}
+        self.tables = {t.preamble.id: _table(t, limits.get(t.implementation_id)) for t in info.tables}
         self.table_names = {table.name: table for table in self.tables.values()}
         self.action_names = {action.name: action for action in self.actions.values()}
         self.meters = {meter.preamble.alias: meter.preamble.id for meter in info.meters}
@@ -87,23 +92,55 @@ class Pipeline:
         key = self.decode_key(entry)
         table = self.table(entry.table_id)
         _refuse_extras(entry)
+        if table.group_limit is not None and not entry.is_default_action:
+            return self._decode_set(table, key, entry.action)
         if entry.action.WhichOneof("type") != "action":
             raise unimplemented(f"table {table.name} takes direct actions only")
-        action = self.actions.get(entry.action.action.action_id)
         allowed = table.default_actions if entry.is_default_action else table.actions
+        action = self._action(table, allowed, entry.action.action)
+        return TableEntry(table.name, key.match, action.name, _decode_params(action, entry.action.action), key.priority)
+
+    def _action(self, table: Table, allowed: frozenset[int], given: p4r.Action) -> Action:
+        action = self.actions.get(given.action_id)
         if action is None or action.id not in allowed:
-            raise invalid(f"table {table.name} has no action id {entry.action.action.action_id:#x}")
-        return TableEntry(table.name, key.match, action.name, _decode_params(action, entry), key.priority)
+            raise invalid(f"table {table.name} has no action id {given.action_id:#x}")
+        return action
+
+    def _decode_set(self, table: Table, key: TableEntry, given: p4r.TableAction) -> TableEntry:
+        """An action set written in one shot (P4Runtime 1.4, 9.2.3)."""
+        if given.WhichOneof("type") != "action_profile_action_set":
+            raise unimplemented(f"table {table.name} takes action sets in one shot only")
+        if given.action_profile_action_set.action_selection_mode or given.action_profile_action_set.size_semantics:
+            raise unimplemented("a set is chosen from and measured as its action selector says")
+        actions = given.action_profile_action_set.action_profile_actions
+        if not actions:
+            raise invalid(f"table {table.name}: an action set has an action at least")
+        names = {self._action(table, table.actions, item.action).name for item in actions}
+        found = [self._decode_member(item) for item in actions]
+        if table.group_limit and sum(member.weight for member in found) > table.group_limit:
+            raise Rejected(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the weights of a set are {table.group_limit} at most")
+        return TableEntry(table.name, key.match, names.pop(), params(found), key.priority)
+
+    def _decode_member(self, item: p4r.ActionProfileAction) -> Member:
+        numbers = dict(_decode_params(self.actions[item.action.action_id], item.action))
+        if item.weight < 1:
+            raise invalid(f"weight {item.weight}: a member has 1 at least")
+        if item.WhichOneof("watch_kind") == "watch":
+            raise unimplemented("a port is watched by watch_port")
+        return Member(numbers.get("next_hop", 0), item.weight, int.from_bytes(item.watch_port, "big"))
 
     def encode(self, entry: TableEntry) -> p4r.TableEntry:
         table, action = self.table_names[entry.table], self.action_names[entry.action]
         encoded = p4r.TableEntry(table_id=table.id, priority=entry.priority, is_default_action=not table.fields)
         values = dict(entry.match)
         encoded.match.extend(_encode_field(field, values[field.name]) for field in table.fields if field.name in values)
-        encoded.action.action.action_id = action.id
-        numbers = dict(entry.params)
-        for param in action.params:
-            encoded.action.action.params.add(param_id=param.id, value=to_bytes(numbers[param.name]))
+        if table.group_limit is None:
+            _encode_action(encoded.action.action, action, dict(entry.params))
+            return encoded
+        for member in members(entry):
+            item = encoded.action.action_profile_action_set.action_profile_actions.add(weight=member.weight)
+            _encode_action(item.action, action, member._asdict())
+            item.watch_port = to_bytes(member.watch_port)
         return encoded
 
 
@@ -129,7 +166,7 @@ def _header(header: p4i.ControllerPacketMetadata | None) -> dict[str, Field]:
     return {} if header is None else {item.name: Field(item.id, item.name, item.bitwidth) for item in header.metadata}
 
 
-def _table(table: p4i.Table) -> Table:
+def _table(table: p4i.Table, group_limit: int | None) -> Table:
     scopes = {ref.id: ref.scope for ref in table.action_refs}
     constant = table.const_default_action_id
     return Table(
@@ -141,6 +178,7 @@ def _table(table: p4i.Table) -> Table:
         if constant
         else frozenset(ref for ref, scope in scopes.items() if scope != p4i.ActionRef.TABLE_ONLY),
         constant_default=constant,
+        group_limit=group_limit,
     )
 
 
@@ -184,9 +222,15 @@ def _decode_field(field: Field, item: p4r.FieldMatch) -> MatchValue:
     raise invalid(f"{field.name} is not matched as {kind}")
 
 
-def _decode_params(action: Action, entry: p4r.TableEntry) -> tuple[tuple[str, int], ...]:
-    given = {param.param_id: param.value for param in entry.action.action.params}
-    if set(given) != {param.id for param in action.params} or len(given) != len(entry.action.action.params):
+def _encode_action(encoded: p4r.Action, action: Action, numbers: Mapping[str, int]) -> None:
+    encoded.action_id = action.id
+    for param in action.params:
+        encoded.params.add(param_id=param.id, value=to_bytes(numbers[param.name]))
+
+
+def _decode_params(action: Action, encoded: p4r.Action) -> tuple[tuple[str, int], ...]:
+    given = {param.param_id: param.value for param in encoded.params}
+    if set(given) != {param.id for param in action.params} or len(given) != len(encoded.params):
         raise invalid(f"action {action.name} takes {[param.name for param in action.params]}")
     return tuple((param.name, to_int(given[param.id], param.bits, param.name)) for param in action.params)
 

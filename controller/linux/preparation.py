@@ -24,6 +24,7 @@ from controller.linux.marks import (
     SR_DEVICE,
     VRF_MASK,
 )
+from controller.linux.node_addresses import NODE_CHAIN, NODE_RULES
 from controller.linux.shaper import root_commands
 from controller.linux.sids import SRH_CHAIN
 from controller.linux.view import View
@@ -38,6 +39,8 @@ _SYSCTLS = {
     "net/ipv4/ip_forward": 1,
     "net/ipv4/fwmark_reflect": 1,
     "net/ipv6/fwmark_reflect": 1,
+    "net/ipv4/fib_multipath_hash_policy": 0,
+    "net/ipv6/fib_multipath_hash_policy": 0,
     "net/ipv4/conf/{}/rp_filter": 0,
     "net/ipv4/conf/{}/send_redirects": 0,
     "net/ipv6/conf/{}/forwarding": 1,
@@ -46,7 +49,8 @@ _SYSCTLS = {
     "net/ipv6/conf/{}/keep_addr_on_down": 1,
     "net/ipv6/conf/{}/accept_ra": 0,
 }
-"""`fwmark_reflect` brings the kernel's own ICMP errors back into the customer's VRF."""
+"""`fwmark_reflect` brings the kernel's own ICMP errors back into the customer's VRF. Hash policy 0: a flow is told by
+its addresses and, in IPv6, its flow label (RFC 6438)."""
 
 _CHAINS = {
     "prerouting": (
@@ -79,6 +83,8 @@ _CHAINS = {
         "meta nfproto ipv6 meta mark vmap @classifiers_v6",
         "meta nfproto ipv4 meta mark vmap @classifiers_v4",
     ),
+    "input": (f"ip6 daddr @node_addresses goto {NODE_CHAIN}",),
+    NODE_CHAIN: NODE_RULES,
 }
 
 
@@ -153,12 +159,14 @@ def _nft_lines(ports: Ports) -> Iterator[str]:
     for name in ("ports", "network_ports"):
         yield f"add set {table} {name} {{ type ifname; }}"
     yield f"add map {table} customer_ports {{ type ifname : mark; }}"
+    yield f"add set {table} node_addresses {{ type ipv6_addr; }}"
     yield f"add map {table} decapsulation {{ type ipv6_addr : mark; flags interval; }}"
     yield f"add map {table} classifiers_v6 {{ type mark : verdict; }}"
     yield f"add map {table} classifiers_v4 {{ type mark : verdict; }}"
-    for chain in (EDGE_CHAIN, SRH_CHAIN, "network_port", "customer_port"):
+    for chain in (EDGE_CHAIN, SRH_CHAIN, NODE_CHAIN, "network_port", "customer_port"):
         yield f"add chain {table} {chain}"
     yield f"add chain {table} prerouting {{ type filter hook prerouting priority mangle; policy accept; }}"
+    yield f"add chain {table} input {{ type filter hook input priority mangle; policy accept; }}"
     yield f"flush set {table} ports"
     yield f"add element {table} ports {{ {names} }}"
     for chain, rules in _CHAINS.items():

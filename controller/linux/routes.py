@@ -9,6 +9,8 @@ from controller.linux.kernel import GONE, Command, Json, Tool
 from controller.linux.marks import (
     MAIN_TABLE,
     PROTOCOL,
+    group_id,
+    of_group_id,
     of_synthetic_v4,
     of_synthetic_v6,
     table_vrf,
@@ -47,6 +49,9 @@ def _entry(table: str, bits: int, route: Json) -> TableEntry | None:
         return TableEntry(table, match, "drop_route")
     if "nhid" not in route:
         return None
+    group = of_group_id(route["nhid"])
+    if group is not None:
+        return TableEntry(table, match, "set_next_hop_group", (("group", group),))
     return TableEntry(table, match, "set_next_hop", (("next_hop", route["nhid"]),))
 
 
@@ -63,4 +68,6 @@ def _command(step: Step) -> Command:
     verb = "add" if step.old is None and table == MAIN_TABLE else "replace"
     if entry.action == "drop_route":
         return Command(tool, f"route {verb} blackhole {where}", step.key, RANK)
-    return Command(tool, f"route {verb} {where} nhid {param(entry, 'next_hop')}", step.key, RANK)
+    grouped = entry.action == "set_next_hop_group"
+    way = group_id(param(entry, "group")) if grouped else param(entry, "next_hop")
+    return Command(tool, f"route {verb} {where} nhid {way}", step.key, RANK)

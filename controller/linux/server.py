@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from controller.linux import codec, contract
 from controller.linux.arbitration import Arbitration
-from controller.linux.forwarding import Forwarding, Update
+from controller.linux.forwarding import REACHED_BY, Forwarding, Update
 from controller.linux.kernel import KernelError
 from controller.linux.pipeline import Pipeline
 from controller.linux.rejected import Rejected, unimplemented, unmet
@@ -136,6 +136,8 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
             except Rejected as why:
                 rejected[position] = why
         refused = self._forwarding.write(updates)
+        if not REACHED_BY.isdisjoint(update.entry.table for update in updates):
+            self._streams.hear_stamp(*self._forwarding.reached())
         return rejected | {positions[index]: why for index, why in refused.items()}
 
     async def Read(  # noqa: N802

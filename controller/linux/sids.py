@@ -24,7 +24,7 @@ from controller.linux.marks import (
     table_vrf,
     vrf_table,
 )
-from controller.linux.rejected import invalid
+from controller.linux.rejected import invalid, unimplemented
 from controller.linux.room import Block, Entries, Step, Work, lpm, lpm_match, nft_prefix, param, prefix
 from controller.linux.view import View, table_of
 from controller.linux.vrfs import require_rules, ruled
@@ -33,6 +33,7 @@ RANK = 25
 SRH_CHAIN = "decapsulation_srh"
 COMPRESSED_METRIC, CLASSIC_METRIC = 1024, 1025
 _LENGTHS = {"u_n": 48, "u_a": 64}
+_PSP = 1
 _DT4 = ("end_dt4", "u_dt4")
 
 
@@ -54,6 +55,8 @@ class LocalSids:
         wanted = _LENGTHS.get(entry.action, length)
         if length != wanted or not length:
             raise invalid(f"{entry.action} takes a /{wanted} (32-bit block, 16-bit node and function), not a /{length}")
+        if entry.action == "end_flavors" and param(entry, "flavors") != _PSP:
+            raise unimplemented("flavors: the kernel's End has PSP (1) alone; none at all is action end")
 
     def work(self, steps: Sequence[Step], after: Entries, view: View) -> Work:
         marks = {lpm(nft_prefix(key)) for key, _ in view.ports_and_marks.pairs("decapsulation")}
@@ -108,9 +111,13 @@ def _metric(entry: TableEntry) -> int:
 
 
 def _behaviour(entry: TableEntry) -> str:
-    flavour = {"u_n": " flavors next-csid lblen 32 nflen 16", "u_a": " flavors next-csid lblen 32 nflen 32"}
+    flavour = {
+        "u_n": " flavors next-csid lblen 32 nflen 16",
+        "u_a": " flavors next-csid lblen 32 nflen 32",
+        "end_flavors": " flavors psp",
+    }
     action = entry.action
-    if action in ("end", "u_n"):
+    if action in ("end", "u_n", "end_flavors"):
         text = "End"
     elif action in ("end_x", "u_a"):
         text = f"End.X nh6 {synthetic_v6(param(entry, 'next_hop'))}"
@@ -127,6 +134,8 @@ def _action(route: Json, mark: object) -> tuple[str, dict[str, int]] | None:
     """The contract's action and its parameters; None where the route is of no known form."""
     behaviour, compressed = route.get("action"), route.get("metric") == COMPRESSED_METRIC
     dialect = "u" if compressed else "end"
+    if behaviour == "End" and route.get("flavors") == ["psp"]:
+        return None if compressed else ("end_flavors", {"flavors": _PSP})
     if behaviour == "End":
         return ("u_n" if compressed else "end"), {}
     if behaviour == "End.X":

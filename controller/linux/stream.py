@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import grpc
 from finsy.proto import U128, p4r, rpc_status
@@ -55,6 +55,10 @@ class Streams:
         self._arbitration.leave(client, role)
         if was_primary:
             self._announce(role)
+
+    def hear_stamp(self, addresses: Collection[int], ports: Collection[int]) -> None:
+        if self.packets is not None:
+            self.packets.hear_stamp(addresses, ports)
 
     def punt(self, port: int, frame: bytes) -> None:
         """A frame for the primary, and for nobody else."""

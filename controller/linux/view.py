@@ -15,6 +15,7 @@ _SMALL = (
     "set inet corridor network_ports",
     "map inet corridor customer_ports",
     "map inet corridor decapsulation",
+    "set inet corridor node_addresses",
 )
 
 
@@ -54,6 +55,10 @@ class View:
     @cached_property
     def ipv4(self) -> FamilyDump:
         return self._kernel.dump(Tool.IP4)
+
+    @cached_property
+    def groups(self) -> tuple[Json, ...]:
+        return self._kernel.dump_groups()
 
     @cached_property
     def nft(self) -> NftDump:

@@ -27,6 +27,7 @@ class CannedKernel:
     ipv4: FamilyDump = EMPTY
     nft_objects: list[dict[str, Any]] = field(default_factory=list)
     classes: dict[str, dict[int, HtbClass] | None] = field(default_factory=dict)
+    groups: tuple[dict[str, Any], ...] = ()
     refuses: dict[str, str] = field(default_factory=dict)
     """Part of a line → message, for the commands that fail."""
     told: list[tuple[str, str]] = field(default_factory=list)
@@ -51,6 +52,9 @@ class CannedKernel:
 
     def dump(self, tool: Tool) -> FamilyDump:
         return self.ipv6 if tool is Tool.IP6 else self.ipv4
+
+    def dump_groups(self) -> tuple[dict[str, Any], ...]:
+        return self.groups
 
     def dump_nft(self, what: str = "table inet corridor") -> list[dict[str, Any]]:
         name = what.rpartition(" ")[2]

@@ -39,6 +39,14 @@ def every_action(client):
         entry("local_sid", {"dst": f"{sid}:f006::/64"}, "u_a", next_hop=2000),
         entry("local_sid", {"dst": f"{sid}:f007::/64"}, "u_dt6", vrf=0),
         entry("local_sid", {"dst": f"{sid}:f008::/64"}, "u_dt4", vrf=77),
+        entry("local_sid", {"dst": f"{sid}:f009::/64"}, "end_flavors", flavors=1),
+        entry("node_address", {"dst": f"{sid}::2"}, "to_node"),
+        entry("node_address", {"dst": "::ffff:102:304"}, "to_node"),
+        client.schema.group(0, (2000, 1, 3)),
+        client.schema.group(65535, (2000, 3, 3), (2001, 60, 2), (65535, 1, 3)),
+        entry("route_v6", {"vrf": 77, "dst": "2001:db8:77:2::/64"}, "set_next_hop_group", group=65535),
+        entry("route_v6", {"vrf": 0, "dst": f"{BLOCK}:a::/48"}, "set_next_hop_group", group=0),
+        entry("route_v4", {"vrf": 77, "dst": "10.77.1.0/24"}, "set_next_hop_group", group=65535),
         entry("policy", {"policy": 1}, "encap_red_1", next_hop=2000, carrier1=f"{BLOCK}:9::"),
         entry("policy", {"policy": 2}, "encap_red_2", next_hop=2000, carrier1=f"{BLOCK}:9::", carrier2="::5"),
         entry("policy", {"policy": 3}, "encap_red_3", next_hop=2000, carrier1="5f00::", carrier2="::5", carrier3="::6"),
@@ -107,13 +115,18 @@ def test_modified_entries_are_read_back_modified(unchanged):
     forms = [
         [entry("local_sid", sid, action, **params) for action, params in SID_FORMS],
         [entry("route_v6", dst, "drop_route"), entry("route_v6", dst, "set_next_hop", next_hop=50)],
-        [entry("route_v4", dst4, "drop_route"), entry("route_v4", dst4, "set_next_hop", next_hop=51)],
+        [
+            entry("route_v4", dst4, "drop_route"),
+            entry("route_v4", dst4, "set_next_hop_group", group=8),
+            entry("route_v4", dst4, "set_next_hop", next_hop=51),
+        ],
         [entry("policy", {"policy": 8}, "encap_red_1", next_hop=n, carrier1=c) for n, c in ((50, "::1"), (51, "::2"))],
         [
             entry("next_hop", {"next_hop": 52}, "to_adjacency", port=1, **other),
             entry("next_hop", {"next_hop": 52}, "to_customer", port=1),
             entry("next_hop", {"next_hop": 52}, "to_adjacency", port=3, **adjacency),
         ],
+        [client.schema.group(8, *members) for members in (((50, 1, 3),), ((50, 2, 3), (51, 5, 1)), ((51, 1, 1),))],
         [entry("classifier_v6", {"vrf": 8}, "set_policy", 5, policy=p, corridor=p, mtu=1500 + p) for p in (8, 9)],
     ]
     client.write(INSERT, base)
@@ -135,6 +148,7 @@ SID_FORMS = [
     ("u_dt4", {"vrf": 9}),
     ("end_dx4", {"next_hop": 51}),
     ("end_dt6", {"vrf": 9}),
+    ("end_flavors", {"flavors": 1}),
     ("end_x", {"next_hop": 51}),
 ]
 
@@ -145,6 +159,9 @@ BY_HAND = [
     ("rule", ["ip", "rule", "del", "pref", "200", "fwmark", "0x1/0xffff"], 1),
     ("policy", ["ip", "route", "del", "default", "table", "131073"], 1),
     ("neighbour", ["ip", "neigh", "del", "fdc0:de::7d0", "dev", "eth3"], 1),
+    ("group's routes", ["ip", "nexthop", "del", "id", str(0x10000 | 65535)], 3),
+    ("node address", ["nft", "flush", "set", "inet", "corridor", "node_addresses"], 2),
+    ("node's route", ["ip", "-6", "route", "del", "local", f"{BLOCK}:2::2", "table", "262144"], 1),
     ("host", ["ip", "neigh", "del", "10.77.0.7", "dev", "eth2"], 1),
     ("class", ["tc", "class", "del", "dev", "eth3", "classid", "1:5"], 1),
     ("element", ["nft", "delete", "element", "inet", "corridor", "network_ports", "{ eth3 }"], 1),
@@ -196,16 +213,19 @@ def test_foreign_things_are_neither_shown_nor_touched(unchanged):
     before, entry = client.read_all(), client.schema.entry
     inside("r2", "ip", "-6", "route", "add", "2001:db8:f::/64", "dev", "eth3", "proto", "static")
     inside("r2", "ip", "nexthop", "add", "id", "900", "dev", "eth3", "protocol", "static")
+    inside("r2", "ip", "nexthop", "add", "id", str(0x10000 | 9), "group", "900", "protocol", "static")
     inside("r2", "nft", "add table inet foreign")
     assert client.read_all() == before
     mine = [
         entry("route_v6", {"vrf": 0, "dst": "2001:db8:f::/64"}, "drop_route"),
         entry("next_hop", {"next_hop": 900}, "to_customer", port=2),
+        client.schema.group(9, (3, 1, 3)),
     ]
-    assert client.errors(additions(mine)) == [grpc.StatusCode.ALREADY_EXISTS] * 2
+    assert client.errors(additions(mine)) == [grpc.StatusCode.ALREADY_EXISTS] * 3
     assert "static" in inside("r2", "ip", "-6", "route", "show", "2001:db8:f::/64").stdout
     assert "static" in inside("r2", "ip", "nexthop", "show", "id", "900").stdout
     inside("r2", "ip", "-6", "route", "del", "2001:db8:f::/64")
+    assert "group 900" in inside("r2", "ip", "nexthop", "show", "id", str(0x10000 | 9)).stdout
     inside("r2", "ip", "nexthop", "del", "id", "900")
     inside("r2", "nft", "delete table inet foreign")
 
