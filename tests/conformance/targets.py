@@ -49,8 +49,8 @@ class Target:
     tools: tuple[str, ...] = ()
 
     def __init__(self, directory: Path, macs: Mapping[int, str]) -> None:
-        self._socket = directory / "p4rt.sock"
-        self.address = f"unix:{self._socket}"
+        self.socket_path = directory / "p4rt.sock"
+        self.address = f"unix:{self.socket_path}"
         self.namespace = f"cf-{self.name}{os.getpid()}"
         self.sockets: dict[int, socket.socket] = {}
         self.macs = macs
@@ -93,9 +93,9 @@ class Target:
 
     def start(self) -> None:
         command = ["ip", "netns", "exec", self.namespace, *self.command()]
-        self._socket.unlink(missing_ok=True)
+        self.socket_path.unlink(missing_ok=True)
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self._socket.exists, f"{self.name} listens", seconds=20)
+        wait_until(self.socket_path.exists, f"{self.name} listens", seconds=20)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -118,10 +118,9 @@ class Target:
 
     # ---- the controller's side
 
-    def device(self, listener: Recorder, epoch: int, heartbeat_s: float = 5.0) -> P4RuntimeDevice:
-        return P4RuntimeDevice(
-            DEVICE, self.address, DEVICE_ID, epoch, listener, pipeline=PIPELINE, heartbeat_s=heartbeat_s
-        )
+    def device(self, listener: Recorder, epoch: int, heartbeat_s: float = 5.0, address: str = "") -> P4RuntimeDevice:
+        where = address or self.address
+        return P4RuntimeDevice(DEVICE, where, DEVICE_ID, epoch, listener, pipeline=PIPELINE, heartbeat_s=heartbeat_s)
 
     def next_epoch(self) -> int:
         self._epoch += 1
@@ -153,6 +152,12 @@ class Target:
     def insert(self, entries: Sequence[Entry]) -> None:
         rejections = self.apply(Operation.INSERT, entries)
         assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
+
+    async def clear(self, device: P4RuntimeDevice) -> None:
+        """Delete all entries; an entry that others need goes in the next round."""
+        while standing := await device.read():
+            rejections = await device.apply([Change(Operation.DELETE, entry) for entry in standing.values()])
+            assert len(rejections) < len(standing), rejections
 
     @contextmanager
     def holding(self, *entries: Entry) -> Iterator[None]:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 from device_contract import DeviceContract, Recorder
-from packet_entries import ENTRIES, HOSTS, ROUTER_MAC, modified
-from targets import TARGETS, Target, require
+from finsy.proto import U128, p4r, p4r_grpc
+from packet_entries import ENTRIES, HOSTS, modified
+from relay import Relay
+from targets import DEVICE_ID, Target
 from waiting import until
 
 from controller.core.entries import Entry, Exact, MeterEntry, TableEntry
 from controller.core.model import Capabilities, Liveness
 
-MACS = {port: (ROUTER_MAC + port - 1).to_bytes(6, "big").hex(":") for port in (1, 2, 3)}
+MULTICAST_GROUP = p4r.Entity(
+    packet_replication_engine_entry=p4r.PacketReplicationEngineEntry(
+        multicast_group_entry=p4r.MulticastGroupEntry(multicast_group_id=5, replicas=[p4r.Replica(port=b"\1")])
+    )
+)
 FOREIGN = "2001:db8:f0::/48"
 
 
 class TargetHarness:
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, relay: Relay) -> None:
         self.target = target
+        self.relay = relay
         self.listener = Recorder()
-        self.device = target.device(self.listener, 3, heartbeat_s=0.2)
+        self.epoch = target.next_epoch()
+        self.device = target.device(self.listener, self.epoch, 0.2, relay.address)
 
     def entries(self) -> Sequence[Entry]:
         return ENTRIES if self.target.name == "linux" else ENTRIES + HOSTS
@@ -44,27 +54,34 @@ class TargetHarness:
         return MeterEntry("slice_meter", 70_000, 1, 1)
 
     async def plant_foreign(self) -> bool:
-        if self.target.name == "bmv2":
-            return False
-        self.target.ip("-6", "route", "add", FOREIGN, "dev", "eth1")
+        """Linux: a route of somebody else. BMv2: a multicast group, which the contract does not have."""
+        if self.target.name == "linux":
+            self.target.ip("-6", "route", "add", FOREIGN, "dev", "eth1")
+        else:
+            self._stub().Write(self._write(MULTICAST_GROUP), timeout=5)
         return True
 
     async def foreign_stands(self) -> bool:
-        return FOREIGN in self.target.ip("-6", "route", "show")
+        if self.target.name == "linux":
+            return FOREIGN in self.target.ip("-6", "route", "show")
+        return (
+            list(self._stub().Read(p4r.ReadRequest(device_id=DEVICE_ID, entities=[MULTICAST_GROUP]), timeout=5)) != []
+        )
+
+    def _stub(self) -> p4r_grpc.P4RuntimeStub:
+        return p4r_grpc.P4RuntimeStub(grpc.insecure_channel(self.target.address))
+
+    def _write(self, entity: p4r.Entity) -> p4r.WriteRequest:
+        update = p4r.Update(type=p4r.Update.INSERT, entity=entity)
+        return p4r.WriteRequest(device_id=DEVICE_ID, election_id=U128.encode(self.epoch), updates=[update])
 
     async def interrupt(self) -> None:
-        if self.target.name == "bmv2":
-            pytest.skip("BMv2's control stream cannot be cut without the switch")
-        await self._stopped()
-        self.target.start()
+        self.relay.cut()
 
     async def restart_empty(self) -> None:
-        await self._stopped()
-        self.target.come_back_empty()
-
-    async def _stopped(self) -> None:
         self.target.stop()
         await until(lambda: not self.device.connected, "the loss")
+        await asyncio.to_thread(self.target.come_back_empty)
 
     async def provoke_frame(self, port: int, frame: bytes) -> bool:
         self.target.send(port, frame)
@@ -74,28 +91,18 @@ class TargetHarness:
         return self.target.receive(1) == [(port, frame)]
 
 
-@pytest.fixture(params=TARGETS, ids=lambda kind: kind.name)
-def standing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
-    require(request.param)
-    target = request.param(tmp_path, MACS)
-    try:
-        target.lay_cables()
-        target.start()
-        yield target
-    finally:
-        target.stop()
-        target.cut_cables()
-
-
 @pytest.fixture
-async def harness(standing: Target) -> AsyncIterator[TargetHarness]:
-    harness = TargetHarness(standing)
-    harness.device.start()
-    try:
+async def harness(bare_target: Target, tmp_path: Path) -> AsyncIterator[TargetHarness]:
+    """The same target for all tests; each leaves it empty."""
+    bare_target.drain()
+    async with Relay(tmp_path / "relay.sock", bare_target.socket_path) as relay:
+        harness = TargetHarness(bare_target, relay)
+        harness.device.start()
         await until(lambda: harness.device.connected, "the first connection")
         yield harness
-    finally:
         await harness.device.close()
+        async with bare_target.controlled() as device:
+            await bare_target.clear(device)
 
 
 class TestContract(DeviceContract):

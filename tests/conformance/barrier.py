@@ -1,0 +1,52 @@
+"""Many frames at once through a target, and everything that came out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from frames import from_core, from_host, inner6, outer
+from packet_world import A6, Z6
+from targets import Target
+
+_MARK = b"the end of a batch"
+
+
+def _marker(port: int) -> bytes:
+    """A packet that certainly leaves, and tells that everything before it at its port was looked at."""
+    if port in (2, 3):
+        return from_host(port, inner6(src=Z6, dst=A6) / _MARK)
+    return from_core(outer("fcbb:bb00:1:e107::") / inner6(dst=A6) / _MARK, port)
+
+
+_LAST = {
+    1: from_core(outer("fcbb:bb00:1:2::") / inner6() / _MARK),
+    4: from_core(outer("fcbb:bb00:1:3::") / inner6() / _MARK),
+    2: from_core(outer("fcbb:bb00:1:e107::") / inner6(dst=A6) / _MARK),
+    3: from_core(outer("fcbb:bb00:1:e108::") / inner6(dst=A6) / _MARK),
+}
+"""By the port by which they leave: frames of one port do not overtake each other."""
+
+
+def what_comes_out(target: Target, arrivals: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """All frames, in order by port. Nothing is waited for but markers, so that "nothing" is a fact."""
+    ports = sorted({port for port, _ in arrivals})
+    for port, frame in arrivals:
+        target.send(port, frame)
+    for port in ports:
+        target.send(port, _marker(port))
+    found = _until_marked(target, len(ports))
+    for frame in _LAST.values():
+        target.send(1, frame)
+    return found + _until_marked(target, len(_LAST))
+
+
+def _until_marked(target: Target, markers: int) -> list[tuple[int, bytes]]:
+    found = []
+    while markers:
+        received = target.receive(1)
+        assert received, "a marker was lost"
+        if _MARK in received[0][1]:
+            markers -= 1
+        else:
+            found += received
+    return found

@@ -1,0 +1,87 @@
+"""Random packets, whole and broken, through every target: out comes what the oracle reads in the RFCs, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from barrier import what_comes_out
+from drawn_frames import Arrival, Limits, from_core, from_customers
+from exceptions import bearable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from packet_world import ENTRIES, v6
+from rfc_router import BMV2, LINUX, Outcome, Router
+from scapy.layers.inet import ICMP
+from scapy.layers.inet6 import _ICMPv6Error
+from scapy.layers.l2 import Ether
+from targets import Target
+
+CHOICES = {"bmv2": BMV2, "linux": LINUX}
+LIMITS = {"bmv2": Limits(), "linux": Limits(bad_inner=False)}
+SIDS = tuple(
+    map(
+        v6,
+        (
+            "fcbb:bb00:1:2:e003:d6::",
+            "fcbb:bb00:1::",
+            "fcbb:bb00:1:e001:3:e107::",
+            "fcbb:bb00:1:e001::",
+            "fcbb:bb00:1:e107::",
+            "fcbb:bb00:1:e208::",
+            "fcbb:bb00:1:e300::1",
+            "fcbb:bb00:1:e300::2",
+            "fcbb:bb00:1:e300::3",
+            "fcbb:bb00:1:e300::4",
+            "fcbb:bb00:1:e300::6",
+            "fcbb:bb00:2::",
+            "fcbb:bb00:3:e107::",
+            "fcbb:bb00:7::",
+        ),
+    )
+)
+THOROUGH = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def compare(target: Target, oracle: Router, arrivals: Sequence[Arrival]) -> None:
+    """Every frame that comes out was foreseen, and every one that was foreseen comes out."""
+    expected = [(port, frame, oracle.receive(port, frame)) for port, frame in arrivals]
+    for port, frame in what_comes_out(target, arrivals):
+        if target.name == "linux" and is_error(frame):
+            continue
+        fitting = next((each for each in expected if each[2].allows([(port, frame)])), None)
+        assert fitting, f"unforeseen out of {port}: {Ether(frame)!r}\nof {told(expected)}"
+        expected.remove(fitting)
+    missing = [each for each in expected if each[2].sent]
+    assert not missing, f"lost: {told(missing)}"
+
+
+def told(expected: Sequence[tuple[int, bytes, Outcome]]) -> str:
+    return "\n".join(f"{port}: {frame.hex()} {Ether(frame)!r} -> {outcome}" for port, frame, outcome in expected)
+
+
+def is_error(frame: bytes) -> bool:
+    """What a kernel answers to a packet that it drops."""
+    packet = Ether(frame).payload.payload
+    return isinstance(packet, _ICMPv6Error) or (isinstance(packet, ICMP) and packet.type in (3, 11, 12))
+
+
+def oracle_of(target: Target) -> Router:
+    return Router(bearable(target.name, ENTRIES), CHOICES[target.name])
+
+
+@THOROUGH
+@given(st.data())
+def test_customers(target: Target, data: st.DataObject) -> None:
+    arrivals = data.draw(st.lists(from_customers(), min_size=1, max_size=10))
+    compare(target, oracle_of(target), arrivals)
+
+
+@THOROUGH
+@given(st.data())
+def test_the_core(target: Target, data: st.DataObject) -> None:
+    arrivals = data.draw(st.lists(from_core(SIDS, LIMITS[target.name]), min_size=1, max_size=10))
+    compare(target, oracle_of(target), arrivals)
