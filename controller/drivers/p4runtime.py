@@ -10,51 +10,41 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import grpc
-from finsy.proto import p4r
+from finsy.proto import U128, p4r
 from google.protobuf.struct_pb2 import Struct
 
 from controller.background import background
-from controller.core.entries import Change, Entry, Operation, Rejection, TableEntry
-from controller.core.errors import DeviceUnreachable
+from controller.core.entries import Change, Entry, MeterEntry, Rejection
+from controller.core.errors import DeviceRejected, DeviceUnreachable
 from controller.core.model import Capabilities, Liveness
 from controller.drivers.device import DeviceListener
 from controller.drivers.p4runtime_codec import (
-    Unencodable,
+    counter_request,
     decode,
+    decode_counters,
     decode_frame,
-    encode,
     encode_frame,
     read_request,
 )
-from controller.drivers.p4runtime_session import P4RuntimeSession, SessionLost, UpdateError, WriteFailed
+from controller.drivers.p4runtime_fields import Unencodable
+from controller.drivers.p4runtime_meters import MeterCells
+from controller.drivers.p4runtime_session import ElectionIdTaken, P4RuntimeSession, ReadRefused, SessionLost
+from controller.drivers.p4runtime_write import write
 from controller.drivers.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
 HEARTBEAT_S = 5.0
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LAST_S = 10.0
-
-TRANSIENT = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"})
-_TRANSIENT_WHOLE = TRANSIENT | {"CANCELLED", "PERMISSION_DENIED", "FAILED_PRECONDITION"}
-"""A write refused as a whole: besides the above, we are not primary any more or the pipeline is gone."""
 
 _BMV2 = Capabilities(
     shaping=False, liveness=Liveness.LOCAL_PORT, max_carriers=3, mtu_bytes=9000, resolves_neighbors=False, fenced=False
 )
 """What a target that announces nothing can do: BMv2 polices and accepts a quoted election id from anyone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    change: Change
-    update: p4r.Update
 
 
 class P4RuntimeDevice:
@@ -81,6 +71,9 @@ class P4RuntimeDevice:
         self._credentials = credentials
         self._heartbeat_s = heartbeat_s
         self._capabilities = _BMV2
+        self._meters = MeterCells()
+        self._highest_epoch = 0
+        """Of all that were primary on this device, as far as this controller has heard."""
         self._ready: P4RuntimeSession | None = None
         self._runner: asyncio.Task[None] | None = None
 
@@ -92,6 +85,15 @@ class P4RuntimeDevice:
     def connected(self) -> bool:
         """Primary, with our pipeline in place."""
         return self._ready is not None
+
+    @property
+    def fenced_off(self) -> bool:
+        """A newer controller has been primary here: this one never writes again, even if it is promoted.
+
+        A device may do that when the newer one leaves, whose work would be undone. A restart, or the next lease,
+        comes with a higher epoch.
+        """
+        return self._highest_epoch > self._epoch
 
     @property
     def capabilities(self) -> Capabilities:
@@ -112,24 +114,35 @@ class P4RuntimeDevice:
 
     async def read(self) -> Mapping[Hashable, Entry]:
         session = self._session()
+        request = [*read_request(self._pipeline), *self._meters.request(self._pipeline)]
         try:
-            entities = await session.read(read_request(self._pipeline))
+            entities = await session.read(request)
+        except (SessionLost, ReadRefused) as failed:
+            raise DeviceUnreachable(self._name, str(failed)) from None
+        entries = [entry for entity in entities if (entry := decode(self._pipeline, entity)) is not None]
+        cells = self._meters.read([entry for entry in entries if isinstance(entry, MeterEntry)])
+        return {entry.key: entry for entry in (*entries, *cells)}
+
+    async def counters(self, name: str, cells: Iterable[int] | None = None) -> Mapping[int, tuple[int, int]]:
+        """(packets, octets) of the cells of a counter that are not zero, by index: of these cells, or of all.
+
+        An array is read as a whole however large it is, and holds the device's other work up meanwhile: ask for cells
+        where they are known. Raises `DeviceUnreachable`, and `DeviceRejected` where the device has no such counter.
+        """
+        session, counter = self._session(), self._pipeline.counters.get(name)
+        if counter is None:
+            raise DeviceRejected(self._name, f"no counter {name} in the pipeline")
+        try:
+            return decode_counters(await session.read(counter_request(counter, cells)))
         except SessionLost as lost:
             raise DeviceUnreachable(self._name, str(lost)) from None
-        entries = (decode(self._pipeline, entity) for entity in entities)
-        return {entry.key: entry for entry in entries if entry is not None}
+        except (ReadRefused, Unencodable) as refused:
+            raise DeviceRejected(self._name, str(refused)) from None
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         session = self._session()
-        writes, rejections = self._encode(changes)
-        batches = list(_batches(writes))
-        for position, batch in enumerate(batches):
-            try:
-                rejections += await self._write(session, batch)
-            except WriteFailed as failed:
-                untried = [write for rest in batches[position:] for write in rest]
-                transient = failed.code in _TRANSIENT_WHOLE
-                return rejections + [Rejection(w.change, failed.code, failed.message, transient) for w in untried]
+        rejections = await write(session, self._pipeline, changes, lambda: self._ready is session)
+        self._meters.wrote(changes, rejections)
         return rejections
 
     async def send_frame(self, port: int, frame: bytes) -> None:
@@ -141,37 +154,12 @@ class P4RuntimeDevice:
 
     def _session(self) -> P4RuntimeSession:
         if self._ready is None:
-            raise DeviceUnreachable(self._name, "no control stream")
+            raise DeviceUnreachable(self._name, self._fence if self.fenced_off else "no control stream")
         return self._ready
 
-    # ---- writing
-
-    def _encode(self, changes: Sequence[Change]) -> tuple[list[_Write], list[Rejection]]:
-        writes, rejections = [], []
-        for change in changes:
-            try:
-                writes.append(_Write(change, encode(self._pipeline, change)))
-            except Unencodable as error:
-                rejections.append(Rejection(change, "INVALID_ARGUMENT", str(error)))
-        return writes, rejections
-
-    async def _write(self, session: P4RuntimeSession, batch: Sequence[_Write]) -> list[Rejection]:
-        """One batch. What is there already is modified, what is gone already needs no removal."""
-        errors = await session.write([write.update for write in batch])
-        again: list[_Write] = []
-        rejections = []
-        for error in errors:
-            write = batch[error.index]
-            other = _OTHER_WAY.get((write.change.operation, error.code))
-            if other is not None:
-                again.append(_Write(write.change, _with_type(write.update, other)))
-            elif (write.change.operation, error.code) != (Operation.DELETE, "NOT_FOUND"):
-                rejections.append(_rejection(write, error))
-        if again:
-            rejections += [
-                _rejection(again[error.index], error) for error in await session.write([w.update for w in again])
-            ]
-        return rejections
+    @property
+    def _fence(self) -> str:
+        return f"fenced off: epoch {self._highest_epoch} has been primary here, this controller has {self._epoch}"
 
     # ---- connecting
 
@@ -181,9 +169,11 @@ class P4RuntimeDevice:
             had_stood = False
             try:
                 await self._connection()
+            except* ElectionIdTaken as taken:
+                log.warning("%s: epoch %d is in use there: %s", self._name, self._epoch, _first(taken))
             except* SessionLost as lost:
                 had_stood = self.connected
-                log.info("%s: %s", self._name, lost.exceptions[0])
+                log.info("%s: %s", self._name, _first(lost))
             finally:
                 self._set_ready(None)
             backoff = BACKOFF_FIRST_S if had_stood else min(2 * backoff, BACKOFF_LAST_S)
@@ -211,7 +201,11 @@ class P4RuntimeDevice:
         update: p4r.MasterArbitrationUpdate,
     ) -> asyncio.Task[None] | None:
         """Start tending the device when this controller becomes primary, stop when it ceases to be."""
-        primary = update.status.code == 0
+        was_fenced = self.fenced_off
+        self._highest_epoch = max(self._highest_epoch, U128.decode(update.election_id))
+        if self.fenced_off and not was_fenced:
+            log.warning("%s: %s", self._name, self._fence)
+        primary = update.status.code == 0 and not self.fenced_off
         if primary and tending is None:
             return group.create_task(self._tend(session))
         if not primary and tending is not None:
@@ -241,40 +235,18 @@ class P4RuntimeDevice:
     def _set_ready(self, session: P4RuntimeSession | None) -> None:
         was, self._ready = self._ready, session
         if session is not None and was is None:
+            self._meters.forget()
             self._listener.device_connected(self._name)
         elif session is None and was is not None:
             self._listener.device_disconnected(self._name)
 
 
-_OTHER_WAY = {
-    (Operation.INSERT, "ALREADY_EXISTS"): p4r.Update.MODIFY,
-    (Operation.MODIFY, "NOT_FOUND"): p4r.Update.INSERT,
-}
-
-
-def _batches(writes: Sequence[_Write]) -> Iterator[list[_Write]]:
-    """Runs of one operation on one table, at most `BATCH` long.
-
-    A device may reorder the updates within a batch, but not across batches (P4Runtime, "Batching and Ordering of
-    Updates").
-    """
-    for _, run in groupby(writes, key=_kind):
-        members = list(run)
-        for start in range(0, len(members), BATCH):
-            yield members[start : start + BATCH]
-
-
-def _kind(write: _Write) -> tuple[Operation, str]:
-    entry = write.change.entry
-    return write.change.operation, entry.table if isinstance(entry, TableEntry) else ""
-
-
-def _with_type(update: p4r.Update, kind: p4r.Update.Type.ValueType) -> p4r.Update:
-    return p4r.Update(type=kind, entity=update.entity)
-
-
-def _rejection(write: _Write, error: UpdateError) -> Rejection:
-    return Rejection(write.change, error.code, error.message, error.code in TRANSIENT)
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of the errors that a group of groups is about."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 def _capabilities(response: p4r.CapabilitiesResponse | None) -> Capabilities:

@@ -1,36 +1,33 @@
 """Entries of the core to P4Runtime protobuf and back (P4Runtime, "P4 Entity Messages").
 
-Canonical form on both sides: numbers as the shortest byte string, masked-out bits zero, a field that matches
-everything left out on the wire. In an entry a ternary field without a mask is left out too, an LPM field of length 0
-stays as `Lpm(0, 0)`: so an empty match always means the default action.
+An empty match always means the default action. Fields and numbers: `p4runtime_fields.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from finsy.proto import p4r
 
-from controller.core.entries import (
-    Change,
-    Entry,
-    Exact,
-    Lpm,
-    MatchValue,
-    MeterEntry,
-    Operation,
-    TableEntry,
-    Ternary,
+from controller.core.entries import Change, Entry, GroupEntry, GroupMember, MeterEntry, Operation, TableEntry
+from controller.drivers.p4runtime_fields import (
+    Match,
+    Unencodable,
+    decode_action,
+    decode_match,
+    encode_action,
+    encode_match,
+    to_bytes,
 )
-from controller.drivers.pipeline import Action, MatchField, MatchKind, Pipeline, Table
+from controller.drivers.pipeline import Cells, Pipeline, Table
 
 _UPDATE = {
     Operation.INSERT: p4r.Update.INSERT,
     Operation.MODIFY: p4r.Update.MODIFY,
     Operation.DELETE: p4r.Update.DELETE,
 }
-
-
-class Unencodable(ValueError):
-    """The entry does not fit the pipeline: unknown name, wrong match kind, missing parameter, number too wide."""
+_INT32_BITS, _INT64_BITS = 31, 63
+"""Numbers that travel as signed protobuf integers."""
 
 
 def encode(pipeline: Pipeline, change: Change) -> p4r.Update:
@@ -38,10 +35,13 @@ def encode(pipeline: Pipeline, change: Change) -> p4r.Update:
     entry = change.entry
     if isinstance(entry, MeterEntry):
         return _meter_update(pipeline, change.operation, entry)
-    if not isinstance(entry, TableEntry):
-        raise Unencodable(f"{type(entry).__name__} is not an entry of a packet node")
     update = p4r.Update(type=_UPDATE[change.operation])
-    update.entity.table_entry.CopyFrom(_encode_table_entry(pipeline, entry))
+    if isinstance(entry, TableEntry):
+        update.entity.table_entry.CopyFrom(_encode_table_entry(pipeline, entry))
+    elif isinstance(entry, GroupEntry):
+        update.entity.table_entry.CopyFrom(_encode_group(pipeline, entry))
+    else:
+        raise Unencodable(f"{type(entry).__name__} is not an entry of a packet node")
     if not entry.match:
         # A default action always stands: it is modified, and reset by a modification without an action.
         update.type = p4r.Update.MODIFY
@@ -60,22 +60,39 @@ def decode(pipeline: Pipeline, entity: p4r.Entity) -> Entry | None:
 
 
 def read_request(pipeline: Pipeline) -> list[p4r.Entity]:
-    """The entities whose reading covers everything that this controller can write."""
+    """The entities whose reading covers all tables that this controller can write; meters: `p4runtime_meters.py`."""
     entities = []
     for table in pipeline.tables.values():
         if table.fields:
             entities.append(p4r.Entity(table_entry=p4r.TableEntry(table_id=table.id)))
         if table.default_writable:
             entities.append(p4r.Entity(table_entry=p4r.TableEntry(table_id=table.id, is_default_action=True)))
-    entities += [p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=meter)) for meter in pipeline.meters.values()]
     return entities
+
+
+def counter_request(counter: Cells, cells: Iterable[int] | None) -> list[p4r.Entity]:
+    """The cells by their indices, or the whole array; `Unencodable` for a cell that it has not."""
+    if cells is None:
+        return [p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=counter.id))]
+    indices = (_index(counter, cell) for cell in cells)
+    return [p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=counter.id, index=index)) for index in indices]
+
+
+def decode_counters(entities: Iterable[p4r.Entity]) -> Mapping[int, tuple[int, int]]:
+    """(packets, octets) of the cells that have counted anything, by index."""
+    cells = (entity.counter_entry for entity in entities)
+    return {
+        cell.index.index: (cell.data.packet_count, cell.data.byte_count)
+        for cell in cells
+        if cell.data.packet_count or cell.data.byte_count
+    }
 
 
 def encode_frame(pipeline: Pipeline, port: int, frame: bytes) -> p4r.PacketOut:
     """A packet-out; every header field is given, padding as zero."""
     values = {"egress_port": port}
     metadata = [
-        p4r.PacketMetadata(metadata_id=field.id, value=_to_bytes(values.get(field.name, 0), field.bits, field.name))
+        p4r.PacketMetadata(metadata_id=field.id, value=to_bytes(values.get(field.name, 0), field.bits, field.name))
         for field in pipeline.packet_out
     ]
     return p4r.PacketOut(payload=frame, metadata=metadata)
@@ -90,142 +107,121 @@ def decode_frame(pipeline: Pipeline, packet: p4r.PacketIn) -> tuple[int, bytes]:
 
 def _meter_update(pipeline: Pipeline, operation: Operation, entry: MeterEntry) -> p4r.Update:
     """Meter cells always exist, so every write is a modification; without a configuration it resets the cell."""
-    meter_id = pipeline.meters.get(entry.meter)
-    if meter_id is None:
+    meter = pipeline.meters.get(entry.meter)
+    if meter is None:
         raise Unencodable(f"unknown meter {entry.meter}")
     update = p4r.Update(type=p4r.Update.MODIFY)
-    update.entity.meter_entry.meter_id = meter_id
-    update.entity.meter_entry.index.index = entry.index
+    update.entity.meter_entry.meter_id = meter.id
+    update.entity.meter_entry.index.CopyFrom(_index(meter, entry.index))
     if operation is not Operation.DELETE:
-        rate, burst = entry.rate, entry.burst
-        config = p4r.MeterConfig(cir=rate, cburst=burst, pir=entry.peak_rate or rate, pburst=entry.peak_burst or burst)
-        update.entity.meter_entry.config.CopyFrom(config)
+        update.entity.meter_entry.config.CopyFrom(_meter_config(entry))
     return update
 
 
+def _meter_config(entry: MeterEntry) -> p4r.MeterConfig:
+    config = {
+        "cir": entry.rate,
+        "cburst": entry.burst,
+        "pir": entry.peak_rate or entry.rate,
+        "pburst": entry.peak_burst or entry.burst,
+    }
+    for name, number in config.items():
+        to_bytes(number, _INT64_BITS, f"{entry.meter} {name}")
+    if config["pir"] < config["cir"]:
+        raise Unencodable(f"{entry.meter}: peak rate {entry.peak_rate} is below the committed {entry.rate} (RFC 2698)")
+    return p4r.MeterConfig(**config)
+
+
+def _index(array: Cells, index: int) -> p4r.Index:
+    if not 0 <= index < array.size:
+        raise Unencodable(f"{array.name} has no cell {index}, but {array.size}")
+    return p4r.Index(index=index)
+
+
 def _decode_meter(pipeline: Pipeline, entry: p4r.MeterEntry) -> MeterEntry | None:
-    name = pipeline.meter(entry.meter_id)
-    if name is None or not entry.HasField("config"):
+    if not entry.HasField("config"):
         return None
-    config = entry.config
-    return MeterEntry(name, entry.index.index, config.cir, config.cburst, config.pir, config.pburst)
+    meter, config = pipeline.cells(entry.meter_id), entry.config
+    if meter is None:
+        return None
+    return MeterEntry(meter.name, entry.index.index, config.cir, config.cburst, config.pir, config.pburst)
+
+
+def _table(pipeline: Pipeline, name: str) -> Table:
+    table = pipeline.tables.get(name)
+    if table is None:
+        raise Unencodable(f"no table {name}")
+    return table
 
 
 def _encode_table_entry(pipeline: Pipeline, entry: TableEntry) -> p4r.TableEntry:
-    table = pipeline.tables.get(entry.table)
-    action = pipeline.actions.get(entry.action)
-    if table is None or action is None or action.id not in table.actions:
-        raise Unencodable(f"table {entry.table} has no action {entry.action}")
-    encoded = p4r.TableEntry(table_id=table.id, priority=entry.priority)
-    encoded.match.extend(_encode_match(table, entry))
-    encoded.action.action.action_id = action.id
-    encoded.action.action.params.extend(_encode_params(action, entry))
+    table = _table(pipeline, entry.table)
+    if table.selector is not None:
+        raise Unencodable(f"table {entry.table} takes groups, not single actions")
+    encoded = p4r.TableEntry(table_id=table.id)
+    encoded.match.extend(encode_match(table, entry.match))
+    encoded.action.action.CopyFrom(encode_action(pipeline, table, entry.action, entry.params))
     if not entry.match:
         if not table.default_writable:
             raise Unencodable(f"the default action of table {entry.table} is constant")
         encoded.is_default_action = True
     elif table.needs_priority != (entry.priority > 0):
         raise Unencodable(f"table {entry.table}: priority {entry.priority} (only ternary tables have one, > 0)")
+    elif entry.priority >= 1 << _INT32_BITS:
+        raise Unencodable(f"table {entry.table}: priority {entry.priority} does not fit {_INT32_BITS} bits")
+    encoded.priority = entry.priority
     return encoded
 
 
-def _encode_match(table: Table, entry: TableEntry) -> list[p4r.FieldMatch]:
-    values = dict(entry.match)
-    encoded = []
-    for field in table.fields if entry.match else ():
-        match = _encode_field(field, values.pop(field.name, None))
-        if match is not None:
-            encoded.append(match)
-    if values:
-        raise Unencodable(f"table {entry.table} has no field {', '.join(values)}")
+def _encode_group(pipeline: Pipeline, entry: GroupEntry) -> p4r.TableEntry:
+    """A one-shot action set (P4Runtime, "One Shot Action Selector Programming")."""
+    table = _table(pipeline, entry.table)
+    if table.selector is None:
+        raise Unencodable(f"table {entry.table} takes single actions, not groups")
+    if not entry.match or not entry.members:
+        raise Unencodable(f"table {entry.table}: a group needs a match and members")
+    weight, most = sum(member.weight for member in entry.members), table.selector.max_weight
+    if most and weight > most:
+        raise Unencodable(f"table {entry.table}: the members weigh {weight}, at most {most} together")
+    encoded = p4r.TableEntry(table_id=table.id)
+    encoded.match.extend(encode_match(table, entry.match))
+    members = (_encode_member(pipeline, table, member) for member in entry.members)
+    encoded.action.action_profile_action_set.action_profile_actions.extend(members)
     return encoded
 
 
-def _encode_field(field: MatchField, value: MatchValue | None) -> p4r.FieldMatch | None:
-    match field.kind, value:
-        case MatchKind.EXACT, Exact(number):
-            exact = p4r.FieldMatch.Exact(value=_to_bytes(number, field.bits, field.name))
-            return p4r.FieldMatch(field_id=field.id, exact=exact)
-        case MatchKind.LPM, Lpm(number, length):
-            return _encode_lpm(field, number, length)
-        case MatchKind.TERNARY, Ternary(number, mask):
-            return _encode_ternary(field, number, mask)
-        case MatchKind.LPM | MatchKind.TERNARY, None:
-            return None
-    raise Unencodable(f"field {field.name} needs a match of kind {field.kind}, not {value}")
+def _encode_member(pipeline: Pipeline, table: Table, member: GroupMember) -> p4r.ActionProfileAction:
+    if not 0 < member.weight < 1 << _INT32_BITS:
+        raise Unencodable(f"table {table.name}: a member of weight {member.weight}")
+    action = encode_action(pipeline, table, member.action, member.params)
+    encoded = p4r.ActionProfileAction(action=action, weight=member.weight)
+    if member.watch_port:
+        encoded.watch_port = to_bytes(member.watch_port, pipeline.port_bits, "watch_port")
+    return encoded
 
 
-def _encode_lpm(field: MatchField, number: int, length: int) -> p4r.FieldMatch | None:
-    if not 0 <= length <= field.bits:
-        raise Unencodable(f"field {field.name}: prefix length {length}")
-    if length == 0:
-        return None
-    host_bits = field.bits - length
-    prefix = p4r.FieldMatch.LPM(
-        value=_to_bytes(number >> host_bits << host_bits, field.bits, field.name), prefix_len=length
-    )
-    return p4r.FieldMatch(field_id=field.id, lpm=prefix)
-
-
-def _encode_ternary(field: MatchField, number: int, mask: int) -> p4r.FieldMatch | None:
-    if mask == 0:
-        return None
-    ternary = p4r.FieldMatch.Ternary(
-        value=_to_bytes(number & mask, field.bits, field.name), mask=_to_bytes(mask, field.bits, field.name)
-    )
-    return p4r.FieldMatch(field_id=field.id, ternary=ternary)
-
-
-def _encode_params(action: Action, entry: TableEntry) -> list[p4r.Action.Param]:
-    values = dict(entry.params)
-    if set(values) != {param.name for param in action.params}:
-        raise Unencodable(f"action {action.name} needs {[param.name for param in action.params]}, not {list(values)}")
-    return [
-        p4r.Action.Param(param_id=param.id, value=_to_bytes(values[param.name], param.bits, param.name))
-        for param in action.params
-    ]
-
-
-def _decode_table_entry(pipeline: Pipeline, entry: p4r.TableEntry) -> TableEntry | None:
+def _decode_table_entry(pipeline: Pipeline, entry: p4r.TableEntry) -> TableEntry | GroupEntry | None:
     table = pipeline.table(entry.table_id)
-    action = pipeline.action(entry.action.action.action_id)
-    if table is None or action is None or action.id not in table.actions:
+    if table is None:
         return None
-    params = {param.param_id: int.from_bytes(param.value, "big") for param in entry.action.action.params}
-    return TableEntry(
-        table=table.name,
-        match=() if entry.is_default_action else _decode_match(table, entry),
-        action=action.name,
-        params=tuple((param.name, params.get(param.id, 0)) for param in action.params),
-        priority=entry.priority,
-    )
+    match = () if entry.is_default_action else decode_match(table, entry.match)
+    if entry.action.HasField("action_profile_action_set"):
+        return _decode_group(pipeline, table, match, entry.action.action_profile_action_set)
+    action = decode_action(pipeline, table, entry.action.action)
+    return None if action is None else TableEntry(table.name, match, *action, entry.priority)
 
 
-def _decode_match(table: Table, entry: p4r.TableEntry) -> tuple[tuple[str, MatchValue], ...]:
-    sent = {match.field_id: match for match in entry.match}
-    decoded = ((field.name, _decode_field(field, sent.get(field.id))) for field in table.fields)
-    return tuple(sorted((name, value) for name, value in decoded if value is not None))
+def _decode_group(
+    pipeline: Pipeline, table: Table, match: Match, group: p4r.ActionProfileActionSet
+) -> GroupEntry | None:
+    """None where a member's action is not one of the table's."""
+    members = [_decode_member(pipeline, table, member) for member in group.action_profile_actions]
+    ours = tuple(member for member in members if member is not None)
+    return GroupEntry(table.name, match, ours) if len(ours) == len(members) else None
 
 
-def _decode_field(field: MatchField, match: p4r.FieldMatch | None) -> MatchValue | None:
-    match field.kind:
-        case MatchKind.EXACT:
-            return Exact(int.from_bytes(match.exact.value, "big") if match else 0)
-        case MatchKind.LPM:
-            return _decode_lpm(field, match)
-        case MatchKind.TERNARY:
-            mask = int.from_bytes(match.ternary.mask, "big") if match else 0
-            return Ternary(int.from_bytes(match.ternary.value, "big") & mask, mask) if match and mask else None
-
-
-def _decode_lpm(field: MatchField, match: p4r.FieldMatch | None) -> Lpm:
-    if match is None:
-        return Lpm(0, 0)
-    host_bits = field.bits - match.lpm.prefix_len
-    return Lpm(int.from_bytes(match.lpm.value, "big") >> host_bits << host_bits, match.lpm.prefix_len)
-
-
-def _to_bytes(number: int, bits: int, name: str) -> bytes:
-    if not 0 <= number < 1 << bits:
-        raise Unencodable(f"{name}: {number} does not fit {bits} bits")
-    return number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+def _decode_member(pipeline: Pipeline, table: Table, member: p4r.ActionProfileAction) -> GroupMember | None:
+    action = decode_action(pipeline, table, member.action)
+    # Targets of an older P4Runtime answer with `watch`, a plain number.
+    port = member.watch if member.HasField("watch") else int.from_bytes(member.watch_port, "big")
+    return None if action is None else GroupMember(*action, member.weight, max(port, 0))

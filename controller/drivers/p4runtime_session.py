@@ -6,6 +6,7 @@ A session is used once. It knows nothing of entries or of reconnecting; `p4runti
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,9 +28,24 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 1 << 20),  # per-update errors of a full batch come as one trailer
 )
 
+_UNREADABLE = frozenset({"UNIMPLEMENTED", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"})
+"""Codes that speak of what was asked for, not of the connection."""
+
 
 class SessionLost(Exception):
     """The control stream ended, or cannot be had."""
+
+
+class ElectionIdTaken(SessionLost):
+    """Somebody else is connected with our election id, or we are still ourselves: the device has not noticed yet."""
+
+
+class ReadRefused(Exception):
+    """The device is there and does not serve this read."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,9 @@ class P4RuntimeSession:
             try:
                 message = await self._stream.read()
             except grpc.RpcError as error:
-                raise SessionLost(_words(error)) from None
+                # Of the reasons for which a stream ends (P4Runtime, "Client Arbitration"), this is the only one.
+                lost = ElectionIdTaken if _code(error) == "INVALID_ARGUMENT" else SessionLost
+                raise lost(_words(error)) from None
             if message is GRPC_EOF:
                 raise SessionLost("the device ended the stream")
             yield message
@@ -141,17 +159,30 @@ class P4RuntimeSession:
         return response.config.cookie.cookie if response.config.HasField("cookie") else None
 
     async def push(self, config: p4r.ForwardingPipelineConfig) -> None:
-        """Verify and commit a pipeline; every table starts empty after it."""
-        request = p4r.SetForwardingPipelineConfigRequest(
-            device_id=self._device_id,
-            election_id=self._election_id,
-            action=p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT,
-            config=config,
-        )
+        """Verify and commit a pipeline; every table starts empty after it. Raises `SessionLost`."""
+        action = p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT
         try:
-            await _unary(self._stub.SetForwardingPipelineConfig, request, PUSH_DEADLINE_S)
+            await self._set_pipeline(action, config)
         except grpc.RpcError as error:
-            raise SessionLost(f"pipeline refused: {_words(error)}") from None
+            if _code(error) != "UNKNOWN":
+                raise SessionLost(f"pipeline refused: {_words(error)}") from None
+            # A push that somebody saved or that failed half-way keeps BMv2 from taking another one until a commit.
+            with contextlib.suppress(grpc.RpcError):
+                await self._set_pipeline(p4r.SetForwardingPipelineConfigRequest.COMMIT)
+            try:
+                await self._set_pipeline(action, config)
+            except grpc.RpcError as again:
+                raise SessionLost(f"pipeline refused: {_words(again)}") from None
+
+    async def _set_pipeline(
+        self,
+        action: p4r.SetForwardingPipelineConfigRequest.Action.ValueType,
+        config: p4r.ForwardingPipelineConfig | None = None,
+    ) -> None:
+        request = p4r.SetForwardingPipelineConfigRequest(
+            device_id=self._device_id, election_id=self._election_id, action=action, config=config
+        )
+        await _unary(self._stub.SetForwardingPipelineConfig, request, PUSH_DEADLINE_S)
 
     async def write(self, updates: Sequence[p4r.Update]) -> list[UpdateError]:
         """Write a batch; returns what was refused one by one. Raises `WriteFailed`."""
@@ -166,13 +197,15 @@ class P4RuntimeSession:
         return []
 
     async def read(self, entities: Sequence[p4r.Entity]) -> list[p4r.Entity]:
-        """Raises `SessionLost`."""
+        """Raises `SessionLost`, `ReadRefused`."""
         request = p4r.ReadRequest(device_id=self._device_id, entities=entities)
         found: list[p4r.Entity] = []
         try:
             async for response in cast(Any, self._stub.Read)(request, timeout=CALL_DEADLINE_S):
                 found.extend(response.entities)
         except grpc.RpcError as error:
+            if _code(error) in _UNREADABLE:
+                raise ReadRefused(_code(error), _words(error)) from None
             raise SessionLost(_words(error)) from None
         return found
 

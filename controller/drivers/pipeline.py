@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from finsy.proto import p4i
 from google.protobuf import text_format
+
+from controller.drivers.compiled_program import InvalidProgram, check
 
 _CHECKOUT = Path(__file__).resolve().parents[2] / "p4"
 DIRECTORY = _CHECKOUT if _CHECKOUT.is_dir() else Path(sys.prefix) / "share" / "corridor-controller" / "p4"
@@ -47,15 +50,37 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Selector:
+    """An action selector, which spreads the flows of one entry over a set of actions."""
+
+    name: str
+    max_weight: int
+    """Of the members of one group together; 0: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """An indirect meter or counter: an array of cells, by index from 0."""
+
+    id: int
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     id: int
     name: str
+    size: int
+    """Entries that it holds."""
     fields: tuple[MatchField, ...]
     """In the order of the key's declaration."""
     actions: frozenset[int]
     """Ids of the actions that an entry may have."""
     default_writable: bool
     """True where the default action is not constant."""
+    selector: Selector | None = None
+    """Where there is one, an entry has a group instead of an action."""
 
     @property
     def needs_priority(self) -> bool:
@@ -71,15 +96,14 @@ class Pipeline:
     cookie: int
     tables: dict[str, Table]
     actions: dict[str, Action]
-    meters: dict[str, int]
-    """Name to id."""
+    meters: dict[str, Cells]
+    counters: dict[str, Cells]
     packet_in: tuple[Field, ...]
     packet_out: tuple[Field, ...]
 
     def __post_init__(self) -> None:
-        by_id: dict[int, Table | Action | str] = {table.id: table for table in self.tables.values()}
-        by_id.update({action.id: action for action in self.actions.values()})
-        by_id.update({meter_id: name for name, meter_id in self.meters.items()})
+        kinds = (self.tables, self.actions, self.meters, self.counters)
+        by_id = {each.id: each for kind in kinds for each in kind.values()}
         object.__setattr__(self, "_by_id", by_id)
 
     def table(self, table_id: int) -> Table | None:
@@ -90,32 +114,47 @@ class Pipeline:
         found = self._named(action_id)
         return found if isinstance(found, Action) else None
 
-    def meter(self, meter_id: int) -> str | None:
-        found = self._named(meter_id)
-        return found if isinstance(found, str) else None
+    def cells(self, array_id: int) -> Cells | None:
+        """The meter or counter of this id."""
+        found = self._named(array_id)
+        return found if isinstance(found, Cells) else None
 
-    def _named(self, p4_id: int) -> Table | Action | str | None:
-        by_id: dict[int, Table | Action | str] = self.__dict__["_by_id"]
+    @property
+    def port_bits(self) -> int:
+        """Width of a port number."""
+        return next((field.bits for field in self.packet_out if field.name == "egress_port"), 32)
+
+    def _named(self, p4_id: int) -> Table | Action | Cells | None:
+        by_id: dict[int, Table | Action | Cells] = self.__dict__["_by_id"]
         return by_id.get(p4_id)
 
 
 def load(directory: Path = DIRECTORY) -> Pipeline:
-    """Read `corridor.p4info.txtpb` and `corridor.json` from a directory; raises OSError where they are not."""
+    """Read `corridor.p4info.txtpb` and `corridor.json` from a directory.
+
+    Raises OSError where they are not, `InvalidProgram` where they do not go together.
+    """
     p4info_text = (directory / "corridor.p4info.txtpb").read_bytes()
     return parse(p4info_text, (directory / "corridor.json").read_bytes())
 
 
 def parse(p4info_text: bytes, device_config: bytes) -> Pipeline:
-    """Build a pipeline from P4Info in text form and the device configuration that goes with it."""
-    p4info = text_format.Parse(p4info_text, p4i.P4Info())
+    """A pipeline from P4Info in text form and the compiled program that goes with it, else `InvalidProgram`."""
+    try:
+        p4info = text_format.Parse(p4info_text, p4i.P4Info())
+    except text_format.ParseError as error:
+        raise InvalidProgram(f"not a P4Info in text form: {error}") from None
+    check(p4info, device_config)
     headers = {header.preamble.alias: _header(header) for header in p4info.controller_packet_metadata}
+    selectors = {profile.preamble.id: _selector(profile) for profile in p4info.action_profiles if profile.with_selector}
     return Pipeline(
         p4info=p4info,
         device_config=device_config,
         cookie=_cookie(p4info_text, device_config),
-        tables={table.preamble.alias: _table(table) for table in p4info.tables},
+        tables={table.preamble.alias: _table(table, selectors) for table in p4info.tables},
         actions={action.preamble.alias: _action(action) for action in p4info.actions},
-        meters={meter.preamble.alias: meter.preamble.id for meter in p4info.meters},
+        meters={meter.preamble.alias: _cells(meter) for meter in p4info.meters},
+        counters={counter.preamble.alias: _cells(counter) for counter in p4info.counters},
         packet_in=headers.get("packet_in", ()),
         packet_out=headers.get("packet_out", ()),
     )
@@ -126,14 +165,25 @@ def _cookie(p4info_text: bytes, device_config: bytes) -> int:
     return int.from_bytes(digest[:8], "big") or 1  # 0 is P4Runtime's "no cookie"
 
 
-def _table(table: p4i.Table) -> Table:
+def _table(table: p4i.Table, selectors: Mapping[int, Selector]) -> Table:
     return Table(
         id=table.preamble.id,
         name=table.preamble.alias,
+        size=table.size,
         fields=tuple(_match_field(field) for field in table.match_fields),
         actions=frozenset(ref.id for ref in table.action_refs if ref.scope != p4i.ActionRef.DEFAULT_ONLY),
-        default_writable=table.const_default_action_id == 0,
+        # Entries of a group have no default action of their own: no target lets it be set.
+        default_writable=table.const_default_action_id == 0 and table.implementation_id == 0,
+        selector=selectors.get(table.implementation_id),
     )
+
+
+def _selector(profile: p4i.ActionProfile) -> Selector:
+    return Selector(profile.preamble.alias, profile.max_group_size)
+
+
+def _cells(array: p4i.Meter | p4i.Counter) -> Cells:
+    return Cells(array.preamble.id, array.preamble.alias, array.size)
 
 
 def _match_field(field: p4i.MatchField) -> MatchField:

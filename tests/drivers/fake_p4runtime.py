@@ -1,13 +1,14 @@
 """A P4Runtime server in this process: keeps entries by the rules of the P4Runtime 1.3 specification.
 
 Written from the specification and the P4Info alone, without the driver's code, so that a mistake
-in the driver does not cancel out here. Faults are injected through the public attributes.
+in the driver does not cancel out here. Faults, and what BMv2 does in its own way, are switched on by the public
+attributes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import grpc
 from finsy.proto import U128, p4i, p4r, p4r_grpc, rpc_code, rpc_status
@@ -31,13 +32,27 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         self.capabilities = capabilities
         self.config = p4r.ForwardingPipelineConfig()
         self.pushes = 0
+        self.push_actions: list[int] = []
+        self.blocked = False
+        """A push went wrong half-way: the next ones fail until something is committed."""
         self.tables: dict[Key, p4r.TableEntry] = {}
         self.defaults: dict[int, p4r.Action] = {}
         self.meters: dict[tuple[int, int], p4r.MeterConfig] = {}
+        self.counters: dict[tuple[int, int], tuple[int, int]] = {}
+        """(packets, octets) by counter id and index."""
+        self.unreadable: set[int] = set()
+        """Ids of counters that this target does not have, though the P4Info names them."""
+        self.rounding = 0
+        """How much less than what was written the rates of meters read back."""
+        self.watch_numbers = False
+        """Watched ports are answered as plain numbers, as before P4Runtime 1.2."""
         self.packets_out: list[tuple[int, bytes]] = []
         self.batches: list[list[p4r.Update]] = []
+        self.reads: list[p4r.ReadRequest] = []
         self.refuse: Callable[[p4r.Update], tuple[int, str] | None] = lambda update: None
         self.refuse_write: tuple[grpc.StatusCode, str] | None = None
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        """Called once, when a write is done and its answer is not sent yet."""
         self.mute = False
         """No answer to anything, as from a host that has hung."""
         self._streams: dict[int, asyncio.Queue[p4r.StreamMessageResponse]] = {}
@@ -63,12 +78,18 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         self._streams.clear()
         self._released = asyncio.Event()
 
+    @property
+    def primary(self) -> int:
+        """Election id; the highest that is connected, whatever was there before. 0: nobody."""
+        return max(self._streams, default=0)
+
     def wipe(self) -> None:
         """Lose everything, as a restarted switch does."""
         self.config = p4r.ForwardingPipelineConfig()
         self.tables.clear()
         self.defaults.clear()
         self.meters.clear()
+        self.counters.clear()
 
     def punt(self, port: int, frame: bytes) -> None:
         """A packet-in; only the primary gets it."""
@@ -109,7 +130,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
                 self.packets_out.append((ports[1], request.packet.payload))
 
     def _announce(self) -> None:
-        primary = max(self._streams, default=0)
+        primary = self.primary
         for election_id, out in self._streams.items():
             code = rpc_code.OK if election_id == primary else rpc_code.ALREADY_EXISTS
             update = p4r.MasterArbitrationUpdate(
@@ -138,6 +159,12 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     async def SetForwardingPipelineConfig(self, request, context: grpc.aio.ServicerContext):  # noqa: N802
         await self._answering()
         await self._check_primary(request.election_id, context)
+        self.push_actions.append(request.action)
+        if request.action == p4r.SetForwardingPipelineConfigRequest.COMMIT:
+            self.blocked = False
+            return p4r.SetForwardingPipelineConfigResponse()
+        if self.blocked:
+            await context.abort(grpc.StatusCode.UNKNOWN, "Error in first phase of device update")
         self.wipe()  # also when it is the same pipeline again
         self.config.CopyFrom(request.config)
         self.pushes += 1
@@ -150,6 +177,9 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await context.abort(*self.refuse_write)
         self.batches.append(list(request.updates))
         results = [self._result(update) for update in request.updates]
+        if self.before_answer is not None:
+            meanwhile, self.before_answer = self.before_answer, None
+            await meanwhile()
         if any(result.canonical_code for result in results):
             status = rpc_status.Status(code=rpc_code.UNKNOWN)
             for result in results:
@@ -160,6 +190,9 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
 
     async def Read(self, request: p4r.ReadRequest, context: grpc.aio.ServicerContext):  # noqa: N802
         await self._answering()
+        self.reads.append(request)
+        if any(wanted.counter_entry.counter_id in self.unreadable for wanted in request.entities):
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such counter here")
         for wanted in request.entities:
             yield p4r.ReadResponse(entities=list(self._found(wanted)))
 
@@ -168,7 +201,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await self._released.wait()
 
     async def _check_primary(self, election_id: p4r.Uint128, context: grpc.aio.ServicerContext) -> None:
-        if U128.decode(election_id) != max(self._streams, default=0):
+        if U128.decode(election_id) != self.primary:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Not primary")
 
     # ---- the entries
@@ -196,6 +229,10 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         meter = _by_id(self.config.p4info.meters, entry.meter_id)
         if update.type != p4r.Update.MODIFY or not 0 <= entry.index.index < meter.size:
             raise Refusal(rpc_code.INVALID_ARGUMENT, "meter cells can only be modified, within the array")
+        if entry.config.pir < entry.config.cir:
+            raise Refusal(rpc_code.UNKNOWN, "Error when writing meter spec")
+        if max(entry.config.cburst, entry.config.pburst) >= 1 << 32:
+            raise Refusal(rpc_code.UNIMPLEMENTED, "CBurst too large")
         cell = (entry.meter_id, entry.index.index)
         if entry.HasField("config"):
             self.meters[cell] = entry.config
@@ -208,7 +245,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         if update.type != p4r.Update.MODIFY or entry.match or table.const_default_action_id:
             raise Refusal(rpc_code.INVALID_ARGUMENT, "a default action can only be modified, unless constant")
         if entry.HasField("action"):
-            self._check_action(table, entry.action.action)
+            self._check_table_action(table, entry.action)
             self.defaults[entry.table_id] = entry.action.action
         else:
             self.defaults.pop(entry.table_id, None)
@@ -225,8 +262,26 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         if kind == p4r.Update.DELETE:
             del self.tables[key]
             return
-        self._check_action(table, entry.action.action)
+        self._check_table_action(table, entry.action)
+        if key not in self.tables and sum(table_id == entry.table_id for table_id, *_ in self.tables) >= table.size:
+            raise Refusal(rpc_code.UNKNOWN, "Error when adding match entry to target")
         self.tables[key] = entry
+
+    def _check_table_action(self, table: p4i.Table, action: p4r.TableAction) -> None:
+        """A table with an action selector takes sets of actions, and no other does."""
+        members = action.action_profile_action_set.action_profile_actions
+        if action.WhichOneof("type") != ("action_profile_action_set" if table.implementation_id else "action"):
+            raise Refusal(rpc_code.INVALID_ARGUMENT, "not the kind of action of this table")
+        if table.implementation_id and not members:
+            raise Refusal(rpc_code.UNIMPLEMENTED, "No support for empty action profile groups")
+        for member in members:
+            if member.weight <= 0:
+                raise Refusal(rpc_code.INVALID_ARGUMENT, "Member weight must be a positive integer value")
+            if member.WhichOneof("watch_kind"):
+                _check_value(member.watch_port, 9)
+            self._check_action(table, member.action)
+        if not table.implementation_id:
+            self._check_action(table, action.action)
 
     def _check_action(self, table: p4i.Table, action: p4r.Action) -> None:
         if action.action_id not in {ref.id for ref in table.action_refs}:
@@ -239,12 +294,9 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
 
     def _found(self, wanted: p4r.Entity) -> Iterable[p4r.Entity]:
         if wanted.HasField("meter_entry"):
-            meter_id = wanted.meter_entry.meter_id
-            for cell in range(8):  # a wildcard read returns every cell, set or not
-                entry = p4r.MeterEntry(meter_id=meter_id, index=p4r.Index(index=cell))
-                if (meter_id, cell) in self.meters:
-                    entry.config.CopyFrom(self.meters[meter_id, cell])
-                yield p4r.Entity(meter_entry=entry)
+            yield from self._found_meters(wanted.meter_entry)
+        elif wanted.HasField("counter_entry"):
+            yield from self._found_counters(wanted.counter_entry)
         elif wanted.table_entry.is_default_action:
             table_id = wanted.table_entry.table_id
             entry = p4r.TableEntry(table_id=table_id, is_default_action=True)
@@ -254,7 +306,38 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         else:
             for entry in self.tables.values():
                 if wanted.table_entry.table_id in (0, entry.table_id):
-                    yield p4r.Entity(table_entry=entry)
+                    yield p4r.Entity(table_entry=self._answered(entry))
+
+    def _found_meters(self, wanted: p4r.MeterEntry) -> Iterable[p4r.Entity]:
+        """A wildcard read returns every cell, set or not (here the first eight stand for all)."""
+        for cell in [wanted.index.index] if wanted.HasField("index") else range(8):
+            entry = p4r.MeterEntry(meter_id=wanted.meter_id, index=p4r.Index(index=cell))
+            if (wanted.meter_id, cell) in self.meters:
+                entry.config.CopyFrom(self.meters[wanted.meter_id, cell])
+                entry.config.cir -= self.rounding
+                entry.config.pir -= self.rounding
+            yield p4r.Entity(meter_entry=entry)
+
+    def _found_counters(self, wanted: p4r.CounterEntry) -> Iterable[p4r.Entity]:
+        counter = _by_id(self.config.p4info.counters, wanted.counter_id)
+        for cell in [wanted.index.index] if wanted.HasField("index") else range(counter.size):
+            packets, octets = self.counters.get((wanted.counter_id, cell), (0, 0))
+            data = p4r.CounterData(packet_count=packets, byte_count=octets)
+            index = p4r.Index(index=cell)
+            yield p4r.Entity(counter_entry=p4r.CounterEntry(counter_id=wanted.counter_id, index=index, data=data))
+
+    def _answered(self, entry: p4r.TableEntry) -> p4r.TableEntry:
+        """Members of a group come in an order of the device's own."""
+        if not entry.action.HasField("action_profile_action_set"):
+            return entry
+        answer = p4r.TableEntry()
+        answer.CopyFrom(entry)
+        members = answer.action.action_profile_action_set.action_profile_actions
+        members.reverse()
+        for member in members if self.watch_numbers else ():
+            if member.WhichOneof("watch_kind"):
+                member.watch = int.from_bytes(member.watch_port, "big")
+        return answer
 
 
 def _by_id(members, wanted: int):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
-from controller.core.entries import Entry, Exact, Lpm, MeterEntry, TableEntry, Ternary
+from controller.core.entries import Entry, Exact, GroupEntry, GroupMember, Lpm, MeterEntry, TableEntry, Ternary
 
 
 def ipv6(text: str) -> int:
@@ -84,6 +84,36 @@ HOSTS: tuple[Entry, ...] = (
 )
 """Only for targets that do not resolve neighbours themselves."""
 
+_BY_HOP = tuple(
+    GroupMember("set_next_hop", (("next_hop", hop),), weight, port) for hop, weight, port in ((10, 3, 1), (12, 1, 3))
+)
+GROUPS: tuple[Entry, ...] = (
+    TableEntry(
+        "next_hop",
+        (("next_hop", Exact(12)),),
+        "to_adjacency",
+        (("port", 3), ("src_mac", ROUTER_MAC + 2), ("dst_mac", CHANNEL + 1)),
+    ),
+    GroupEntry("next_hop_group", (("group", Exact(20)),), _BY_HOP),
+    GroupEntry("next_hop_group", (("group", Exact(21)),), _BY_HOP[:1]),
+    TableEntry(
+        "route_v6", (("dst", Lpm(ipv6("fcbb:bb00:3::"), 48)), ("vrf", Exact(0))), "set_next_hop_group", (("group", 20),)
+    ),
+)
+"""Routes over several adjacencies; they go with `ENTRIES`."""
+
+PROGRAM_ONLY: tuple[Entry, ...] = (
+    TableEntry(
+        "gateway", (("port", Exact(2)),), "set_gateway", (("ipv4", ipv4("10.1.0.1")), ("ipv6", ipv6("fe80::1")))
+    ),
+    TableEntry("node_address", (("dst", Exact(ipv6("fcbb:bb00:1::1"))),), "to_node"),
+    TableEntry("color_policy", (("color", Exact(1)), ("corridor", Exact(3))), "mark_dscp", (("dscp", 10),)),
+    TableEntry("color_policy", (("color", Exact(2)), ("corridor", Exact(3))), "drop_colored"),
+    MeterEntry("slice_meter", 4, 2_500_000, 60_000, 5_000_000, 90_000),
+    MeterEntry("icmp_limit", 2, 100, 20),
+)
+"""What the P4 program does and a kernel does by itself, or not."""
+
 _OTHER_NUMBER = {
     "addr": ipv6("fcbb:bb00:1::2"),
     "mac": 0x06_00_00_01_00_09,
@@ -93,13 +123,17 @@ _OTHER_NUMBER = {
     "port": 1,
     "next_hop": 10,
     "vrf": 8,
+    "dscp": 12,
+    "ipv4": ipv4("10.1.0.254"),
 }
 
 
 def modified(entry: Entry) -> Entry:
     """The same key, another value; an entry whose action has no parameters stays as it is."""
     if isinstance(entry, MeterEntry):
-        return replace(entry, rate=entry.rate * 2)
+        return replace(entry, rate=entry.rate * 2, peak_rate=entry.peak_rate * 2)
+    if isinstance(entry, GroupEntry):
+        return replace(entry, members=tuple(replace(each, weight=each.weight + 1) for each in entry.members))
     assert isinstance(entry, TableEntry)
     params = tuple((name, _OTHER_NUMBER.get(name, number)) for name, number in entry.params)
     return replace(entry, params=params)

@@ -1,0 +1,214 @@
+"""What BMv2 does in its own way, and what the driver makes of it; against a real one: tests/conformance."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from device_contract import Recorder, deletes, inserts
+from finsy.proto import p4r
+from p4runtime_harness import NAME, PIPELINE, FakeHarness
+from packet_entries import ENTRIES, GROUPS
+from waiting import until
+
+from controller.core.entries import Change, Exact, MeterEntry, Operation, Rejection, TableEntry
+from controller.core.errors import DeviceRejected, DeviceUnreachable
+
+SetPipeline = p4r.SetForwardingPipelineConfigRequest
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[FakeHarness]:
+    harness = FakeHarness(tmp_path)
+    await harness.begin()
+    yield harness
+    await harness.end()
+
+
+# ---- arbitration
+
+
+async def test_is_fenced_off_for_good_when_a_newer_controller_has_been_there(
+    harness: FakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    await harness.succeeded(epoch=7)
+    await harness.succeeded(epoch=7)
+    assert harness.listener.events == [("connected", NAME), ("disconnected", NAME)]
+    with pytest.raises(DeviceUnreachable, match="epoch 7 has been primary here, this controller has 1"):
+        await harness.device.apply(inserts(ENTRIES))
+    with pytest.raises(DeviceUnreachable):
+        await harness.device.send_frame(1, bytes(60))
+    assert harness.server.batches == []
+    assert [record.levelno for record in caplog.records if "fenced off" in record.message] == [logging.WARNING]
+
+
+async def test_stays_fenced_off_over_a_new_connection(harness: FakeHarness) -> None:
+    await harness.succeeded(epoch=7)
+    await harness.server.stop()
+    await harness.server.start()
+    await until(lambda: harness.server.primary == 1, "the second connection")
+    await harness.succeeded(epoch=7)
+    assert harness.listener.events == [("connected", NAME), ("disconnected", NAME)]
+
+
+async def test_a_higher_epoch_takes_over_from_one_that_is_fenced_off(harness: FakeHarness) -> None:
+    await harness.succeeded(epoch=7)
+    third = harness.driver(epoch=8, listener=Recorder())
+    third.start()
+    await until(lambda: third.connected, "the third")
+    assert not await third.apply(inserts(ENTRIES))
+    await third.close()
+
+
+async def test_waits_for_its_election_id_while_somebody_else_has_it(
+    harness: FakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    twin = harness.driver(epoch=1, listener=Recorder())
+    twin.start()
+    await until(lambda: "epoch 1 is in use there" in caplog.text, "a word about it")
+    assert not twin.connected
+    assert harness.device.connected
+    await harness.device.close()
+    await until(lambda: twin.connected, "its turn")
+    await twin.close()
+
+
+async def test_stops_in_the_middle_of_a_write_when_a_newer_controller_comes(harness: FakeHarness) -> None:
+    hops = [TableEntry("next_hop", (("next_hop", Exact(n)),), "to_customer", (("port", 2),)) for n in range(150)]
+    # Between the first and the second batch; then the device would take the old one as primary again.
+    harness.server.before_answer = lambda: harness.succeeded(epoch=7)
+    rejections = await harness.device.apply(inserts(hops))
+    assert [r.change.entry for r in rejections] == hops[100:]
+    assert {(r.code, r.transient) for r in rejections} == {("PERMISSION_DENIED", True)}
+    assert len(harness.server.batches) == 1
+
+
+# ---- the pipeline
+
+
+@pytest.mark.parametrize("cookie", [0, 4711])
+async def test_commits_what_blocks_a_push(harness: FakeHarness, cookie: int) -> None:
+    harness.server.blocked = True
+    harness.server.config.cookie.cookie = cookie
+    await until(lambda: harness.server.pushes == 2 and harness.device.connected, "our pipeline")
+    tried = [SetPipeline.VERIFY_AND_COMMIT, SetPipeline.COMMIT, SetPipeline.VERIFY_AND_COMMIT]
+    assert harness.server.push_actions == [SetPipeline.VERIFY_AND_COMMIT, *tried]
+
+
+# ---- writes
+
+
+def addresses(count: int) -> list[TableEntry]:
+    return [TableEntry("node_address", (("dst", Exact(n)),), "to_node") for n in range(count)]
+
+
+def told(rejections: Sequence[Rejection]) -> set[tuple[str, bool, str]]:
+    return {(rejection.code, rejection.transient, rejection.message) for rejection in rejections}
+
+
+async def test_a_full_table_is_final(harness: FakeHarness) -> None:
+    too_many = addresses(19)
+    rejections = await harness.device.apply(inserts(too_many))
+    assert [rejection.change.entry for rejection in rejections] == too_many[16:]
+    assert told(rejections) == {("RESOURCE_EXHAUSTED", False, "table node_address is full")}
+
+
+async def test_a_full_table_is_tried_again_when_the_same_call_made_room(harness: FakeHarness) -> None:
+    old, new = addresses(16), addresses(18)[16:]
+    assert not await harness.device.apply(inserts(old))
+    rejections = await harness.device.apply([*inserts(new), *deletes(old[:5])])
+    assert told(rejections) == {("RESOURCE_EXHAUSTED", True, "table node_address was full")}
+    assert not await harness.device.apply(inserts(new))
+
+
+async def test_an_unknown_error_of_a_table_with_room_stays_what_it_is(harness: FakeHarness) -> None:
+    harness.server.refuse = lambda update: (2, "Error when adding match entry to target")
+    rejections = await harness.device.apply(inserts(addresses(1)))
+    assert told(rejections) == {("UNKNOWN", False, "Error when adding match entry to target")}
+
+
+async def test_what_stands_in_a_full_table_is_modified(harness: FakeHarness) -> None:
+    assert not await harness.device.apply(inserts(addresses(16)))
+    assert not await harness.device.apply(inserts(addresses(16)))
+
+
+# ---- meters and counters
+
+SHAPER = MeterEntry("slice_meter", 5, 517_222, 60_000, 570_140, 90_000)
+
+
+async def test_a_rate_that_is_rounded_reads_back_as_it_was_written(harness: FakeHarness) -> None:
+    harness.server.rounding = 1
+    await harness.device.apply(inserts([SHAPER]))
+    assert dict(await harness.device.read()) == {SHAPER.key: SHAPER}
+
+
+@pytest.mark.parametrize("rounding", [2, -1])
+async def test_a_rate_that_was_changed_reads_back_as_it_is(harness: FakeHarness, rounding: int) -> None:
+    await harness.device.apply(inserts([SHAPER]))
+    harness.server.rounding = rounding
+    found = (await harness.device.read())[SHAPER.key]
+    assert isinstance(found, MeterEntry)
+    assert (found.rate, found.peak_rate) == (SHAPER.rate - rounding, SHAPER.peak_rate - rounding)
+
+
+def cells_read(harness: FakeHarness) -> list[int | None]:
+    """By the last read; None: all."""
+    wanted = (entity.meter_entry for entity in harness.server.reads[-1].entities if entity.HasField("meter_entry"))
+    return [cell.index.index if cell.HasField("index") else None for cell in wanted]
+
+
+async def test_reads_meters_as_a_whole_once_and_then_the_cells_in_use(harness: FakeHarness) -> None:
+    found = MeterEntry("slice_meter", 2, 1000, 1000)
+    config = p4r.MeterConfig(cir=1000, cburst=1000, pir=1000, pburst=1000)
+    harness.server.meters[PIPELINE.meters["slice_meter"].id, 2] = config  # by a predecessor
+    assert dict(await harness.device.read()) == {found.key: found}
+    assert cells_read(harness) == [None] * len(PIPELINE.meters)
+    await harness.device.apply(inserts([SHAPER]))
+    assert dict(await harness.device.read()) == {found.key: found, SHAPER.key: SHAPER}
+    assert cells_read(harness) == [2, 5]
+    await harness.device.apply(deletes([found]))
+    assert dict(await harness.device.read()) == {SHAPER.key: SHAPER}
+    assert cells_read(harness) == [5]
+
+
+@pytest.mark.parametrize("trouble", ["reconnected", "rejected"])
+async def test_reads_meters_as_a_whole_again_when_it_cannot_know(harness: FakeHarness, trouble: str) -> None:
+    await harness.device.apply(inserts([SHAPER]))
+    await harness.device.read()
+    if trouble == "reconnected":
+        await harness.interrupt()
+        await until(lambda: harness.device.connected, "the second connection")
+    else:
+        assert await harness.device.apply([Change(Operation.INSERT, harness.refused())])
+    assert dict(await harness.device.read()) == {SHAPER.key: SHAPER}
+    assert cells_read(harness) == [None] * len(PIPELINE.meters)
+
+
+async def test_counters_that_have_counted(harness: FakeHarness) -> None:
+    corridor = PIPELINE.counters["corridor_counter"].id
+    harness.server.counters = {(corridor, 3): (7, 900), (corridor, 65_535): (1, 60), (corridor, 9): (0, 0)}
+    assert await harness.device.counters("corridor_counter") == {3: (7, 900), 65_535: (1, 60)}
+    assert await harness.device.counters("corridor_counter", [3, 4]) == {3: (7, 900)}
+    assert [entity.counter_entry.index.index for entity in harness.server.reads[-1].entities] == [3, 4]
+    assert await harness.device.counters("corridor_counter", []) == {}
+    assert await harness.device.counters("drop_counter") == {}
+
+
+async def test_refuses_counters_that_are_not_there(harness: FakeHarness) -> None:
+    harness.server.unreadable.add(PIPELINE.counters["drop_counter"].id)
+    for name, cells in (("drop_counter", None), ("no_such_counter", None), ("corridor_counter", [65_536])):
+        with pytest.raises(DeviceRejected):
+            await harness.device.counters(name, cells)
+    assert harness.device.connected
+    await harness.device.close()
+    with pytest.raises(DeviceUnreachable):
+        await harness.device.counters("corridor_counter")
+
+
+async def test_reads_groups_of_a_target_that_watches_by_number(harness: FakeHarness) -> None:
+    harness.server.watch_numbers = True
+    await harness.device.apply(inserts(GROUPS))
+    assert dict(await harness.device.read()) == {entry.key: entry for entry in GROUPS}
