@@ -10,12 +10,15 @@ from rich.table import Table
 from controller.api.quantities import duration, rate
 from controller.core import names
 from controller.core.model import (
+    Capabilities,
     Corridor,
     CorridorEvent,
     EndPoint,
     Leg,
     Link,
+    Liveness,
     Node,
+    NodeKind,
     PathConstraints,
     Profile,
     TopologyView,
@@ -88,6 +91,9 @@ def _constraints(asked: PathConstraints) -> Iterable[str]:
 def _leg_rows(table: Table, leg: Leg) -> None:
     table.add_row("path", f"{names.short(leg.domain)}: {' → '.join(map(names.short, leg.nodes))}")
     table.add_row("links", " ".join(map(names.short, leg.links)))
+    if leg.nodes:
+        a, z = names.short(leg.nodes[0]), names.short(leg.nodes[-1])
+        table.add_row("excess", f"{leg.forward_enforcement.lower()} at {a}, {leg.reverse_enforcement.lower()} at {z}")
     for title, segments in (("segments", leg.forward), ("reverse", leg.reverse)):
         if segments.carriers:
             table.add_row(title, f"{', '.join(segments.carriers)}  {segments.description}".rstrip())
@@ -106,11 +112,27 @@ def topology_tables(view: TopologyView) -> RenderableType:
 
 
 def _nodes(nodes: Iterable[Node]) -> Table:
-    table = Table("Node", "Kind", "Status", "Id", "Site", "Access ports", box=None, header_style="bold")
+    header = ("Node", "Kind", "Status", "Id", "Site", "Access ports", "Capabilities")
+    table = Table(*header, box=None, header_style="bold")
     for node in nodes:
         ports = " ".join(port.name for port in node.access_ports)
-        table.add_row(names.short(node.name), node.kind.lower(), node.status, str(node.node_id), node.site, ports)
+        able = _capabilities(node.capabilities) if node.kind is NodeKind.ROUTER else ""
+        table.add_row(names.short(node.name), node.kind.lower(), node.status, str(node.node_id), node.site, ports, able)
     return table
+
+
+def _capabilities(able: Capabilities) -> str:
+    """What a router does and does not, in words."""
+    return ", ".join(
+        (
+            "shapes" if able.shaping else "polices",
+            "resolves neighbours" if able.resolves_neighbors else "is told neighbours",
+            f"sees {'remote failures' if able.liveness is Liveness.REMOTE else 'its own ports'}",
+            f"{able.max_carriers} carriers",
+            f"{able.mtu_bytes} bytes",
+            "fenced" if able.fenced else "not fenced",
+        )
+    )
 
 
 def _links(links: Iterable[Link]) -> Table:

@@ -215,5 +215,6 @@ def node_entries(topology: Topology, router: str, infrastructure: Iterable[tuple
         yield entry("local_sid", {"dst": Lpm(*srv6.locator(block, node_id))}, "u_n")
     own = srv6.node_address(block, node.node_id)
     yield entry("tunnel_source", {}, "set_tunnel_source", addr=own)
+    yield entry("node_address", {"dst": Exact(own)}, "to_node")
     for prefix, length in infrastructure:
         yield entry("edge_filter", {"dst": Lpm(prefix, length)}, "drop_infrastructure")

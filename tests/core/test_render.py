@@ -229,7 +229,7 @@ def test_nothing_of_a_trail_is_asked_for_before_its_ports_are_known() -> None:
     desired = render_infrastructure(net.topology, net.ids, net.snapshot.underlays[0])
     assert set(desired) == {node_name(f"r{site}") for site in range(1, 5)}
     kinds = {getattr(e, "table", "") for entries in desired.values() for e in entries.values()}
-    assert kinds == {"local_sid", "tunnel_source", "edge_filter"}
+    assert kinds == {"local_sid", "node_address", "tunnel_source", "edge_filter"}
 
 
 def test_every_router_guards_its_edge_and_owns_its_locator() -> None:
