@@ -22,11 +22,14 @@ from controller.core.errors import (
 )
 from controller.core.model import (
     AccessPort,
+    Capabilities,
     Corridor,
     CorridorEvent,
     EventType,
     Link,
     LinkKind,
+    Liveness,
+    Neighbor,
     Node,
     NodeKind,
     SliceRole,
@@ -58,7 +61,17 @@ TOPOLOGY = TopologyView(
             latitude=39.98,
             longitude=116.31,
             node_id=1,
-            access_ports=(AccessPort("dc1", 2, "default", "compute", "10.1.0.1/24"),),
+            access_ports=(
+                AccessPort(
+                    "dc1",
+                    2,
+                    "default",
+                    "compute",
+                    "10.1.0.1/24",
+                    neighbors=(Neighbor("10.1.0.2", "0a:00:00:01:00:02"),),
+                ),
+            ),
+            capabilities=Capabilities(False, Liveness.REMOTE, 2, 1600, resolves_neighbors=False, fenced=False),
             status=Status.UP,
         ),
         Node(f"{DOMAIN}/nodes/zgc-o", NodeKind.OTN, node_id=257),

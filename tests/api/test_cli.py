@@ -222,6 +222,16 @@ def test_a_list_longer_than_a_page(corridor: Command, service: FakeService) -> N
 def test_topology(corridor: Command) -> None:
     assert corridor.json("topology")["srv6Block"] == "fcbb:bb00::/32"
     assert corridor.json("topology", "--domain", "metro")["version"] == 7
+    (router, _) = corridor.json("topology")["nodes"]
+    assert router["capabilities"] == {
+        "shaping": False,
+        "liveness": "REMOTE",
+        "maxCarriers": 2,
+        "mtuBytes": 1600,
+        "resolvesNeighbors": False,
+        "fenced": False,
+    }
+    assert router["accessPorts"][0]["neighbors"] == [{"address": "10.1.0.2", "mac": "0a:00:00:01:00:02"}]
     shown = corridor("topology")
     assert all(word in shown for word in ("zgc-r", "F-a-b", "MISSING", "dc1"))
     assert "NOT_FOUND" in corridor.refused("topology", "--domain", "moon")

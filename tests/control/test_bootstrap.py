@@ -139,6 +139,18 @@ async def test_frames_that_are_no_probes_change_nothing(controller: Controller) 
     assert controller.state.topology is before
 
 
+async def test_measurements_are_no_probes_even_where_they_carry_one(controller: Controller) -> None:
+    """STAMP (RFC 8762) is punted as LLDP is: UDP to port 862 of the router's own address."""
+    before, router = controller.state.topology, controller.network["zgc-r"]
+    for inside in (bytes(44), _hello(controller.network["yz-o"].name, 7)):
+        udp = bytes.fromhex("c000035e") + (8 + len(inside)).to_bytes(2, "big") + b"\0\0" + inside
+        addresses = bytes.fromhex("fcbbbb00000200000000000000000001fcbbbb00000100000000000000000001")
+        ipv6 = bytes.fromhex("60000000") + len(udp).to_bytes(2, "big") + bytes.fromhex("1140") + addresses
+        router.punt(1, router_mac(1, 1).to_bytes(6, "big") + bytes(6) + b"\x86\xdd" + ipv6 + udp)
+    await controller.rounds(1)
+    assert controller.state.topology is before
+
+
 async def test_a_fibre_mended_at_other_ports_is_found_there(controller: Controller) -> None:
     network = controller.network
     made = await controller.service.create_corridor("tenants/default", "c1", corridor())

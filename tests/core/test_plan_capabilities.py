@@ -1,0 +1,142 @@
+"""What routers cannot do is heeded where a corridor is placed: packets too large, lists too long, protection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from journeys import all_arrive
+from networks import Network, chain, corridor, domains, node_name, square
+
+from controller.core.admission import validate
+from controller.core.errors import FailedPrecondition, Infeasible
+from controller.core.model import Capabilities, Isolation, LinkKind, Liveness, Protection, Status
+from controller.core.topology import NodeChanged
+
+PLAIN = Capabilities(shaping=False, liveness=Liveness.LOCAL_PORT, resolves_neighbors=False, fenced=False)
+
+
+def able(net: Network, sites: dict[int, Capabilities]) -> Network:
+    for site, capabilities in sites.items():
+        net.topology = net.topology.apply(NodeChanged(node_name(f"r{site}"), Status.UP, capabilities))
+    return net
+
+
+def of_mtu(net: Network, mtus: dict[int, int]) -> Network:
+    return able(net, {site: Capabilities(mtu_bytes=mtu) for site, mtu in mtus.items()})
+
+
+def refusal_of(net: Network, **fields: object) -> Infeasible:
+    with pytest.raises(Infeasible) as refusal:
+        net.ask(corridor(**fields))  # type: ignore[arg-type]
+    return refusal.value
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.parametrize("site", [1, 3])
+def test_an_end_too_small_for_its_packets_is_named_with_its_figure(isolation: Isolation, site: int) -> None:
+    """1500 of the customer, 40 of the outer header."""
+    refused = refusal_of(of_mtu(Network.of(square()), {site: 1539}), isolation=isolation)
+    end = node_name(f"r{site}")
+    assert refused.reason == "MTU"
+    assert refused.metadata == {"nodes": end, "mtuBytes": "1539", "neededBytes": "1540"}
+    assert f"{end} forwards 1539 bytes, 1540 are needed" in refused.message
+    assert of_mtu(Network.of(square()), {site: 1540}).stand(corridor(isolation=isolation))
+    assert of_mtu(Network.of(square()), {site: 1539}).stand(corridor(isolation=isolation, mtu_bytes=1499))
+
+
+def test_both_ends_that_are_too_small_are_named_with_the_smaller_figure() -> None:
+    refused = refusal_of(of_mtu(Network.of(square()), {1: 1500, 3: 1400}), isolation=Isolation.SOFT)
+    assert refused.metadata["nodes"] == f"{node_name('r1')},{node_name('r3')}"
+    assert refused.metadata["mtuBytes"] == "1400"
+
+
+def test_a_path_goes_around_a_router_that_is_too_small() -> None:
+    """By 2 it takes 210 µs, by 4 250; a slice passes no router, so what 2 can do is none of its business."""
+    for mtu, through in ((1540, "r2"), (1539, "r4")):
+        net = of_mtu(Network.of(square()), {2: mtu})
+        record = net.stand(corridor(isolation=Isolation.SOFT))
+        assert record.target is not None
+        assert record.target.leg.nodes == tuple(map(node_name, ("r1", through, "r3")))
+        all_arrive(net)
+        assert net.stand(corridor("hard", isolation=Isolation.HARD, tenant="globex"))
+
+
+def test_where_there_is_no_way_around_the_router_is_named() -> None:
+    net = of_mtu(Network.of(chain(4)), {2: 1500, 3: 1501, 4: 9000})
+    refused = refusal_of(net, a=1, z=4, isolation=Isolation.SOFT)
+    assert (refused.reason, refused.metadata["neededBytes"]) == ("MTU", "1540")
+    assert set(refused.metadata["nodes"].split(",")) == {node_name("r2"), node_name("r3")}
+    assert refused.metadata["mtuBytes"] == "1500"
+
+
+def test_what_fails_for_another_reason_is_said_to() -> None:
+    net = of_mtu(Network.of(square()), {4: 1500})
+    refused = refusal_of(net, isolation=Isolation.SOFT, rates=(5_000_000,))
+    assert refused.reason == "NO_CAPACITY"
+
+
+def test_a_corridor_leaves_a_router_that_has_become_too_small() -> None:
+    net = Network.of(square())
+    record = net.stand(corridor(isolation=Isolation.SOFT))
+    assert record.target is not None
+    assert node_name("r2") in record.target.leg.nodes
+    moved = of_mtu(net, {2: 1500}).stand(replace(record.corridor, active_profile="p1"))
+    assert moved.target is not None
+    assert node_name("r2") not in moved.target.leg.nodes
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_placed_if_and_only_if_routers_that_are_large_enough_join_the_ends(data: st.DataObject) -> None:
+    """Reachability by networkx. Lists of one carrier only: the second would need more bytes still."""
+    net = Network.of(data.draw(domains()))
+    sites = sum(name.rsplit("/", 1)[-1].startswith("r") for name in net.topology.nodes)
+    mtus = {site: data.draw(st.sampled_from([1539, 1540, 1600])) for site in range(1, sites + 1)}
+    of_mtu(net, mtus)
+    graph = nx.Graph()
+    large = {node_name(f"r{site}") for site, mtu in mtus.items() if mtu >= 1540}
+    graph.add_nodes_from(large)
+    riders = net.topology.of_kind(LinkKind.ADJACENCY)
+    graph.add_edges_from((k.a_node, k.z_node) for k in riders if {k.a_node, k.z_node} <= large)
+    ends = node_name("r1"), node_name(f"r{sites}")
+    joined = set(ends) <= large and nx.has_path(graph, *ends)
+    wanted = corridor(a=1, z=sites, isolation=Isolation.SOFT, rates=(1000,))
+    if joined:
+        record = net.stand(wanted)
+        assert record.target is not None
+        assert set(record.target.leg.nodes) <= large
+        return
+    with pytest.raises(Infeasible) as refusal:
+        net.ask(wanted)
+    assert refusal.value.reason == "MTU"
+    assert set(refusal.value.metadata["nodes"].split(",")).isdisjoint(large)
+
+
+@pytest.mark.parametrize(("site", "longest"), [(1, 1), (1, 2), (8, 2)])
+def test_a_headend_imposes_no_longer_a_list_than_it_can(site: int, longest: int) -> None:
+    net = able(Network.of(chain(8, twins=True)), {site: Capabilities(max_carriers=longest)})
+    assert refusal_of(net, a=1, z=8, isolation=Isolation.SOFT).reason == "SEGMENT_LIST_TOO_LONG"
+
+
+@pytest.mark.parametrize(
+    ("first", "words"), [(Liveness.LOCAL_PORT, "its own ports only"), (Liveness.REMOTE, "remote links")]
+)
+def test_soft_protection_is_refused_by_what_each_headend_sees(first: Liveness, words: str) -> None:
+    net = able(Network.of(square()), {1: replace(PLAIN, liveness=first)})
+    with pytest.raises(FailedPrecondition) as refusal:
+        validate(corridor(isolation=Isolation.SOFT, protection=Protection.PROTECT), net.topology)
+    assert refusal.value.reason == "PROTECT_NOT_OFFERED"
+    nodes = f"{node_name('r1')},{node_name('r3')}"
+    assert refusal.value.metadata == {"nodes": nodes, "liveness": f"{first},LOCAL_PORT"}
+    assert f"{node_name('r1')} sees failures of {words}" in refusal.value.message
+
+
+def test_hard_protection_does_not_ask_what_routers_see() -> None:
+    net = able(Network.of(square()), {1: PLAIN, 3: PLAIN})
+    record = net.stand(corridor(protection=Protection.PROTECT))
+    assert record.target is not None
+    assert record.target.protection is not None
