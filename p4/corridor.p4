@@ -15,9 +15,11 @@
 #include <core.p4>
 #include <v1model.p4>
 
+#include "checksums.p4"
 #include "customer_port.p4"
 #include "forwarding.p4"
 #include "headers.p4"
+#include "icmp.p4"
 #include "network_port.p4"
 #include "parser.p4"
 
@@ -25,6 +27,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
     customer_port() customer_side;
     network_port() network_side;
     forwarding() forward;
+    own_messages() own;
 
     /* Why packets went no further, by drop_reason_t. */
     @id(0x12000003) counter<bit<8>>(32, CounterType.packets_and_bytes) drop_counter;
@@ -68,25 +71,55 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             punt();
             exit;
         }
-        if (!port_role.apply().hit) {
+        bit<2> limit = 0;
+        bit<32> ipv6_end = 14 + 40 + (bit<32>) hdr.ipv6.payload_len;
+        bit<32> ipv4_end = 14 + (bit<32>) hdr.ipv4.total_len;
+        bool known_port = port_role.apply().hit;
+        bool for_router = hdr.ethernet.dst_addr == meta.port_mac
+            || (meta.is_customer && hdr.ethernet.dst_addr == BROADCAST && hdr.arp.isValid())
+            || (meta.is_customer && hdr.ethernet.dst_addr[47:32] == 0x3333 && hdr.neighbor.isValid());
+        if (!known_port) {
             meta.drop_reason = drop_reason_t.NO_ROLE;
-        } else if (standard_metadata.parser_error != error.NoError) {
-            meta.drop_reason = drop_reason_t.MALFORMED;
-        } else if (hdr.ethernet.dst_addr != meta.port_mac) {
+        } else if (!for_router) {
             meta.drop_reason = drop_reason_t.NOT_FOR_ROUTER;
+        } else if (standard_metadata.parser_error != error.NoError || hdr.ethernet.src_addr[40:40] == 1
+                || (hdr.ipv6.isValid() && (hdr.ipv6.version != 6 || standard_metadata.packet_length < ipv6_end))
+                || (hdr.ipv4.isValid() && (hdr.ipv4.version != 4 || hdr.ipv4.total_len < 20
+                                           || standard_metadata.packet_length < ipv4_end))) {
+            meta.drop_reason = drop_reason_t.MALFORMED;
         } else if (meta.is_customer) {
             customer_side.apply(hdr, meta, standard_metadata);
         } else {
             network_side.apply(hdr, meta, standard_metadata);
         }
-        if (meta.drop_reason == drop_reason_t.NONE) {
+
+        if (meta.punted) {
+            punt();
+            exit;
+        }
+        if (meta.answer != answer_t.NONE) {
+            icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
+            if (limit == COLOR_RED) {
+                meta.answer = answer_t.NONE;
+                if (meta.drop_reason == drop_reason_t.NONE) {
+                    meta.drop_reason = drop_reason_t.ICMP_LIMIT;
+                }
+            } else {
+                own.apply(hdr, meta, standard_metadata);
+            }
+        }
+        /* On a network port the sender is some node beyond the neighbour, and the answer takes a route to it. */
+        bool routed = meta.answer == answer_t.NONE || !meta.is_customer;
+        if (meta.drop_reason == drop_reason_t.NONE && routed) {
+            meta.originated = meta.answer != answer_t.NONE;
+            meta.answer = answer_t.NONE;
             forward.apply(hdr, meta, standard_metadata);
         }
         if (meta.drop_reason != drop_reason_t.NONE) {
             drop_counter.count((bit<8>) meta.drop_reason);
-            bit<2> limit = 0;
-            icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
-            mark_to_drop(standard_metadata);
+            if (meta.answer == answer_t.NONE) {
+                mark_to_drop(standard_metadata);
+            }
         }
     }
 }

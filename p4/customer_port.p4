@@ -3,28 +3,16 @@
 #ifndef CUSTOMER_PORT_P4
 #define CUSTOMER_PORT_P4
 
+#include "gateway.p4"
 #include "headers.p4"
 
 control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
+    gateway_port() gateway_side;
+
     @id(0x14000001) meter<bit<16>>(65536, MeterType.bytes) slice_meter;
     @id(0x12000001) counter<bit<16>>(65536, CounterType.packets_and_bytes) corridor_counter;
     /* Customer packets refused for their size, by corridor. */
     @id(0x12000002) counter<bit<16>>(65536, CounterType.packets_and_bytes) oversize_counter;
-
-    // ---- what the router is to the hosts on a port ----
-
-    @id(0x01000017) action set_gateway(@id(1) bit<32> ipv4, @id(2) bit<128> ipv6) {
-        meta.gateway_ipv4 = ipv4;
-        meta.gateway_ipv6 = ipv6;
-    }
-
-    /* 0 = none of that family. A port without an entry answers nothing. */
-    @id(0x0200000d) table gateway {
-        key = { standard_metadata.ingress_port : exact @id(1) @name("port"); }
-        actions = { set_gateway; @defaultonly NoAction; }
-        const default_action = NoAction();
-        size = 512;
-    }
 
     // ---- the edge of the SR domain (RFC 8754 clause 5.1, RFC 8986 clause 9) ----
 
@@ -173,11 +161,20 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
 
     apply {
         bit<20> flow_label = 0;
-        gateway.apply();
-        if (standard_metadata.checksum_error == 1) {
+        /* The checksum of a tunnel that passes through is nobody's business here. */
+        if (standard_metadata.checksum_error == 1 && !hdr.inner_ipv4.isValid()) {
             meta.drop_reason = drop_reason_t.CHECKSUM;
             return;
         }
+        if (hdr.ipv4.isValid() && hdr.ipv4.ihl != 5) {
+            meta.drop_reason = drop_reason_t.IPV4_OPTIONS;    // RFC 7126
+            return;
+        }
+        gateway_side.apply(hdr, meta, standard_metadata);
+        if (meta.answer != answer_t.NONE || meta.drop_reason != drop_reason_t.NONE) {
+            return;
+        }
+
         if (hdr.ipv6.isValid()) {
             edge_filter.apply();
             if (meta.drop_reason != drop_reason_t.NONE) {
@@ -187,37 +184,59 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
                 meta.drop_reason = drop_reason_t.ROUTING_HEADER;
                 return;
             }
-            /* Multicast and link-local scope never leave the port (RFC 4291 clause 2.5.6, RFC 4007). */
-            if (hdr.ipv6.dst_addr[127:120] == 0xff
-                    || hdr.ipv6.dst_addr[127:118] == 0x3fa || hdr.ipv6.src_addr[127:118] == 0x3fa) {
+            /* Multicast stays local, link-local scope never leaves the link, and a source is one host's (RFC 4291
+             * clauses 2.5.2, 2.5.3, 2.5.6, 2.7). ::/127 holds the unspecified and the loopback address. */
+            if (hdr.ipv6.dst_addr[127:120] == 0xff || hdr.ipv6.src_addr[127:120] == 0xff
+                    || hdr.ipv6.dst_addr[127:118] == 0x3fa || hdr.ipv6.src_addr[127:118] == 0x3fa
+                    || hdr.ipv6.dst_addr[127:1] == 0 || hdr.ipv6.src_addr[127:1] == 0) {
                 meta.drop_reason = drop_reason_t.SCOPE;
                 return;
             }
-            meta.dscp = hdr.ipv6.dscp;
-            meta.ip_length = hdr.ipv6.payload_len |+| 40;
-            meta.classified = classifier_v6.apply().hit;
-            hash(flow_label, HashAlgorithm.crc32, 20w0,
-                 { hdr.ipv6.src_addr, hdr.ipv6.dst_addr, hdr.ipv6.flow_label, hdr.ipv6.next_header }, 20w0xfffff);
+            if (hdr.ipv6.hop_limit <= 1) {
+                meta.drop_reason = drop_reason_t.HOP_LIMIT;
+            } else {
+                meta.dscp = hdr.ipv6.dscp;
+                meta.ip_length = hdr.ipv6.payload_len |+| 40;
+                meta.classified = classifier_v6.apply().hit;
+                hash(flow_label, HashAlgorithm.crc32, 20w0,
+                     { hdr.ipv6.src_addr, hdr.ipv6.dst_addr, hdr.ipv6.flow_label, hdr.ipv6.next_header }, 20w0xfffff);
+            }
         } else if (hdr.ipv4.isValid()) {
-            /* IPv4 options are refused at the edge (RFC 7126), multicast stays local. */
-            if (hdr.ipv4.version != 4 || hdr.ipv4.ihl != 5 || hdr.ipv4.dst_addr[31:28] == 0xe) {
-                meta.drop_reason = drop_reason_t.IPV4_OPTIONS;
+            /* RFC 1812 clause 5.3.7: 0/8, 127/8, multicast and above. */
+            if (hdr.ipv4.dst_addr[31:29] == 7 || hdr.ipv4.src_addr[31:29] == 7
+                    || hdr.ipv4.dst_addr[31:24] == 0 || hdr.ipv4.src_addr[31:24] == 0
+                    || hdr.ipv4.dst_addr[31:24] == 127 || hdr.ipv4.src_addr[31:24] == 127) {
+                meta.drop_reason = drop_reason_t.SCOPE;
                 return;
             }
-            meta.dscp = hdr.ipv4.dscp;
-            meta.ip_length = hdr.ipv4.total_len;
-            meta.classified = classifier_v4.apply().hit;
-            hash(flow_label, HashAlgorithm.crc32, 20w0,
-                 { hdr.ipv4.src_addr, hdr.ipv4.dst_addr, hdr.ipv4.protocol }, 20w0xfffff);
+            if (hdr.ipv4.ttl <= 1) {
+                meta.drop_reason = drop_reason_t.HOP_LIMIT;
+            } else {
+                meta.dscp = hdr.ipv4.dscp;
+                meta.ip_length = hdr.ipv4.total_len;
+                meta.classified = classifier_v4.apply().hit;
+                hash(flow_label, HashAlgorithm.crc32, 20w0,
+                     { hdr.ipv4.src_addr, hdr.ipv4.dst_addr, hdr.ipv4.protocol }, 20w0xfffff);
+            }
         } else {
             meta.drop_reason = drop_reason_t.PROTOCOL;
             return;
         }
 
+        if (meta.drop_reason == drop_reason_t.HOP_LIMIT) {
+            if (meta.may_be_told) {
+                meta.answer = answer_t.TIME_EXCEEDED;
+            }
+            return;
+        }
         if (meta.classified) {
             if (meta.ip_length > meta.mtu) {
+                /* IPv4 that may be fragmented too: this router does not, so its source has to know. */
                 oversize_counter.count(meta.corridor);
                 meta.drop_reason = drop_reason_t.TOO_BIG;
+                if (meta.may_be_told) {
+                    meta.answer = answer_t.TOO_BIG;
+                }
                 return;
             }
             tunnel_source.apply();

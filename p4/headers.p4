@@ -33,6 +33,34 @@ const bit<8> ROUTING_TYPE_SEGMENT = 4;    // RFC 8754 clause 2
 const bit<8> TUNNEL_HOP_LIMIT = 64;       // pipe model: the tunnel is one hop to the customer (RFC 2473 clause 6.3)
 const bit<8> OWN_HOP_LIMIT = 64;          // of what the router itself sends
 const bit<8> HOP_LIMIT_ON_LINK = 255;     // neighbour discovery: never forwarded (RFC 4861 clause 7.1)
+const bit<48> BROADCAST = 0xffffffffffff;
+
+const bit<16> ARP_ETHERNET = 1;
+const bit<16> ARP_REQUEST = 1;
+const bit<16> ARP_REPLY = 2;
+
+const bit<8> ICMP_ECHO_REPLY = 0;
+const bit<8> ICMP_UNREACHABLE = 3;
+const bit<8> FRAGMENTATION_NEEDED = 4;    // a code of ICMP_UNREACHABLE
+const bit<8> ICMP_ECHO_REQUEST = 8;
+const bit<8> ICMP_TIME_EXCEEDED = 11;
+const bit<8> ICMP_TIMESTAMP = 13;
+const bit<8> ICMP_TIMESTAMP_REPLY = 14;
+
+const bit<8> ICMPV6_PACKET_TOO_BIG = 2;
+const bit<8> ICMPV6_TIME_EXCEEDED = 3;
+const bit<8> ICMPV6_ECHO_REQUEST = 128;   // types below are errors (RFC 4443 clause 2.1)
+const bit<8> ICMPV6_ECHO_REPLY = 129;
+const bit<8> NEIGHBOR_SOLICITATION = 135;
+const bit<8> NEIGHBOR_ADVERTISEMENT = 136;
+const bit<8> ICMPV6_REDIRECT = 137;
+const bit<8> TARGET_LINK_ADDRESS = 2;     // an option of neighbour discovery
+
+const bit<128> ALL_NODES = 0xff020000000000000000000000000001;
+const bit<104> SOLICITED_NODE = 0xff0200000000000000000001ff;
+const bit<16> IPV4_LINK_LOCAL = 0xa9fe;   // 169.254.0.0/16 (RFC 3927)
+const bit<3> IPV4_DO_NOT_FRAGMENT = 2;
+
 const bit<6> DSCP_CONTROL = 48;           // CS6, of ICMP errors (RFC 1812 clause 4.3.2.5)
 
 const bit<2> COLOR_RED = 2;               // 0 is green, 1 yellow (RFC 2698)
@@ -67,7 +95,7 @@ enum bit<8> drop_reason_t {
     SEGMENT_LIST = 17,       // nothing left of it, or it does not hold together
     UPPER_LAYER = 18,        // not what this SID takes behind the last segment
     TO_ROUTER = 19,          // for the router itself, and nothing that it answers
-    ICMP_LIMIT = 20          // an answer or error that was not sent, to keep to the rate
+    ICMP_LIMIT = 20          // an answer kept back to keep to the rate; an error's packet has its own reason
 }
 
 /* What the router itself sends instead of the packet. */
@@ -154,6 +182,14 @@ header icmp_t {                // RFC 792, RFC 4443
     bit<32> body;             // echo: identifier and sequence number; too big: MTU
 }
 
+header fragment_t {            // RFC 8200 clause 4.5
+    bit<8> next_header;
+    bit<8> reserved;
+    bit<13> offset;
+    bit<3> flags;             // two reserved bits, more fragments
+    bit<32> identification;
+}
+
 header neighbor_t {            // RFC 4861 clauses 4.3, 4.4, behind icmp_t
     bit<128> target;
 }
@@ -193,6 +229,7 @@ struct headers_t {
     ipv6_t inner_ipv6;        // what decapsulation uncovers
     ipv4_t inner_ipv4;
     ipv4_t ipv4;
+    fragment_t fragment;      // what is read behind an IP header
     icmp_t icmp;
     neighbor_t neighbor;
     link_address_t link_address;
@@ -204,11 +241,13 @@ struct metadata_t {
     drop_reason_t drop_reason;
     answer_t answer;
     bool is_customer;
+    bit<8> upper_layer;       // next header of what is behind IPv6 and the extension headers read, and its length
+    bit<16> upper_length;
+    bool may_be_told;         // an ICMP error about the packet may be sent to its source
     bool has_routing_header;
     bool to_customer;
     bool classified;
     bool next_hop_known;
-    bool to_node;
     bool punted;
     bool originated;          // by this router, so that its hop limit is as it should be
     bit<48> port_mac;

@@ -8,7 +8,7 @@
 control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_metadata_t standard_metadata) {
     // ---- the node itself ----
 
-    @id(0x01000018) action to_node() { meta.to_node = true; }
+    @id(0x01000018) action to_node() { }
 
     /* Looked up before local_sid: the node's address lies inside its locator. */
     @id(0x0200000e) table node_address {
@@ -101,6 +101,13 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
         hdr.segments[2].setInvalid();
     }
 
+    /* RFC 8986 clause 4.16.1 S14.2 to S14.4. */
+    @hidden action remove_srh() {
+        hdr.ipv6.next_header = hdr.srh.next_header;
+        hdr.ipv6.payload_len = hdr.ipv6.payload_len - 8 - ((bit<16>) hdr.srh.hdr_ext_len << 3);
+        strip_srh();
+    }
+
     /* The uncovered customer packet takes the place of what arrived, so that everything behind looks at one. */
     @hidden action decapsulate_ipv6() {
         strip_srh();
@@ -121,18 +128,43 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
             meta.drop_reason = drop_reason_t.PROTOCOL;
             return;
         }
-        node_address.apply();
-        if (meta.to_node) {
-            meta.drop_reason = drop_reason_t.TO_ROUTER;
+        if (meta.upper_length > hdr.ipv6.payload_len) {
+            meta.drop_reason = drop_reason_t.MALFORMED;    // the SRH is longer than the packet
             return;
         }
+        bool list_is_done = !meta.has_routing_header || (hdr.srh.isValid() && hdr.srh.segments_left == 0);
+
+        /* RFC 8754 clause 4.3.2: a segment that is an address of the node ends the list. */
+        if (node_address.apply().hit) {
+            if (!list_is_done) {
+                meta.drop_reason = drop_reason_t.SEGMENT_LIST;
+            } else if (hdr.udp.isValid() && hdr.udp.dst_port == PORT_STAMP && !hdr.fragment.isValid()) {
+                meta.punted = true;
+            } else if (hdr.icmp.isValid() && hdr.icmp.type == ICMPV6_ECHO_REQUEST && hdr.icmp.code == 0
+                    && !hdr.fragment.isValid() && hdr.ipv6.src_addr[127:120] != 0xff
+                    && hdr.ipv6.src_addr[127:1] != 0) {
+                meta.answer = answer_t.ECHO_REPLY;
+                if (hdr.srh.isValid()) {
+                    remove_srh();
+                }
+            } else {
+                meta.drop_reason = drop_reason_t.TO_ROUTER;
+            }
+            return;
+        }
+
         local_sid.apply();
+        bool ends_here = meta.behavior == behavior_t.END || meta.behavior == behavior_t.END_X
+                || meta.behavior == behavior_t.U_N || meta.behavior == behavior_t.U_A;
+        if (meta.flavors[2:2] == 1) {
+            meta.drop_reason = drop_reason_t.SEGMENT_LIST;    // a flavor that nobody has defined here
+            return;
+        }
         if (meta.behavior == behavior_t.U_N && hdr.ipv6.dst_addr[79:0] != 0) {
             shift_one();
         } else if (meta.behavior == behavior_t.U_A && hdr.ipv6.dst_addr[63:0] != 0) {
             shift_two();
-        } else if (meta.behavior == behavior_t.END || meta.behavior == behavior_t.END_X
-                || meta.behavior == behavior_t.U_N || meta.behavior == behavior_t.U_A) {
+        } else if (ends_here && !(list_is_done && (meta.flavors & FLAVOR_USD) != 0)) {
             /* RFC 8986 clause 4.1 S02..S09: nothing left, or a list that does not hold together. */
             if (!hdr.srh.isValid() || hdr.srh.segments_left > hdr.srh.last_entry + 1) {
                 meta.drop_reason = drop_reason_t.SEGMENT_LIST;
@@ -148,24 +180,42 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
                 meta.drop_reason = drop_reason_t.SEGMENT_LIST;
                 return;
             }
+            /* PSP, RFC 8986 clause 4.16.1: behind S14, so of the list as it leaves. */
+            if (hdr.srh.segments_left == 0 && (meta.flavors & FLAVOR_PSP) != 0) {
+                remove_srh();
+            }
         } else if (meta.behavior != behavior_t.NONE) {
-            /* Decapsulation is for the last segment only (RFC 8986 clauses 4.5 to 4.7 S02). */
-            if (meta.has_routing_header && (!hdr.srh.isValid() || hdr.srh.segments_left != 0)) {
+            /* Decapsulation is for the last segment only (RFC 8986 clauses 4.5 to 4.7 S02; USD 4.16.3). */
+            if (!list_is_done) {
                 meta.drop_reason = drop_reason_t.SEGMENT_LIST;
                 return;
             }
-            if (meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6) {
-                if (!hdr.inner_ipv6.isValid()) {
-                    meta.drop_reason = drop_reason_t.UPPER_LAYER;
+            bool takes_ipv6 = ends_here || meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6;
+            bool takes_ipv4 = ends_here || !takes_ipv6;
+            if (takes_ipv6 && hdr.inner_ipv6.isValid()) {
+                if (hdr.inner_ipv6.version != 6 || (hdr.inner_ipv6.payload_len |+| 40) > meta.upper_length) {
+                    meta.drop_reason = drop_reason_t.MALFORMED;
                     return;
                 }
                 decapsulate_ipv6();
-            } else {
-                if (!hdr.inner_ipv4.isValid() || hdr.inner_ipv4.ihl != 5 || standard_metadata.checksum_error == 1) {
-                    meta.drop_reason = drop_reason_t.UPPER_LAYER;
+            } else if (takes_ipv4 && hdr.inner_ipv4.isValid()) {
+                if (hdr.inner_ipv4.version != 4 || hdr.inner_ipv4.total_len < 20
+                        || hdr.inner_ipv4.total_len > meta.upper_length) {
+                    meta.drop_reason = drop_reason_t.MALFORMED;
+                    return;
+                }
+                if (hdr.inner_ipv4.ihl != 5) {
+                    meta.drop_reason = drop_reason_t.IPV4_OPTIONS;
+                    return;
+                }
+                if (standard_metadata.checksum_error == 1) {
+                    meta.drop_reason = drop_reason_t.CHECKSUM;
                     return;
                 }
                 decapsulate_ipv4();
+            } else {
+                meta.drop_reason = drop_reason_t.UPPER_LAYER;
+                return;
             }
         }
         if (meta.behavior == behavior_t.END_X || meta.behavior == behavior_t.U_A

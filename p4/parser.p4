@@ -1,4 +1,4 @@
-/* Wire to headers and back: parser, IPv4 checksums, deparser. */
+/* Wire to headers: what of a frame the pipeline reads. Whatever it does not, it carries on or drops, but never answers. */
 
 #ifndef PARSER_P4
 #define PARSER_P4
@@ -24,25 +24,106 @@ parser corridor_parser(packet_in packet, out headers_t hdr, inout metadata_t met
         transition select(hdr.ethernet.ether_type) {
             ETHERTYPE_IPV6: parse_ipv6;
             ETHERTYPE_IPV4: parse_ipv4;
+            ETHERTYPE_ARP: parse_arp;
             default: accept;
         }
     }
 
+    state parse_arp {
+        packet.extract(hdr.arp);
+        transition accept;
+    }
+
+    /* What is behind options or in a later fragment stays unread, and no ICMP error is sent about it. */
     state parse_ipv4 {
         packet.extract(hdr.ipv4);
-        transition accept;
+        meta.upper_length = hdr.ipv4.total_len - 20;
+        transition select(hdr.ipv4.ihl, hdr.ipv4.fragment_offset, meta.upper_length[15:3], hdr.ipv4.protocol) {
+            (5, 0, 0, _): accept;
+            (5, 0, _, PROTO_ICMP): parse_icmp;
+            (5, 0, _, _): parse_payload;
+            default: accept;
+        }
     }
 
     state parse_ipv6 {
         packet.extract(hdr.ipv6);
+        meta.upper_layer = hdr.ipv6.next_header;
+        meta.upper_length = hdr.ipv6.payload_len;
         transition select(hdr.ipv6.next_header) {
             PROTO_ROUTING: parse_routing;
-            PROTO_IPV6: parse_inner_ipv6;
-            PROTO_IPV4: parse_inner_ipv4;
             PROTO_HOP_BY_HOP: peek_behind_extension;
             PROTO_DESTINATION_OPTIONS: peek_behind_extension;
-            PROTO_FRAGMENT: peek_behind_extension;
+            PROTO_FRAGMENT: parse_fragment;
             PROTO_AUTHENTICATION: peek_behind_extension;
+            PROTO_ICMPV6: parse_icmpv6;
+            default: parse_upper_layer;
+        }
+    }
+
+    /* Eight bytes of whatever it is, for an ICMP error to quote; never of another extension header, behind which
+     * an ICMP error may hide. */
+    state parse_upper_layer {
+        transition select(meta.upper_length[15:3], meta.upper_layer) {
+            (0, _): accept;
+            (_, PROTO_IPV6): parse_inner_ipv6;
+            (_, PROTO_IPV4): parse_inner_ipv4;
+            (_, PROTO_ICMPV6): parse_icmp;
+            (_, PROTO_UDP): parse_udp;
+            (_, PROTO_HOP_BY_HOP): accept;
+            (_, PROTO_ROUTING): accept;
+            (_, PROTO_FRAGMENT): accept;
+            (_, PROTO_AUTHENTICATION): accept;
+            (_, PROTO_DESTINATION_OPTIONS): accept;
+            (_, PROTO_MOBILITY): accept;
+            (_, PROTO_HOST_IDENTITY): accept;
+            (_, PROTO_SHIM6): accept;
+            default: parse_payload;
+        }
+    }
+
+    state parse_payload {
+        packet.extract(hdr.payload);
+        transition accept;
+    }
+
+    state parse_udp {
+        packet.extract(hdr.udp);
+        transition accept;
+    }
+
+    state parse_icmp {
+        packet.extract(hdr.icmp);
+        transition accept;
+    }
+
+    /* A solicitation that comes from the link itself, and is long enough (RFC 4861 clause 7.1.1). */
+    state parse_icmpv6 {
+        transition select(meta.upper_length[15:3], hdr.ipv6.hop_limit, packet.lookahead<bit<8>>()) {
+            (0, _, _): accept;
+            (1, _, _): parse_icmp;
+            (2, _, _): parse_icmp;
+            (_, HOP_LIMIT_ON_LINK, NEIGHBOR_SOLICITATION): parse_solicitation;
+            default: parse_icmp;
+        }
+    }
+
+    state parse_solicitation {
+        packet.extract(hdr.icmp);
+        packet.extract(hdr.neighbor);
+        transition accept;
+    }
+
+    /* In each fragment this header says what the first one starts with (RFC 8200 clause 4.5). */
+    state parse_fragment {
+        packet.extract(hdr.fragment);
+        meta.upper_layer = hdr.fragment.next_header;
+        meta.upper_length = hdr.ipv6.payload_len - 8;
+        transition select(hdr.fragment.next_header, hdr.fragment.offset) {
+            (PROTO_ROUTING, _): routing_header_seen;
+            (PROTO_HOP_BY_HOP, _): routing_header_seen;
+            (PROTO_DESTINATION_OPTIONS, _): routing_header_seen;
+            (_, 0): parse_upper_layer;
             default: accept;
         }
     }
@@ -99,11 +180,9 @@ parser corridor_parser(packet_in packet, out headers_t hdr, inout metadata_t met
     }
 
     state parse_behind_srh {
-        transition select(hdr.srh.next_header) {
-            PROTO_IPV6: parse_inner_ipv6;
-            PROTO_IPV4: parse_inner_ipv4;
-            default: accept;
-        }
+        meta.upper_layer = hdr.srh.next_header;
+        meta.upper_length = hdr.ipv6.payload_len - 8 - ((bit<16>) hdr.srh.hdr_ext_len << 3);
+        transition parse_upper_layer;
     }
 
     state parse_inner_ipv6 {
@@ -114,49 +193,6 @@ parser corridor_parser(packet_in packet, out headers_t hdr, inout metadata_t met
     state parse_inner_ipv4 {
         packet.extract(hdr.inner_ipv4);
         transition accept;
-    }
-}
-
-control corridor_verify(inout headers_t hdr, inout metadata_t meta) {
-    apply {
-        verify_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5,
-            { hdr.ipv4.version, hdr.ipv4.ihl, hdr.ipv4.dscp, hdr.ipv4.ecn, hdr.ipv4.total_len,
-              hdr.ipv4.identification, hdr.ipv4.flags, hdr.ipv4.fragment_offset, hdr.ipv4.ttl,
-              hdr.ipv4.protocol, hdr.ipv4.src_addr, hdr.ipv4.dst_addr },
-            hdr.ipv4.checksum, HashAlgorithm.csum16);
-        verify_checksum(hdr.inner_ipv4.isValid() && hdr.inner_ipv4.ihl == 5,
-            { hdr.inner_ipv4.version, hdr.inner_ipv4.ihl, hdr.inner_ipv4.dscp, hdr.inner_ipv4.ecn,
-              hdr.inner_ipv4.total_len, hdr.inner_ipv4.identification, hdr.inner_ipv4.flags,
-              hdr.inner_ipv4.fragment_offset, hdr.inner_ipv4.ttl, hdr.inner_ipv4.protocol,
-              hdr.inner_ipv4.src_addr, hdr.inner_ipv4.dst_addr },
-            hdr.inner_ipv4.checksum, HashAlgorithm.csum16);
-    }
-}
-
-control corridor_checksum(inout headers_t hdr, inout metadata_t meta) {
-    apply {
-        update_checksum(hdr.ipv4.isValid() && hdr.ipv4.ihl == 5,
-            { hdr.ipv4.version, hdr.ipv4.ihl, hdr.ipv4.dscp, hdr.ipv4.ecn, hdr.ipv4.total_len,
-              hdr.ipv4.identification, hdr.ipv4.flags, hdr.ipv4.fragment_offset, hdr.ipv4.ttl,
-              hdr.ipv4.protocol, hdr.ipv4.src_addr, hdr.ipv4.dst_addr },
-            hdr.ipv4.checksum, HashAlgorithm.csum16);
-    }
-}
-
-control corridor_deparser(packet_out packet, in headers_t hdr) {
-    apply {
-        packet.emit(hdr.packet_in);
-        packet.emit(hdr.ethernet);
-        packet.emit(hdr.outer_ipv6);
-        packet.emit(hdr.outer_srh);
-        packet.emit(hdr.outer_segment_0);
-        packet.emit(hdr.outer_segment_1);
-        packet.emit(hdr.ipv6);
-        packet.emit(hdr.srh);
-        packet.emit(hdr.segments);
-        packet.emit(hdr.inner_ipv6);
-        packet.emit(hdr.inner_ipv4);
-        packet.emit(hdr.ipv4);
     }
 }
 

@@ -135,7 +135,8 @@ def test_groups_choose_by_a_selector(p4info: p4i.P4Info) -> None:
     (table,) = (table for table in p4info.tables if table.implementation_id)
     assert (table.preamble.alias, table.implementation_id) == ("next_hop_group", 0x11000001)
     assert (selector.preamble.alias, selector.preamble.id) == ("next_hop_selector", 0x11000001)
-    assert selector.with_selector and list(selector.table_ids) == [table.preamble.id]
+    assert selector.with_selector
+    assert list(selector.table_ids) == [table.preamble.id]
 
 
 def test_the_version_tells_the_contract(p4info: p4i.P4Info) -> None:
