@@ -61,6 +61,8 @@ _CHAINS = {
     ),
     "network_port": (
         "meta nfproto ipv4 drop",
+        # The kernel passes over a routing header that it cannot follow (RFC 8986 4.6 S02, RFC 8200 4.4).
+        "rt seg-left != 0 ip6 daddr @decapsulation drop",
         "meta mark set ip6 daddr map @decapsulation accept",
         f"exthdr rt exists jump {SRH_CHAIN}",
     ),
@@ -73,7 +75,7 @@ _CHAINS = {
         f"ip6 daddr fe80::/10 icmpv6 type {_ND} accept",
         f"ip6 saddr fe80::/10 icmpv6 type {_ND} accept",
         "ip6 daddr { fe80::/10, ff00::/8 } drop",
-        "ip6 saddr fe80::/10 drop",
+        "ip6 saddr { ::, fe80::/10 } drop",
         # IPv4 options are refused at the edge (RFC 7126), multicast stays local.
         "ip hdrlength != 5 drop",
         "ip daddr 224.0.0.0/4 drop",

@@ -190,8 +190,11 @@ def forged(kind):
 
 def forge(kind, destination):
     """Ten such frames to a MAC address."""
-    frame = Ether(src="0a:00:00:00:00:01", dst=destination) / forged(kind)
-    inside("h1", sys.executable, "-I", "-S", "-c", SENDER, bytes(frame).hex())
+    forge_frame("h1", bytes(Ether(src="0a:00:00:00:00:01", dst=destination) / forged(kind)))
+
+
+def forge_frame(host, frame):
+    inside(host, sys.executable, "-I", "-S", "-c", SENDER, frame.hex())
 
 
 def test_an_honest_frame_passes(chain, echoes):

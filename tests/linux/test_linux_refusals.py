@@ -6,7 +6,7 @@ import grpc
 import pytest
 from chain_entries import BLOCK
 from finsy.proto import U128, p4r
-from p4_client import DELETE, INSERT, MODIFY, Client
+from p4_client import DELETE, INSERT, MODIFY, Client, outcomes
 from router_chain import mac
 from waiting import wait_until
 
@@ -73,6 +73,18 @@ WRONG = [
     ("classifier_v4", {"vrf": 1, "dscp": "8/&8"}, "set_policy", SOUND, 1, UNIMPLEMENTED),
     ("classifier_v4", {"vrf": 1}, "set_policy", SOUND, 0, INVALID),
     ("host_v6", {"port": 2, "addr": "fdc0:de::1"}, "set_dst_mac", {"mac": 1}, 0, INVALID),
+    ("node_address", {"dst": "ff02::1"}, "to_node", {}, 0, INVALID),
+    ("node_address", {"dst": "::1"}, "to_node", {}, 0, INVALID),
+    ("node_address", {"dst": "fe80::1"}, "to_node", {}, 0, INVALID),
+    # What the kernel has not, or does in its own way.
+    ("gateway", {"port": 2}, "set_gateway", {"ipv4": "10.0.0.1", "ipv6": "2001:db8::1"}, 0, UNIMPLEMENTED),
+    ("color_policy", {"corridor": 5, "color": 2}, "drop_colored", {}, 0, UNIMPLEMENTED),
+    ("color_policy", {"corridor": 5, "color": 1}, "mark_dscp", {"dscp": 8}, 0, UNIMPLEMENTED),
+    ("local_sid", {"dst": f"{BLOCK}:2:f010::/64"}, "end_flavors", {"flavors": 0}, 0, UNIMPLEMENTED),
+    ("local_sid", {"dst": f"{BLOCK}:2:f011::/64"}, "end_flavors", {"flavors": 2}, 0, UNIMPLEMENTED),
+    ("local_sid", {"dst": f"{BLOCK}:2:f012::/64"}, "end_flavors", {"flavors": 3}, 0, UNIMPLEMENTED),
+    ("local_sid", {"dst": f"{BLOCK}:2:f013::/64"}, "end_flavors", {"flavors": 5}, 0, UNIMPLEMENTED),
+    ("local_sid", {"dst": f"{BLOCK}:2:f014::/64"}, "end_x_flavors", {"next_hop": 3, "flavors": 1}, 0, UNIMPLEMENTED),
 ]
 
 
@@ -84,6 +96,47 @@ def test_wrong_entries_are_refused_one_by_one(unchanged):
         for table, match, action, params, priority, _ in WRONG
     ]
     assert [code.name for code in client.errors(updates)] == [code for *_, code in WRONG]
+
+
+def test_meters_and_counters_that_the_kernel_has_not_are_refused(unchanged):
+    """Written: with words for each. Read: a meter has no cells, a counter that nobody keeps is an error."""
+    client = unchanged.clients["r2"]
+    meter = client.schema.meter
+    cells = [meter(2, 10, 10, name="icmp_limit"), meter(2, name="icmp_limit"), meter(5, 1000, 2000, peak=1001)]
+    found = outcomes(client, [p4r.Update(type=MODIFY, entity=cell) for cell in cells])
+    assert [code.name for code, _ in found] == [UNIMPLEMENTED] * 3
+    assert [words.partition(":")[0] for _, words in found] == ["icmp_limit"] * 2 + ["a shaper has one rate"]
+    assert client.read(meter(2, name="icmp_limit")) == []
+    for index in (5, None):
+        asked = client.schema.counter(5, "drop_counter")
+        if index is None:
+            asked.counter_entry.ClearField("index")
+        with pytest.raises(grpc.RpcError) as refused:
+            client.read(asked)
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    counted = client.read(p4r.Entity(counter_entry=p4r.CounterEntry()))
+    known = {
+        client.schema.counter(0, name).counter_entry.counter_id for name in ("corridor_counter", "oversize_counter")
+    }
+    assert {item.counter_entry.counter_id for item in counted} <= known
+
+
+def test_a_customers_port_is_no_adjacency(unchanged):
+    """A policy and the SIDs that cross-connect send to an address, and a port names none."""
+    client = unchanged.clients["r3"]
+    entry, customer = client.schema.entry, 105
+    updates = [
+        p4r.Update(type=INSERT, entity=entity)
+        for entity in (
+            entry("local_sid", {"dst": f"{BLOCK}:3:f001::/64"}, "end_dx4", next_hop=customer),
+            entry("local_sid", {"dst": f"{BLOCK}:3:f002::/64"}, "end_x", next_hop=customer),
+            entry("local_sid", {"dst": f"{BLOCK}:3:f003::/64"}, "u_a", next_hop=customer),
+            entry("policy", {"policy": 7}, "encap_red_1", next_hop=customer, carrier1="::1"),
+        )
+    ]
+    found = outcomes(client, updates)
+    assert [code.name for code, _ in found] == [UNIMPLEMENTED] * 4
+    assert found[0][1] == "next hop 105 is no adjacency, and end_dx4 takes no other"
 
 
 def test_what_the_contract_does_not_have_is_refused(unchanged):
