@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chain_entries import BLOCK, locator
-from p4_client import DELETE, INSERT
+from chain_entries import BLOCK, VRFS, locator
+from p4_client import DELETE, INSERT, MODIFY
 from router_chain import inside, mac, reaches
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting
@@ -112,9 +112,14 @@ def test_decapsulated_packets_and_sid_lists_do_not_reach_the_node(node):
     client.write(DELETE, [sid])
 
 
-def test_customers_do_not_reach_the_node(unchanged):
-    """Not even where no edge filter stands before it, nor with STAMP."""
+@pytest.mark.parametrize("vrf", [VRFS["a"], 0])
+def test_customers_do_not_reach_the_node(unchanged, vrf):
+    """Not even where no edge filter stands before it, nor with STAMP, nor from a port in the underlay's VRF."""
     client = unchanged.clients["r1"]
+    ports = [
+        client.schema.entry("port_role", {"port": 3}, "customer", mac=mac("r1", 3), vrf=v) for v in (vrf, VRFS["a"])
+    ]
+    client.write(MODIFY, ports[:1])
     own = "2001:db8:ffff::1"
     entry = client.schema.entry("node_address", {"dst": own}, "to_node")
     client.write(INSERT, [entry])
@@ -124,6 +129,7 @@ def test_customers_do_not_reach_the_node(unchanged):
         IPv6(src="2001:db8:1::2", dst=own) / UDP(dport=862) / bytes(44),
     ):
         forge_frame("h1", bytes(Ether(src="0a:00:00:00:00:01", dst=mac("r1", 3)) / packet))
+    client.write(MODIFY, ports[1:])
     assert reaches("h1", ADDRESSES[6])
     assert answers("r1")["Icmp6OutEchoReplies"] == before["Icmp6OutEchoReplies"]
     assert unchanged.clients["r1"].stream.packets.empty()
