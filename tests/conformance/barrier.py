@@ -41,12 +41,11 @@ def what_comes_out(target: Target, arrivals: Sequence[tuple[int, bytes]]) -> lis
 
 
 def _until_marked(target: Target, markers: int) -> list[tuple[int, bytes]]:
-    found = []
+    found: list[tuple[int, bytes]] = []
     while markers:
-        received = target.receive(1)
+        received = target.receive(1)  # or more, where they are there
         assert received, "a marker was lost"
-        if _MARK in received[0][1]:
-            markers -= 1
-        else:
-            found += received
+        others = [each for each in received if _MARK not in each[1]]
+        markers -= len(received) - len(others)
+        found += others
     return found

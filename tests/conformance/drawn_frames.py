@@ -12,7 +12,7 @@ from rfc_router.octets import DESTINATION_OPTIONS, HOP_BY_HOP, IPV4, IPV6, ROUTI
 Arrival: TypeAlias = tuple[int, bytes]
 """Port and frame."""
 
-HOPS = st.sampled_from((64, 255, 2, 1, 0))
+HOPS = st.sampled_from((64, 64, 64, 64, 64, 255, 255, 2, 2, 1, 0))
 CLASSES = st.sampled_from((0, 46 << 2, 12 << 2 | 1, 3))
 LABELS = st.sampled_from((0, 0x12345, 0xFFFFF))
 PAD = b"\x01\x04\0\0\0\0"
@@ -51,10 +51,10 @@ def ipv4(source: int, destination: int, payload: bytes, ttl: int = 64, tos: int 
 @st.composite
 def customers6(draw: st.DrawFn, towards_us: bool = False) -> bytes:
     source, destination = (Z6, A6) if towards_us else (A6, Z6)
-    hosts = [destination, destination, "2001:db8:ffff::1", "2001:db8:3::1"]
+    hosts = [*[destination] * 6, "2001:db8:ffff::1", "2001:db8:3::1"]
     if not towards_us:
         hosts += [A6, "ff0e::1", "fe80::1", "::1", "fcbb:bb00:1:e108::", "fcbb:bb00:7::"]
-        source = draw(st.sampled_from((source, source, source, "fe80::9", "ff02::1", "::1", "::")))
+        source = draw(st.sampled_from((*[source] * 9, "fe80::9", "ff02::1", "::1", "::")))
     fields = {"hop_limit": draw(HOPS), "traffic_class": draw(CLASSES), "flow_label": draw(LABELS)}
     return ipv6(v6(source), v6(draw(st.sampled_from(hosts))), draw(udp()), **fields).octets()
 
@@ -62,7 +62,7 @@ def customers6(draw: st.DrawFn, towards_us: bool = False) -> bytes:
 @st.composite
 def customers4(draw: st.DrawFn, towards_us: bool = False) -> bytes:
     source, destination = (Z4, A4) if towards_us else (A4, Z4)
-    hosts = [destination, destination, "10.99.0.1", "10.3.0.1"]
+    hosts = [*[destination] * 6, "10.99.0.1", "10.3.0.1"]
     if not towards_us:
         hosts += [A4, "224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0"]
     options = draw(st.sampled_from((b"", b"", b"", b"\x01\x01\x01\0"))) if not towards_us else b""
@@ -107,7 +107,11 @@ def _forged(packet: bytes) -> list[bytes]:
 @st.composite
 def from_core(draw: st.DrawFn, destinations: tuple[int, ...], limits: Limits) -> Arrival:
     """A tunnelled packet: to a segment, in transit, or to nobody; with a list that holds together, or does not."""
-    inner_header, inner = draw(st.one_of(_whole_inner(), _broken_inner()) if limits.bad_inner else _whole_inner())
+    inner_header, inner = draw(
+        st.one_of(_whole_inner(), _broken_inner())
+        if limits.bad_inner and draw(st.integers(0, 3)) == 0
+        else _whole_inner()
+    )
     listed = tuple(draw(st.lists(st.sampled_from(destinations), max_size=4)))
     next_header, payload = inner_header, inner
     if listed:
@@ -155,14 +159,14 @@ def _lists(draw: st.DrawFn, next_header: int, listed: tuple[int, ...], limits: L
         last = max(last, len(listed) - 1)
     rest = b"\x04\x06" + bytes(6) if limits.tlvs and draw(st.integers(0, 7)) == 0 else b""
     header = Srh(next_header, left, last, 0, draw(st.sampled_from((0, 5))), listed, rest).octets()
-    if draw(st.integers(0, 15)) == 0:
+    if draw(st.integers(0, 19)) == 0:
         header = header[:2] + b"\x02" + header[3:]
     return header
 
 
 def _spoiled(draw: st.DrawFn, octets: bytes) -> bytes:
-    """One time out of ten another version, or cut off."""
-    kind = draw(st.integers(0, 19))
+    """Now and then of another version, or cut off."""
+    kind = draw(st.integers(0, 29))
     if kind == 0:
         return bytes([octets[0] ^ 0x10]) + octets[1:]
     if kind == 1:

@@ -9,9 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packet_world import END_DX4
+from packet_world import (
+    CARRIERS,
+    END_DX4,
+    END_PSP_USD,
+    END_USD,
+    END_X_PSP,
+    END_X_PSP_USD,
+    END_X_USD,
+    METERED,
+    classifier,
+    color,
+    gateway,
+    group,
+    policy,
+    sid,
+)
 
-from controller.core.entries import Entry
+from controller.core.entries import Entry, MeterEntry, Ternary
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +45,35 @@ class Difference:
     reason: str
 
 
-REFUSALS = (Refusal("linux", END_DX4, "ABORTED", "the kernel's End.DX4 needs one neighbour, no port with hosts"),)
+_NO_SUCH_FLAVOR = "the kernel has PSP on End and no other flavor"
+_OWN_ANSWERS = "the kernel answers for the addresses that it has, at rates of its own"
+_NEVER_COLORED = "HTB queues what is beyond the rate, so no packet has a color"
+REFUSALS = (
+    Refusal("linux", END_DX4, "UNIMPLEMENTED", "the kernel's End.DX4 needs one neighbour, no port with hosts"),
+    *(
+        Refusal("linux", entry, "UNIMPLEMENTED", _NO_SUCH_FLAVOR)
+        for entry in (END_USD, END_PSP_USD, END_X_PSP, END_X_USD, END_X_PSP_USD)
+    ),
+    Refusal("linux", gateway(2), "UNIMPLEMENTED", _OWN_ANSWERS),
+    Refusal("linux", MeterEntry("icmp_limit", 2, 100, 20), "UNIMPLEMENTED", _OWN_ANSWERS),
+    Refusal("linux", color(METERED, 1, dscp=12), "UNIMPLEMENTED", _NEVER_COLORED),
+    Refusal("linux", color(METERED, 2), "UNIMPLEMENTED", _NEVER_COLORED),
+    Refusal("linux", MeterEntry("slice_meter", 7, 1000, 4000, 2000, 8000), "UNIMPLEMENTED", _NEVER_COLORED),
+    Refusal(
+        "linux", group(3, (10, 1, 0), (11, 1, 0)), "UNIMPLEMENTED", "the kernel takes a next hop out with its port"
+    ),
+    Refusal("linux", classifier(1, 7, 40, dscp=Ternary(8, 8)), "UNIMPLEMENTED", "nft matches the DSCP as a whole"),
+    Refusal("linux", classifier(1, 7, 41, src=Ternary(5, 7)), "UNIMPLEMENTED", "nft matches prefixes"),
+    Refusal("linux", classifier(1, 0, 42), "INVALID_ARGUMENT", "class 1:0 of HTB is the queue itself"),
+    Refusal("linux", policy(0x8000, CARRIERS[:1]), "INVALID_ARGUMENT", "15 bits of the packet's mark"),
+    Refusal("linux", sid("fcbb:bb00:1:e009::", 80, "u_n"), "INVALID_ARGUMENT", "NEXT-C-SID counts bits from a /48"),
+)
 DIFFERENCES = (
     Difference("linux", "one extension header", "reads the whole chain of headers", "the kernel can, a parser cannot"),
     Difference("linux", "no route", "answers Destination Unreachable", "RFC 4443 3.1: a router should; BMv2 is silent"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "the inner host stack verifies"),
+    Difference("linux", "member back", "is gone until it is written again", "the kernel forgets a dead next hop"),
+    Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     Difference("linux", "policing", "shapes: queues what is beyond the rate", "HTB, which loses nothing at once"),
     Difference("linux", "no gateway", "answers with a source of its choice", "a kernel always has some address"),
 )

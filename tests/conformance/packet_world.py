@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
-from controller.core.entries import Entry, Exact, Lpm, MeterEntry, TableEntry, Ternary
+from controller.core.entries import Entry, Exact, GroupEntry, GroupMember, Lpm, MeterEntry, TableEntry, Ternary
 
 MAC = {port: f"06:00:00:01:00:{port:02x}" for port in (1, 2, 3, 4)}
 HOST = {2: "0a:00:00:00:00:02", 3: "0a:00:00:00:00:03"}
@@ -91,6 +91,34 @@ CLASSIFIER_V4 = TableEntry(
 )
 END_DX4 = sid("fcbb:bb00:1:e300::5", 128, "end_dx4", next_hop=30)
 """To any next hop, here to a customer port."""
+END_PSP = sid("fcbb:bb00:1:e300::7", 128, "end_flavors", flavors=1)
+END_USD = sid("fcbb:bb00:1:e300::8", 128, "end_flavors", flavors=2)
+END_PSP_USD = sid("fcbb:bb00:1:e300::9", 128, "end_flavors", flavors=3)
+END_X_PSP = sid("fcbb:bb00:1:e300::a", 128, "end_x_flavors", next_hop=11, flavors=1)
+END_X_USD = sid("fcbb:bb00:1:e300::b", 128, "end_x_flavors", next_hop=11, flavors=2)
+END_X_PSP_USD = sid("fcbb:bb00:1:e300::c", 128, "end_x_flavors", next_hop=11, flavors=3)
+
+
+def group(number: int, *members: tuple[int, int, int]) -> GroupEntry:
+    """Members as (next hop, weight, watched port)."""
+    choices = tuple(GroupMember("set_next_hop", (("next_hop", hop),), share, port) for hop, share, port in members)
+    return GroupEntry("next_hop_group", (("group", Exact(number)),), choices)
+
+
+def group_route(table: str, vrf: int, value: int, length: int, number: int) -> TableEntry:
+    match = (("dst", Lpm(value, length)), ("vrf", Exact(vrf)))
+    return TableEntry(table, match, "set_next_hop_group", (("group", number),))
+
+
+EVEN, UNEVEN = 1, 2
+"""Groups over ports 1 and 4."""
+GROUPS: list[Entry] = [
+    group(EVEN, (10, 1, 1), (11, 1, 4)),
+    group(UNEVEN, (10, 1, 1), (11, 3, 4)),
+    group_route("route_v6", 0, v6("fcbb:bb00:6::"), 48, EVEN),
+    group_route("route_v6", 0, v6("fcbb:bb00:7::"), 48, UNEVEN),
+    group_route("route_v4", 7, v4("10.6.0.0"), 16, EVEN),
+]
 ENTRIES: list[Entry] = [
     TableEntry("tunnel_source", (), "set_tunnel_source", (("addr", v6(SOURCE)),)),
     *(TableEntry("port_role", (("port", Exact(p)),), "network", (("mac", mac(MAC[p])),)) for p in (1, 4)),
@@ -110,9 +138,16 @@ ENTRIES: list[Entry] = [
     sid("fcbb:bb00:1:e300::3", 128, "end_dt6", vrf=7),
     sid("fcbb:bb00:1:e300::4", 128, "end_dt4", vrf=8),
     END_DX4,
+    END_PSP,
+    END_USD,
+    END_PSP_USD,
+    END_X_PSP,
+    END_X_USD,
+    END_X_PSP_USD,
     sid("fcbb:bb00:1:e300::6", 128, "end_dx4", next_hop=11),
     route("route_v6", 0, v6("fcbb:bb00:2::"), 48, 10),
     route("route_v6", 0, v6("fcbb:bb00:3::"), 48, 11),
+    route("route_v4", 0, v4("10.7.0.0"), 16, 10),
     TableEntry("route_v6", (("dst", Lpm(v6("2001:db8:3::"), 48)), ("vrf", Exact(7))), "drop_route"),
     TableEntry("route_v4", (("dst", Lpm(v4("10.3.0.0"), 16)), ("vrf", Exact(7))), "drop_route"),
     policy(1, CARRIERS[:1]),
@@ -124,4 +159,21 @@ ENTRIES: list[Entry] = [
     *CARELESS,
     CLASSIFIER_V4,
     MeterEntry("slice_meter", METERED, 1, 4000),  # a byte a second: the burst is all that ever passes
+    TableEntry("node_address", (("dst", Exact(v6(SOURCE))),), "to_node"),
 ]
+
+GATEWAY_6, GATEWAY_4 = "2001:db8:1::1", "10.1.0.1"
+
+
+def gateway(port: int) -> TableEntry:
+    """What the router is to the hosts of a customer port."""
+    params = (("ipv4", v4(GATEWAY_4)), ("ipv6", v6(GATEWAY_6)))
+    return TableEntry("gateway", (("port", Exact(port)),), "set_gateway", params)
+
+
+def color(corridor: int, number: int, dscp: int | None = None) -> TableEntry:
+    """What becomes of a color: marked with this DSCP, or dropped."""
+    match = (("color", Exact(number)), ("corridor", Exact(corridor)))
+    if dscp is None:
+        return TableEntry("color_policy", match, "drop_colored")
+    return TableEntry("color_policy", match, "mark_dscp", (("dscp", dscp),))

@@ -4,6 +4,7 @@ every port."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import selectors
@@ -116,6 +117,10 @@ class Target:
         """The cable of a port, pulled or put back at the other end."""
         self.ip("link", "set", f"far{port}", "up" if up else "down")
 
+    def carrier(self, port: int) -> bool:
+        """Whether the router sees somebody at the other end."""
+        return "LOWER_UP" in self.ip("link", "show", f"eth{port}")
+
     # ---- the controller's side
 
     def device(self, listener: Recorder, epoch: int, heartbeat_s: float = 5.0, address: str = "") -> P4RuntimeDevice:
@@ -183,15 +188,15 @@ class Target:
                 selector.register(sock, selectors.EVENT_READ, port)
             while len(found) < count and (left := deadline - time.monotonic()) > 0:
                 for key, _ in selector.select(left):
-                    frame, source = self.sockets[key.data].recvfrom(65_535)
-                    if source[2] != _PACKET_OUTGOING and not self.own(frame):
+                    frame = _arrived(self.sockets[key.data])
+                    if frame and not self.own(frame):
                         found.append((key.data, frame))
         return found
 
     def drain(self) -> None:
         for sock in self.sockets.values():
             while select.select([sock], [], [], 0)[0]:
-                sock.recv(65_535)
+                _arrived(sock)
 
 
 class Bmv2(Target):
@@ -236,6 +241,17 @@ class Linux(Target):
 
 
 TARGETS: tuple[type[Target], ...] = (Linux, Bmv2)
+
+
+def _arrived(sock: socket.socket) -> bytes:
+    """The frame that waits; nothing where it is our own, or the news that the interface went down."""
+    try:
+        frame, source = sock.recvfrom(65_535)
+    except OSError as error:
+        if error.errno != errno.ENETDOWN:
+            raise
+        return b""
+    return b"" if source[2] == _PACKET_OUTGOING else frame
 
 
 def run(*command: str) -> str:

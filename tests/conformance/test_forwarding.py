@@ -23,7 +23,7 @@ def test_neighbours_of_one_vrf_reach_each_other_without_a_tunnel(target: Target)
 
 
 def test_what_nobody_knows_is_dropped(target: Target) -> None:
-    is_dropped(target, 1, from_core(outer("fcbb:bb00:7::") / inner6()))
+    is_dropped(target, 1, from_core(outer("fcbb:bb00:99::") / inner6()))
 
 
 @pytest.mark.parametrize("packet", [inner6(dst="2001:db8:ffff::1"), inner4(dst="10.9.9.9")], ids=["ipv6", "ipv4"])
