@@ -205,7 +205,7 @@ int main(int argc, char **argv) {
         if (!direction[end].ring) err(1, "ring");
     }
     // Light does not wait for a processor: a fibre that pauses on a busy machine is a cut to those who watch it.
-    struct sched_param realtime = {.sched_priority = 2};  // ahead of the line-card programs
+    struct sched_param realtime = {.sched_priority = 3};  // ahead of the line-card programs
     if (sched_setscheduler(0, SCHED_FIFO, &realtime) < 0) warn("no real-time scheduling");
     prctl(PR_SET_TIMERSLACK, 1);  // else every timer may be 50 us late
     struct sigaction action = {.sa_handler = end_on};

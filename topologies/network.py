@@ -17,7 +17,7 @@ from mininet.net import Mininet
 from mininet.node import Node, Switch
 
 from controller.core.addresses import mac_text, router_mac
-from topologies.processes import Process
+from topologies.processes import Process, favoured
 
 NETWORK_MTU = 9000
 CUSTOMER_MTU = 1500
@@ -29,6 +29,9 @@ Spawn = Callable[[str, Sequence[str]], Process]
 """Starts a named process of the lab and records it."""
 
 _HOLD = "ip link set lo up; exec sleep infinity"
+_KEEP_MEMORY = ("MALLOC_TRIM_THRESHOLD_=67108864", "MALLOC_TOP_PAD_=4194304")
+"""For each look at a port Open vSwitch allocates room for 32 of the largest frames. By default the C library gives
+that back to the kernel each time, and takes it again: most of what a packet would cost."""
 _ROUTER_SETTINGS = """
 for i in all default; do
   echo 0 >$i/accept_ra; echo 0 >$i/accept_dad; echo 1 >$i/keep_addr_on_down
@@ -234,6 +237,7 @@ def switch_commands(directory: Path) -> dict[str, list[str]]:
     """How the two processes of a private Open vSwitch are started, in the order of their start.
 
     A switch comes before whatever makes or counts its traffic, where that is permitted: equipment waits for nobody.
+    It has no real-time priority: woken for each packet it costs so much that traffic would stop all other programs.
     """
     quiet = ["-vconsole:off", "-vsyslog:off"]
     places = [f"{variable}={directory}" for variable in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")]
@@ -245,7 +249,7 @@ def switch_commands(directory: Path) -> dict[str, list[str]]:
     ]
     return {
         "ovsdb": ["env", *places, "ovsdb-server", *ovsdb, *quiet],
-        "vswitchd": ["nice", "-n", "-15", "env", *places, "ovs-vswitchd", *vswitchd, *quiet],
+        "vswitchd": [*favoured(), "env", *places, *_KEEP_MEMORY, "ovs-vswitchd", *vswitchd, *quiet],
     }
 
 

@@ -46,6 +46,22 @@ class Process:
                 return
 
 
+def realtime(priority: int) -> list[str]:
+    """The first words of a command that is to run before all ordinary programs, where that is permitted."""
+    before = f"chrt --rr {priority}"
+    return ["sh", "-c", f'{before} true 2>/dev/null && exec {before} "$@"; exec "$@"', "sh"]
+
+
+def favoured() -> list[str]:
+    """The first words of a command that is to get nearly all the time it asks for, and not all there is: permitting.
+
+    A nice value counts only within a session where the kernel shares processors out by session first
+    (sched_autogroup_enabled), and what `spawn` starts has its own. So the session gets one too.
+    """
+    session = "echo -20 >/proc/$$/autogroup"
+    return ["sh", "-c", f'({session}) 2>/dev/null; exec nice -n -20 "$@"', "sh"]
+
+
 def environment(token: str) -> dict[str, str]:
     """Ours, and the token: what every process of a lab gets, however short it lives."""
     return {**os.environ, TOKEN: token}

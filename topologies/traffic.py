@@ -13,9 +13,12 @@ from itertools import count
 from typing import Any
 
 from topologies.lab import Lab, LabError
+from topologies.processes import realtime
 from topologies.system import libexec, wait_for
 
 _ports = count(20000)
+STEADY_PRIORITY = 1
+"""Behind line cards and fibres."""
 _CLASS = re.compile(
     r"class htb (?P<id>\S+).*?Sent (?P<bytes>\d+) bytes (?P<packets>\d+) pkt \(dropped (?P<drops>\d+)"
     r".*?backlog \S+ (?P<backlog>\d+)p",
@@ -31,6 +34,8 @@ class Load:
     """IP bits per second / 1000."""
     ip_bytes: int = 1400
     seconds: float = 2.0
+    steady: bool = False
+    """Evenly spaced on a busy machine as well; for rates that leave it time for other things."""
 
     @property
     def pps(self) -> float:
@@ -56,6 +61,8 @@ class Flow:
         assert self._receiver.stderr is not None
         if "listening" not in self._receiver.stderr.readline():
             raise LabError(f"no receiver on {sink}")
+        if load.steady:
+            send = [*realtime(STEADY_PRIORITY), *send]
         self._sender = lab.popen(source, send, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._timeout = patience + 10
 

@@ -23,7 +23,8 @@ from controller.linecard.slot_table import LineServer
 
 GRACE_S = 0.2
 TIMING = Timing()
-REALTIME_PRIORITY = 1
+REALTIME_PRIORITY = 2
+"""Behind the fibres of a lab, ahead of its traffic."""
 SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),  # the controller probes an idle stream every 2 s
