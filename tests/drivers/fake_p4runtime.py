@@ -48,6 +48,8 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         """Watched ports are answered as plain numbers, as before P4Runtime 1.2."""
         self.packets_out: list[tuple[int, bytes]] = []
         self.batches: list[list[p4r.Update]] = []
+        self.election_ids: set[int] = set()
+        """Of all writes and pushes, accepted or not."""
         self.reads: list[p4r.ReadRequest] = []
         self.refuse: Callable[[p4r.Update], tuple[int, str] | None] = lambda update: None
         self.refuse_write: tuple[grpc.StatusCode, str] | None = None
@@ -201,6 +203,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await self._released.wait()
 
     async def _check_primary(self, election_id: p4r.Uint128, context: grpc.aio.ServicerContext) -> None:
+        self.election_ids.add(U128.decode(election_id))
         if U128.decode(election_id) != self.primary:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Not primary")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import grpc
 from device_contract import Recorder
 from fake_p4runtime import FakeP4Runtime
-from finsy.proto import p4r
+from finsy.proto import p4r, p4r_grpc
 from packet_entries import ENTRIES, GROUPS, HOSTS, PROGRAM_ONLY, modified
 from waiting import until
 
@@ -69,15 +70,19 @@ class FakeHarness:
         return self.server.packets_out == [(port, frame)]
 
     async def succeeded(self, epoch: int) -> None:
-        """A newer controller becomes primary, and leaves again: then the device promotes the old one.
-
-        It takes longer to connect than the old one takes to notice that it has been promoted before.
-        """
+        """A newer controller becomes primary, and leaves again: then the device promotes the old one."""
         successor = self.driver(epoch, Recorder())
         successor.start()
         await until(lambda: successor.connected and not self.device.connected, "the new primary")
         await successor.close()
         await until(lambda: self.server.primary == 1, "the promotion of the old one, as BMv2 does it")
+        await self.round_trips()
+
+    async def round_trips(self) -> None:
+        """Many more than a controller needs that takes itself for the primary, after it has been told so."""
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            for _ in range(20):
+                await p4r_grpc.P4RuntimeStub(channel).Capabilities(p4r.CapabilitiesRequest())
 
     async def begin(self) -> None:
         await self.server.start()

@@ -62,6 +62,18 @@ async def test_a_higher_epoch_takes_over_from_one_that_is_fenced_off(harness: Fa
     await third.close()
 
 
+async def test_never_quotes_the_election_id_of_another(harness: FakeHarness) -> None:
+    """BMv2 takes a write from anyone who names the primary's."""
+    older = harness.driver(epoch=0, listener=Recorder())
+    older.start()
+    await until(lambda: older.fenced_off, "the older one's arbitration")
+    assert not await harness.device.apply(inserts(ENTRIES))
+    with pytest.raises(DeviceUnreachable):
+        await older.apply(inserts(ENTRIES))
+    await older.close()
+    assert harness.server.election_ids == {1}
+
+
 async def test_waits_for_its_election_id_while_somebody_else_has_it(
     harness: FakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,6 +207,16 @@ async def test_counters_that_have_counted(harness: FakeHarness) -> None:
     assert [entity.counter_entry.index.index for entity in harness.server.reads[-1].entities] == [3, 4]
     assert await harness.device.counters("corridor_counter", []) == {}
     assert await harness.device.counters("drop_counter") == {}
+
+
+async def test_asks_for_one_table_or_array_at_a_time(harness: FakeHarness) -> None:
+    """BMv2 serves no wildcard over all of them."""
+    await harness.device.read()
+    await harness.device.counters("corridor_counter")
+    for request in harness.server.reads:
+        for entity in request.entities:
+            asked = getattr(entity, str(entity.WhichOneof("entity")))
+            assert asked.ListFields()[0][0].name in ("table_id", "meter_id", "counter_id")
 
 
 async def test_refuses_counters_that_are_not_there(harness: FakeHarness) -> None:
