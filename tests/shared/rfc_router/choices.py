@@ -25,8 +25,12 @@ class Choices:
     """Each of them lowers the hop limit (RFC 8986 S12), not only leaving the node."""
     most_segments: int = 127
     reads_tlvs: bool = True
+    checks_tlvs: bool = False
+    """Refuses a list whose TLVs do not fill its header (RFC 8754 clause 2.1), also where it wants none of them."""
     reads_chains: bool = True
     """Finds an SRH or an upper layer behind other extension headers."""
+    parses_ahead: bool = False
+    """Takes apart what stands behind the IPv6 header whoever it is for, and drops what breaks off there."""
     cuts_trailer: bool = True
     """What the link padded a frame with is not forwarded."""
     verifies_inner: bool = True
@@ -40,6 +44,7 @@ BMV2 = Choices(
     most_segments=3,
     reads_tlvs=False,
     reads_chains=False,
+    parses_ahead=True,
     cuts_trailer=False,
     takes_inner_options=False,
 )
@@ -49,5 +54,6 @@ LINUX = Choices(
     copies_flow_label=True,
     copies_ipv4_class=False,
     hop_per_pass=False,
+    checks_tlvs=True,
     verifies_inner=False,
 )

@@ -11,13 +11,16 @@ from rfc_router.octets import (
     DESTINATION_OPTIONS,
     HOP_BY_HOP,
     IPV4,
+    IPV4_OCTETS,
     IPV6,
+    IPV6_OCTETS,
     ROUTING,
     SEGMENT_ROUTING,
     Extension,
     Ip,
     Ipv4,
     Ipv6,
+    Malformed,
     Srh,
 )
 from rfc_router.outcome import Drop, Dropped
@@ -82,6 +85,8 @@ def _next_segment(packet: Ipv6, at: Extension, srh: Srh, flavors: int, choices: 
     if srh.last_entry > max_le or srh.segments_left > srh.last_entry + 1:  # S09
         raise Dropped(Drop.SEGMENTS)
     if srh.last_entry >= choices.most_segments or (srh.has_tlvs and not choices.reads_tlvs):
+        raise Dropped(Drop.SEGMENTS)
+    if choices.checks_tlvs and not srh.tlvs_are_whole:
         raise Dropped(Drop.SEGMENTS)
     left = srh.segments_left - 1  # S13
     packet = replace(packet.one_hop_less(), destination=srh.listed[left])  # S12, S14
@@ -154,3 +159,17 @@ def _srh(packet: Ipv6, choices: Choices) -> tuple[Extension, Srh] | None:
         if each.kind not in (HOP_BY_HOP, DESTINATION_OPTIONS, ROUTING) or not choices.reads_chains:
             raise Dropped(Drop.SEGMENTS)
     return None
+
+
+def taken_apart(packet: Ipv6, choices: Choices) -> None:
+    """An SRH directly behind the IPv6 header, if it is one that the node reads, and the fixed header of an IP packet
+    behind either. Raises `Malformed` where one of them breaks off."""
+    kind, rest = packet.next_header, packet.payload + packet.trailer
+    if kind == ROUTING:
+        srh = Extension.read(ROUTING, 0, rest)
+        last = srh.octets[4]
+        if srh.octets[2] != SEGMENT_ROUTING or srh.octets[1] != 2 * last + 2 or last >= choices.most_segments:
+            return
+        kind, rest = srh.next_header, rest[len(srh.octets) :]
+    if len(rest) < {IPV6: IPV6_OCTETS, IPV4: IPV4_OCTETS}.get(kind, 0):
+        raise Malformed("an inner header breaks off")

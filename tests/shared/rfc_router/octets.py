@@ -137,6 +137,16 @@ class Srh:
     def has_tlvs(self) -> bool:
         return self.last_entry + 1 < len(self.listed) or bool(self.rest)
 
+    @property
+    def tlvs_are_whole(self) -> bool:
+        """Type, length, value, one behind the other to the end of the header."""
+        octets = self.octets()[8 + SEGMENT_OCTETS * (self.last_entry + 1) :]
+        while len(octets) > 1:
+            if len(octets) < 2 + octets[1]:
+                return False
+            octets = octets[2 + octets[1] :]
+        return not octets
+
     def octets(self) -> bytes:
         body = b"".join(each.to_bytes(SEGMENT_OCTETS, "big") for each in self.listed) + self.rest
         fields = self.next_header, len(body) // 8, SEGMENT_ROUTING, self.segments_left, self.last_entry

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from controller.core.entries import Entry
 from rfc_router.choices import Choices
-from rfc_router.endpoint import Onward, process
+from rfc_router.endpoint import Onward, process, taken_apart
 from rfc_router.headend import GREEN, admit, classify, encapsulate, lowered
 from rfc_router.octets import ETHERNET_OCTETS, MAC_OCTETS, UDP, Ip, Ipv4, Ipv6, Malformed
 from rfc_router.outcome import Drop, Dropped, Outcome, Sent
@@ -56,7 +56,10 @@ class Router:
 
     def _read(self, kind: int, octets: bytes) -> Ip:
         if kind == IPV6_TYPE:
-            return Ipv6.read(octets)
+            packet = Ipv6.read(octets)
+            if self._choices.parses_ahead:
+                taken_apart(packet, self._choices)
+            return packet
         if kind == IPV4_TYPE:
             return Ipv4.read(octets)
         raise Dropped(Drop.NOT_IP)
