@@ -35,6 +35,7 @@ COMPRESSED_METRIC, CLASSIC_METRIC = 1024, 1025
 _LENGTHS = {"u_n": 48, "u_a": 64}
 _PSP = 1
 _DT4 = ("end_dt4", "u_dt4")
+_OTHERS_THAT_DECAPSULATE = ("end_dt6", "u_dt6", "end_dx4")
 
 
 class LocalSids:
@@ -66,7 +67,7 @@ class LocalSids:
             lines = tuple(_mark_lines(step, marks))
             if lines:
                 work.blocks.append(Block(frozenset({step.key}), lines))
-        if work.blocks:
+        if any(_decapsulates(entry) for step in steps for entry in (step.old, step.new)):
             work.blocks.append(Block(frozenset(), tuple(_srh_lines(after.values()))))
         return work
 
@@ -104,6 +105,13 @@ def _srh_lines(entries: Iterable[TableEntry]) -> Iterator[str]:
             # nft counts the list from 1: sid[1] is Segment List[0], the last segment.
             match = f"srh sid[1] {prefix(entry, 'dst', 128)}"
             yield f"add rule inet corridor {SRH_CHAIN} {match} meta mark set {mark:#x} accept"
+        elif entry.action in _OTHERS_THAT_DECAPSULATE:
+            # The kernel passes over a routing header that it cannot follow, and would decapsulate behind it.
+            yield f"add rule inet corridor {SRH_CHAIN} rt seg-left != 0 ip6 daddr {prefix(entry, 'dst', 128)} drop"
+
+
+def _decapsulates(entry: TableEntry | None) -> bool:
+    return entry is not None and entry.action in (*_DT4, *_OTHERS_THAT_DECAPSULATE)
 
 
 def _metric(entry: TableEntry) -> int:
