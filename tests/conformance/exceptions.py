@@ -73,8 +73,14 @@ DIFFERENCES = (
     Difference("linux", "no route", "answers Destination Unreachable", "RFC 4443 3.1: a router should; BMv2 is silent"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "the inner host stack verifies"),
     Difference("linux", "member back", "is gone until it is written again", "the kernel forgets a dead next hop"),
+    Difference("bmv2", "counted header", "counts the Ethernet header of each packet", "its counters count frames"),
+    Difference("linux", "drop reasons", "refuses to read the counter", "the kernel has counters of its own"),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     Difference("linux", "policing", "shapes: queues what is beyond the rate", "HTB, which loses nothing at once"),
+    Difference(
+        "linux", "unicast solicitation", "leaves its link address out", "RFC 4861 7.2.4: the asker has it already"
+    ),
+    Difference("linux", "quoted DF", "quotes IPv4 with DF set", "set on arrival, else the kernel would fragment"),
     Difference("linux", "no gateway", "answers with a source of its choice", "a kernel always has some address"),
 )
 

@@ -165,9 +165,9 @@ ENTRIES: list[Entry] = [
 GATEWAY_6, GATEWAY_4 = "2001:db8:1::1", "10.1.0.1"
 
 
-def gateway(port: int) -> TableEntry:
+def gateway(port: int, ipv4: str = GATEWAY_4, ipv6: str = GATEWAY_6) -> TableEntry:
     """What the router is to the hosts of a customer port."""
-    params = (("ipv4", v4(GATEWAY_4)), ("ipv6", v6(GATEWAY_6)))
+    params = (("ipv4", v4(ipv4)), ("ipv6", v6(ipv6)))
     return TableEntry("gateway", (("port", Exact(port)),), "set_gateway", params)
 
 

@@ -21,11 +21,12 @@ from typing import TypeVar
 import pytest
 from device_contract import Recorder
 from network_namespace import raw_socket
+from packet_world import gateway
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from waiting import until, wait_until
 
-from controller.core.entries import Change, Entry, Operation, Rejection
+from controller.core.entries import Change, Entry, MeterEntry, Operation, Rejection
 from controller.drivers import pipeline
 from controller.drivers.p4runtime import P4RuntimeDevice
 
@@ -174,13 +175,21 @@ class Target:
             rejections = self.apply(Operation.DELETE, entries[::-1])
             assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
 
+    def become_gateway(self, port: int, ipv4: str, ipv6: str) -> None:
+        """Be this to the hosts on a customer port."""
+        raise NotImplementedError
+
+    def limit_own_messages(self, port: int) -> None:
+        """Send a customer few ICMP errors."""
+        raise NotImplementedError
+
     # ---- packets
 
     def send(self, port: int, frame: bytes) -> None:
         self.sockets[port].send(frame)
 
-    def receive(self, count: int, seconds: float = 10.0) -> Frames:
-        """The next frames out of any port, at most `count`, in order per port."""
+    def receive(self, count: int, seconds: float = 10.0, own: bool = False) -> Frames:
+        """The next frames out of any port, about `count`, in order per port; with the kernel's own ones if wished."""
         found: Frames = []
         deadline = time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
@@ -189,7 +198,7 @@ class Target:
             while len(found) < count and (left := deadline - time.monotonic()) > 0:
                 for key, _ in selector.select(left):
                     frame = _arrived(self.sockets[key.data])
-                    if frame and not self.own(frame):
+                    if frame and (own or not self.own(frame)):
                         found.append((key.data, frame))
         return found
 
@@ -210,6 +219,12 @@ class Bmv2(Target):
         interfaces = [word for port in self.macs for word in ("-i", f"{port}@eth{port}")]
         switch = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID), *interfaces, "--log-level", "off"]
         return [*switch, "--", "--grpc-server-addr", self.address, "--cpu-port", str(CPU_PORT)]
+
+    def become_gateway(self, port: int, ipv4: str, ipv6: str) -> None:
+        self.insert([gateway(port, ipv4, ipv6)])
+
+    def limit_own_messages(self, port: int) -> None:
+        self.insert([MeterEntry("icmp_limit", port, 1, 5)])
 
     def _prepare_port(self, port: int) -> None:
         """The kernel, which shares the interfaces with the switch, has to be silent."""
@@ -232,6 +247,14 @@ class Linux(Target):
         super()._prepare_port(port)
         # Its errors are limited in rate by destination; here one host provokes them all.
         self.inside("sysctl", "-qw", "net.ipv6.icmp.ratelimit=0", "net.ipv4.icmp_ratelimit=0")
+
+    def become_gateway(self, port: int, ipv4: str, ipv6: str) -> None:
+        """As its operator would: the interface's own addresses."""
+        self.ip("address", "add", f"{ipv4}/32", "dev", f"eth{port}")
+        self.ip("-6", "address", "add", f"{ipv6}/128", "dev", f"eth{port}", "nodad")
+
+    def limit_own_messages(self, port: int) -> None:
+        self.inside("sysctl", "-qw", "net.ipv6.icmp.ratelimit=200")
 
     def come_back_empty(self) -> None:
         """The kernel keeps everything, so it is another kernel that comes back."""
