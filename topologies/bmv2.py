@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from topologies.network import Router
+from topologies.processes import favoured
 
 CPU_PORT = 510
 """511 is BMv2's drop port."""
@@ -37,8 +38,9 @@ class Bmv2Router(Router):
 def command(program: Sequence[str], device_id: int, ports: Sequence[int], listen: Path) -> list[str]:
     """How BMv2 is started on interfaces `eth{port}`, empty, with P4Runtime at the socket `listen`.
 
-    Its Thrift server keeps the default port, which is the namespace's own.
+    Its Thrift server keeps the default port, which is the namespace's own. As the optical switches, it comes before
+    the programs that make its traffic.
     """
     switch = ["--no-p4", "--device-id", str(device_id), "--log-level", "off"]
     switch += [word for port in ports for word in ("-i", f"{port}@eth{port}")]
-    return [*program, *switch, "--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]
+    return [*favoured(), *program, *switch, "--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]
