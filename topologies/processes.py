@@ -59,7 +59,7 @@ def favoured() -> list[str]:
     (sched_autogroup_enabled), and what `spawn` starts has its own. So the session gets one too.
     """
     session = "echo -20 >/proc/$$/autogroup"
-    return ["sh", "-c", f'({session}) 2>/dev/null; exec nice -n -20 "$@"', "sh"]
+    return ["sh", "-c", f'{{ {session}; }} 2>/dev/null; exec nice -n -20 "$@"', "sh"]
 
 
 def environment(token: str) -> dict[str, str]:
