@@ -27,6 +27,7 @@ from controller.drivers.p4runtime_codec import (
     decode_counters,
     decode_frame,
     encode_frame,
+    probe_request,
     read_request,
 )
 from controller.drivers.p4runtime_fields import Unencodable
@@ -217,14 +218,28 @@ class P4RuntimeDevice:
     async def _tend(self, session: P4RuntimeSession) -> None:
         """Put the pipeline in place, then watch that it stays; a silent device ends the session."""
         self._capabilities = _capabilities(await session.capabilities())
-        if await session.cookie() != self._pipeline.cookie:
+        if not await self._programmed(session):
             # Only where it differs: the same pipeline pushed again would empty the tables under running traffic.
             await session.push(self._config())
         self._set_ready(session)
         while True:
             await asyncio.sleep(self._heartbeat_s)
-            if await session.cookie() != self._pipeline.cookie:
+            if not await self._programmed(session):
                 raise SessionLost("the pipeline was replaced")
+
+    async def _programmed(self, session: P4RuntimeSession) -> bool:
+        """Whether our pipeline is in place.
+
+        BMv2 keeps the cookie of a program that a later, failed push has replaced, or takes any cookie with no program
+        at all: then it can read nothing.
+        """
+        if await session.cookie() != self._pipeline.cookie:
+            return False
+        try:
+            await session.read(probe_request(self._pipeline))
+        except ReadRefused as refused:
+            return refused.code != "UNKNOWN"
+        return True
 
     def _config(self) -> p4r.ForwardingPipelineConfig:
         cookie = p4r.ForwardingPipelineConfig.Cookie(cookie=self._pipeline.cookie)

@@ -70,6 +70,12 @@ def read_request(pipeline: Pipeline) -> list[p4r.Entity]:
     return entities
 
 
+def probe_request(pipeline: Pipeline) -> list[p4r.Entity]:
+    """As little as can be read of the program itself: one meter cell, or nothing where it has no meter."""
+    meters = list(pipeline.meters.values())[:1]
+    return [p4r.Entity(meter_entry=p4r.MeterEntry(meter_id=meter.id, index=p4r.Index())) for meter in meters]
+
+
 def counter_request(counter: Cells, cells: Iterable[int] | None) -> list[p4r.Entity]:
     """The cells by their indices, or the whole array; `Unencodable` for a cell that it has not."""
     if cells is None:

@@ -28,8 +28,8 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 1 << 20),  # per-update errors of a full batch come as one trailer
 )
 
-_UNREADABLE = frozenset({"UNIMPLEMENTED", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE"})
-"""Codes that speak of what was asked for, not of the connection."""
+_UNREADABLE = frozenset({"UNIMPLEMENTED", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE", "UNKNOWN"})
+"""Codes that speak of what was asked for, not of the connection. UNKNOWN: BMv2 has not the program it says it has."""
 
 
 class SessionLost(Exception):
@@ -110,7 +110,6 @@ class P4RuntimeSession:
             try:
                 message = await self._stream.read()
             except grpc.RpcError as error:
-                # Of the reasons for which a stream ends (P4Runtime, "Client Arbitration"), this is the only one.
                 lost = ElectionIdTaken if _code(error) == "INVALID_ARGUMENT" else SessionLost
                 raise lost(_words(error)) from None
             if message is GRPC_EOF:

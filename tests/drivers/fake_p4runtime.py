@@ -35,6 +35,8 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         self.push_actions: list[int] = []
         self.blocked = False
         """A push went wrong half-way: the next ones fail until something is committed."""
+        self.hollow = False
+        """A failed push took the program away and left its cookie."""
         self.tables: dict[Key, p4r.TableEntry] = {}
         self.defaults: dict[int, p4r.Action] = {}
         self.meters: dict[tuple[int, int], p4r.MeterConfig] = {}
@@ -169,6 +171,7 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await context.abort(grpc.StatusCode.UNKNOWN, "Error in first phase of device update")
         self.wipe()  # also when it is the same pipeline again
         self.config.CopyFrom(request.config)
+        self.hollow = False
         self.pushes += 1
         return p4r.SetForwardingPipelineConfigResponse()
 
@@ -193,6 +196,8 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     async def Read(self, request: p4r.ReadRequest, context: grpc.aio.ServicerContext):  # noqa: N802
         await self._answering()
         self.reads.append(request)
+        if self.hollow:
+            await context.abort(grpc.StatusCode.UNKNOWN, "Error when reading table entries from target")
         if any(wanted.counter_entry.counter_id in self.unreadable for wanted in request.entities):
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such counter here")
         for wanted in request.entities:

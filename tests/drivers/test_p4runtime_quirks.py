@@ -109,6 +109,12 @@ async def test_commits_what_blocks_a_push(harness: FakeHarness, cookie: int) -> 
     assert harness.server.push_actions == [SetPipeline.VERIFY_AND_COMMIT, *tried]
 
 
+async def test_does_not_believe_the_cookie_of_a_program_that_is_gone(harness: FakeHarness) -> None:
+    harness.server.hollow = harness.server.blocked = True
+    await until(lambda: harness.server.pushes == 2 and harness.device.connected, "our pipeline")
+    assert [event for event, _ in harness.listener.events] == ["connected", "disconnected", "connected"]
+
+
 # ---- writes
 
 
@@ -167,8 +173,9 @@ async def test_a_rate_that_was_changed_reads_back_as_it_is(harness: FakeHarness,
 
 
 def cells_read(harness: FakeHarness) -> list[int | None]:
-    """By the last read; None: all."""
-    wanted = (entity.meter_entry for entity in harness.server.reads[-1].entities if entity.HasField("meter_entry"))
+    """By the last read of everything; None: all."""
+    *_, last = (request for request in harness.server.reads if request.entities[0].HasField("table_entry"))
+    wanted = (entity.meter_entry for entity in last.entities if entity.HasField("meter_entry"))
     return [cell.index.index if cell.HasField("index") else None for cell in wanted]
 
 
@@ -204,7 +211,8 @@ async def test_counters_that_have_counted(harness: FakeHarness) -> None:
     harness.server.counters = {(corridor, 3): (7, 900), (corridor, 65_535): (1, 60), (corridor, 9): (0, 0)}
     assert await harness.device.counters("corridor_counter") == {3: (7, 900), 65_535: (1, 60)}
     assert await harness.device.counters("corridor_counter", [3, 4]) == {3: (7, 900)}
-    assert [entity.counter_entry.index.index for entity in harness.server.reads[-1].entities] == [3, 4]
+    asked = [entity.counter_entry for request in harness.server.reads for entity in request.entities]
+    assert [cell.index.index for cell in asked if cell.HasField("index")] == [3, 4]
     assert await harness.device.counters("corridor_counter", []) == {}
     assert await harness.device.counters("drop_counter") == {}
 
