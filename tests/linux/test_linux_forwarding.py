@@ -10,7 +10,8 @@ import pytest
 from chain_entries import BLOCK, VRFS, corridor, terminal
 from p4_client import DELETE, INSERT, MODIFY
 from router_chain import inside, mac
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrSegmentRouting
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrRouting, IPv6ExtHdrSegmentRouting
 from scapy.layers.l2 import Ether
 from waiting import wait_until
 
@@ -240,3 +241,27 @@ def test_corridor_counter_counts_customer_packets_and_bytes(chain, version):
     packets, octets = (now - then for now, then in zip(client.count(VRFS["a"]), before, strict=True))
     header = {4: 28, 6: 48}[version]
     assert (packets, octets) == (10, 10 * (1000 + header))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_nothing_is_decapsulated_behind_a_list_that_is_not_at_its_end(chain, echoes, version):
+    """Also where the routing header is none that the kernel follows (RFC 8986 4.5, 4.7: Segments Left must be 0)."""
+    index = 0 if version == 4 else 1
+    inner = {
+        4: IP(src="10.1.0.2", dst=ADDRESSES[4]) / ICMP(),
+        6: IPv6(src="2001:db8:1::2", dst=ADDRESSES[6]) / ICMPv6EchoRequest(),
+    }[version]
+    sid = f"{BLOCK}:{terminal('r3', 'a', version)}::"
+
+    def send(kind, left):
+        listed = {"type": kind, "segleft": left, "addresses": ["2001:db8::1"]}
+        packet = IPv6(src="fc00::1", dst=sid) / IPv6ExtHdrRouting(**listed) / inner
+        frame = bytes(Ether(src=mac("r2", 3), dst=mac("r3", 1)) / packet)
+        chain.clients["r2"].stream.send(3, frame)
+
+    before = echoes("h3")[index]
+    send(kind=3, left=1)
+    send(kind=3, left=0)
+    # Behind them on the same link, so that both have been dealt with.
+    assert received(ping("h1", ADDRESSES[version], count=1)) == 1
+    assert echoes("h3")[index] == before + 1 + 1
