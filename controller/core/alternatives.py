@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from controller.core.admission import peak, reverse_of
+from controller.core.admission import MIN_MTU_BYTES, peak, reverse_of
 from controller.core.errors import Infeasible, Refused
 from controller.core.model import Corridor, Isolation, Leg, Objective, Protection
 from controller.core.path_constraints import EXCLUSIONS, INCLUSIONS, UNCONSTRAINED
@@ -44,16 +44,17 @@ def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> I
 
     if refusal.reason == "SEARCH_EXHAUSTED":
         return refusal  # each alternative would be as long a search
-    known = int(refusal.metadata.get("latencyUs", 0))
-    found = [each for each in _alternatives(corridor, known, trial) if each is not None]
+    found = [each for each in _alternatives(corridor, refusal, trial) if each is not None]
     text = "; accepted would be " + ", or ".join(each.text for each in found) if found else ""
     metadata = {**refusal.metadata, **{each.key: each.value for each in found}}
     return Infeasible(refusal.message + text, reason=refusal.reason, metadata=metadata)
 
 
-def _alternatives(corridor: Corridor, latency_us: int, trial: Trial) -> Iterator[Alternative | None]:
+def _alternatives(corridor: Corridor, refusal: Infeasible, trial: Trial) -> Iterator[Alternative | None]:
     yield _bandwidth(corridor, trial)
-    yield _latency(corridor, latency_us, trial)
+    yield _latency(corridor, int(refusal.metadata.get("latencyUs", 0)), trial)
+    if "MTU" in refusal.metadata.get("binding", refusal.reason):
+        yield _packet_size(corridor, trial)
     yield _hard(corridor, trial)
     yield _unprotected(corridor, trial)
     yield _hops(corridor, trial)
@@ -125,6 +126,19 @@ def _latency(corridor: Corridor, fastest_us: int, trial: Trial) -> Alternative |
         least = _last(corridor.max_latency_us, least, fits)
     text = f"a latency bound of {least} µs at this bandwidth"
     return Alternative("minLatencyUs", str(least), text) if least else None
+
+
+def _packet_size(corridor: Corridor, trial: Trial) -> Alternative | None:
+    """The largest customer packet, by bisection: a smaller one is never harder to carry."""
+
+    def fits(mtu_bytes: int) -> bool:
+        return _accepted(replace(corridor, mtu_bytes=mtu_bytes), trial) is not None
+
+    least = max(MIN_MTU_BYTES, corridor.reference_packet_bytes)
+    if least >= corridor.mtu_bytes or not fits(least):
+        return None
+    most = _last(corridor.mtu_bytes, least, fits)
+    return Alternative("maxMtuBytes", str(most), f"packets of at most {most} bytes")
 
 
 def _hard(corridor: Corridor, trial: Trial) -> Alternative | None:

@@ -12,8 +12,10 @@ from journeys import all_arrive
 from networks import Network, chain, corridor, domains, node_name, square
 
 from controller.core.admission import validate
+from controller.core.alternatives import plan_or_explain
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.model import Capabilities, Isolation, LinkKind, Liveness, Protection, Status
+from controller.core.plan import plan
 from controller.core.topology import NodeChanged
 
 PLAIN = Capabilities(shaping=False, liveness=Liveness.LOCAL_PORT, resolves_neighbors=False, fenced=False)
@@ -71,6 +73,25 @@ def test_where_there_is_no_way_around_the_router_is_named() -> None:
     assert (refused.reason, refused.metadata["neededBytes"]) == ("MTU", "1540")
     assert set(refused.metadata["nodes"].split(",")) == {node_name("r2"), node_name("r3")}
     assert refused.metadata["mtuBytes"] == "1500"
+
+
+@settings(max_examples=30, deadline=None)
+@given(end=st.integers(1300, 9000), transit=st.integers(1300, 9000), isolation=st.sampled_from(Isolation))
+def test_the_largest_packet_that_would_do_is_told(end: int, transit: int, isolation: Isolation) -> None:
+    """Both sides of what is told are planned; a slice passes no router between its ends."""
+    net = of_mtu(Network.of(chain(3)), {1: end, 2: transit})
+    wanted = corridor(a=1, z=3, isolation=isolation, mtu_bytes=9000, reference_packet_bytes=1280)
+    with pytest.raises(Infeasible) as refusal:
+        plan_or_explain(net.snapshot, wanted)
+    least = min(end, transit) if isolation is Isolation.SOFT else end
+    if least < 1280 + 40:
+        assert "maxMtuBytes" not in refusal.value.metadata
+        return
+    told = int(refusal.value.metadata["maxMtuBytes"])
+    assert told == least - 40
+    assert plan(net.snapshot, replace(wanted, mtu_bytes=told))
+    with pytest.raises(Infeasible):
+        plan(net.snapshot, replace(wanted, mtu_bytes=told + 1))
 
 
 def test_what_fails_for_another_reason_is_said_to() -> None:
