@@ -1,0 +1,116 @@
+"""Slice meters hold their rate within 5 %, and mark by two rates (RFC 2698).
+
+What is expected comes from the times at which the frames were sent, so a sender that is held up spoils nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from exceptions import bearable, differs
+from frames import from_host, inner6
+from packet_world import METERED, color
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from targets import Target
+from traffic import GREEN, RED, YELLOW, Bucket, colors, record, recorded, send_steadily
+
+from controller.core.entries import Change, MeterEntry, Operation
+
+IP_BYTES = 1000
+DSCP = 10
+"""What the world's classifier sends into the metered corridor."""
+CUSTOMER_FRAME = from_host(2, inner6(size=IP_BYTES, dscp=DSCP))
+TUNNEL_BYTES = 40
+PREAMBLE_FCS_GAP = 24
+OFFERED_S = 2.0
+WITHIN = 0.05
+
+
+@pytest.fixture
+def target(programmed: Target) -> Target:
+    """Stamps arrivals; the kernel begins with that a moment after it is asked."""
+    record(programmed.sockets[1])
+    programmed.drain()
+    return programmed
+
+
+def modify(target: Target, meter: MeterEntry) -> None:
+    assert not target.ask(lambda device: device.apply([Change(Operation.MODIFY, meter)]))
+
+
+def offer(target: Target, bytes_per_s: float) -> tuple[list[float], list[tuple[float, bytes]]]:
+    """Times of sending, and what came out of port 1 with its times."""
+    sent = send_steadily(target.sockets[2], CUSTOMER_FRAME, bytes_per_s, OFFERED_S)
+    return sent, recorded(target.sockets[1], idle_s=0.6)
+
+
+@pytest.mark.parametrize("mbit_per_s", [2, 10])
+def test_a_meter_holds_its_rate(target: Target, mbit_per_s: int) -> None:
+    rate = mbit_per_s * 125_000
+    burst = rate // 10
+    modify(target, MeterEntry("slice_meter", METERED, rate, burst))
+    sent, received = offer(target, 2 * rate)
+    if differs(target.name, "policing"):
+        assert _rate_of_the_queue(received) == pytest.approx(rate, rel=WITHIN)
+    else:
+        bucket = Bucket(rate, burst)
+        expected = sum(found != RED for found in colors(sent, len(CUSTOMER_FRAME), bucket, bucket))
+        assert len(received) == pytest.approx(expected, rel=WITHIN)
+        # The model itself against the plain sum: the bucket once and the rate for as long as it lasted.
+        assert expected * len(CUSTOMER_FRAME) == pytest.approx(burst + rate * (sent[-1] - sent[0]), rel=WITHIN)
+
+
+def _rate_of_the_queue(received: list[tuple[float, bytes]]) -> float:
+    """Wire bytes per second while the queue was full: behind the first burst, until the sender stopped."""
+    start = received[0][0] + 0.3
+    window = [time for time, _ in received if start <= time <= start + OFFERED_S - 0.5]
+    wire_bytes = len(CUSTOMER_FRAME) + TUNNEL_BYTES + PREAMBLE_FCS_GAP
+    return (len(window) - 1) * wire_bytes / (window[-1] - window[0])
+
+
+def test_less_than_the_rate_passes_whole(target: Target) -> None:
+    modify(target, MeterEntry("slice_meter", METERED, 1_250_000, 125_000))
+    sent, received = offer(target, 0.8 * 1_000_000)
+    assert len(received) == len(sent)
+
+
+@pytest.mark.covers("color_policy.mark_dscp", "color_policy.drop_colored")
+@pytest.mark.parametrize("red_is", ["marked", "dropped"])
+def test_three_colors(target: Target, red_is: str) -> None:
+    """Offered twice the peak, which is twice what is committed: a quarter green, a quarter yellow, half red."""
+    committed, peak = Bucket(125_000, 12_500), Bucket(250_000, 25_000)
+    marks = {GREEN: 20, YELLOW: 12, RED: 14}
+    policies = [
+        color(METERED, GREEN, marks[GREEN]),
+        color(METERED, YELLOW, marks[YELLOW]),
+        color(METERED, RED, marks[RED] if red_is == "marked" else None),
+    ]
+    meter = MeterEntry("slice_meter", METERED, 125_000, 12_500, 250_000, 25_000)
+    if differs(target.name, "policing"):
+        assert bearable(target.name, [meter]) == [meter]
+        _keeps_the_customers_mark(target)
+        return
+    modify(target, meter)
+    with target.holding(*policies):
+        sent, received = offer(target, 500_000)
+    expected = Counter(colors(sent, len(CUSTOMER_FRAME), committed, peak))
+    if red_is == "dropped":
+        del expected[RED]
+    found = Counter(_dscp(frame) for _, frame in received)
+    assert found.keys() == {marks[number] for number in expected}
+    for number, count in expected.items():
+        assert found[marks[number]] == pytest.approx(count, rel=WITHIN)
+    assert expected[GREEN] / len(sent) == pytest.approx(0.26, abs=0.03)
+
+
+def _keeps_the_customers_mark(target: Target) -> None:
+    """A shaper has no colors: what it lets out looks as it came in."""
+    modify(target, MeterEntry("slice_meter", METERED, 125_000, 12_500))
+    _, received = offer(target, 250_000)
+    assert {_dscp(frame) for _, frame in received} == {DSCP}
+
+
+def _dscp(frame: bytes) -> int:
+    return int(Ether(frame)[IPv6].tc) >> 2
