@@ -259,7 +259,9 @@ def serve(
 def lab_up(
     topology: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A topology file.")],
     *,
-    target: Annotated[list[str] | None, typer.Option(help="What routers run: linux, bmv2, or ROUTER=bmv2.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="What routers run: linux or bmv2; for one: ROUTER=bmv2.")
+    ] = None,
     run_dir: RunDir = None,
     output: AsOutput = Output.TABLE,
 ) -> None:
