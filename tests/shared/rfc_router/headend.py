@@ -77,9 +77,8 @@ def encapsulate(packet: Ip, corridor: Found, color: int, tables: Tables, choices
     if source is None or policy is None or not source["addr"]:
         raise Dropped(Drop.NO_POLICY)
     carriers = [value for name, value in policy.params.items() if name.startswith("carrier")]
-    forwarded = lowered(packet)
     if choices.entering_is_a_hop:
-        packet = forwarded
+        packet = packet.one_hop_less()
     inner, next_header = packet.octets(), IPV6 if isinstance(packet, Ipv6) else IPV4
     if len(carriers) > 1:
         # RFC 8754 4.1.1: the first segment stands in the destination only, the others last one first.

@@ -68,9 +68,10 @@ class Router:
 
     def _from_customer(self, packet: Ip, role: Found, color: int, counted: list[tuple[str, int]]) -> Outcome:
         admit(packet, self._tables, self._choices)
+        forwarded = lowered(packet)  # before all else (RFC 1812 clause 5.2.1)
         corridor = classify(packet, role["vrf"], self._tables)
         if corridor is None:
-            return self._route(lowered(packet), role["vrf"], role)
+            return self._route(forwarded, role["vrf"], role)
         if packet.length > corridor["mtu"]:
             counted.append(("oversize_counter", corridor["corridor"]))
             raise Dropped(Drop.TOO_BIG)
