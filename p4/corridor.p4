@@ -1,13 +1,18 @@
 /* The packet node's pipeline, and at the same time its contract: every target that announces this P4Info
  * behaves as written here, whether it runs the program (BMv2) or realises it by other means (Linux SRv6).
  *
- *   customer port -> edge filter -> classifier -> policy (H.Encaps.Red) -> slice meter, counter -> next hop
- *                                   no match   -> route by VRF          -> next hop -> host
- *   network port  -> local SID   -> route by VRF 0, or by the VRF of the SID        -> next hop -> host
+ *   customer port -> gateway -> edge filter -> classifier -> policy (H.Encaps.Red) -> slice meter -> next hop
+ *                       |                      no match   -> route by VRF          -> next hop -> host
+ *                       +-> answer or ICMP error, by the port of entry
+ *   network port  -> node address -> local SID -> route by VRF 0, or by the VRF of the SID -> next hop -> host
+ *                       +-> answer -> route by VRF 0, or the controller
  *
- * References: RFC 8754 (SRH), RFC 8986 (network programming), RFC 9800 (NEXT-C-SID), RFC 8200 (IPv6).
- * SIDs follow a 32-bit block and 16-bit C-SIDs (`block:node:function::`). Ids are explicit so that they never
- * change. docs/pipeline.md says who writes which table.
+ * Every stage either lets a packet go on, or says by drop_reason_t why not; the one place that drops, and counts, is
+ * at the end of this control. Nothing is guessed: what a stage has no entry for goes no further.
+ *
+ * References: RFC 8754 (SRH), RFC 8986 (network programming), RFC 9800 (NEXT-C-SID), RFC 8200 (IPv6), RFC 4443
+ * (ICMPv6), RFC 1812 (IPv4 routers). SIDs follow a 32-bit block and 16-bit C-SIDs (`block:node:function::`). Ids are
+ * explicit so that they never change. docs/pipeline.md says who writes which table.
  */
 
 #define V1MODEL_VERSION 20200408
@@ -31,7 +36,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     /* Why packets went no further, by drop_reason_t. */
     @id(0x12000003) counter<bit<8>>(32, CounterType.packets_and_bytes) drop_counter;
-    /* RFC 4443 clause 2.4 (f), by port of entry: what the router sends of its own accord is limited. */
+    /* What the router sends of its own accord, by port of entry (RFC 4443 clause 2.4 (f), RFC 1812 clause 4.3.2.8). */
     @id(0x14000002) meter<bit<9>>(512, MeterType.packets) icmp_limit;
 
     // ---- what a port is ----
@@ -71,21 +76,22 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             punt();
             exit;
         }
-        bit<2> limit = 0;
-        bit<32> ipv6_end = 14 + 40 + (bit<32>) hdr.ipv6.payload_len;
-        bit<32> ipv4_end = 14 + (bit<32>) hdr.ipv4.total_len;
         bool known_port = port_role.apply().hit;
+        /* To a group go the questions who has an address; a router forwards nothing that came so. */
         bool for_router = hdr.ethernet.dst_addr == meta.port_mac
-            || (meta.is_customer && hdr.ethernet.dst_addr == BROADCAST && hdr.arp.isValid())
-            || (meta.is_customer && hdr.ethernet.dst_addr[47:32] == 0x3333 && hdr.neighbor.isValid());
+            || (meta.is_customer && hdr.arp.isValid() && hdr.ethernet.dst_addr == BROADCAST)
+            || (meta.is_customer && hdr.neighbor.isValid() && hdr.ethernet.dst_addr[47:32] == IPV6_MULTICAST_MAC);
+        /* IPv4: RFC 1812 clause 5.2.2. What the link padded a packet with may follow it, less may not. */
+        bit<32> length = standard_metadata.packet_length - 14;
+        bool broken = standard_metadata.parser_error != error.NoError || hdr.ethernet.src_addr[40:40] == 1
+            || (hdr.ipv6.isValid() && (hdr.ipv6.version != 6 || length < (bit<32>) hdr.ipv6.payload_len + 40))
+            || (hdr.ipv4.isValid() && (hdr.ipv4.version != 4 || length < (bit<32>) hdr.ipv4.total_len
+                                       || hdr.ipv4.total_len < 20));
         if (!known_port) {
             meta.drop_reason = drop_reason_t.NO_ROLE;
         } else if (!for_router) {
             meta.drop_reason = drop_reason_t.NOT_FOR_ROUTER;
-        } else if (standard_metadata.parser_error != error.NoError || hdr.ethernet.src_addr[40:40] == 1
-                || (hdr.ipv6.isValid() && (hdr.ipv6.version != 6 || standard_metadata.packet_length < ipv6_end))
-                || (hdr.ipv4.isValid() && (hdr.ipv4.version != 4 || hdr.ipv4.total_len < 20
-                                           || standard_metadata.packet_length < ipv4_end))) {
+        } else if (broken) {
             meta.drop_reason = drop_reason_t.MALFORMED;
         } else if (meta.is_customer) {
             customer_side.apply(hdr, meta, standard_metadata);
@@ -98,6 +104,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             exit;
         }
         if (meta.answer != answer_t.NONE) {
+            bit<2> limit = 0;
             icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
             if (limit == COLOR_RED) {
                 meta.answer = answer_t.NONE;
@@ -115,6 +122,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
             meta.answer = answer_t.NONE;
             forward.apply(hdr, meta, standard_metadata);
         }
+        /* An ICMP error takes the place of the packet that it is about, which is counted all the same. */
         if (meta.drop_reason != drop_reason_t.NONE) {
             drop_counter.count((bit<8>) meta.drop_reason);
             if (meta.answer == answer_t.NONE) {

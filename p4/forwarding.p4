@@ -43,7 +43,7 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
     @id(0x11000001) @max_group_size(64)
     action_selector(HashAlgorithm.crc32, 32w4096, 32w16) next_hop_selector;
 
-    /* One flow keeps to one path: IPv6 by its addresses and flow label (RFC 6437 clause 5, for tunnels RFC 6438),
+    /* One flow keeps to one path: IPv6 by its addresses and flow label (RFC 6437 clause 3, for tunnels RFC 6438),
      * IPv4, where ports may be in another fragment, by addresses and protocol. A member is out of the choice as
      * long as the port that it watches is down. */
     @id(0x0200000f) table next_hop_group {

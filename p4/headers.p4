@@ -34,6 +34,7 @@ const bit<8> TUNNEL_HOP_LIMIT = 64;       // pipe model: the tunnel is one hop t
 const bit<8> OWN_HOP_LIMIT = 64;          // of what the router itself sends
 const bit<8> HOP_LIMIT_ON_LINK = 255;     // neighbour discovery: never forwarded (RFC 4861 clause 7.1)
 const bit<48> BROADCAST = 0xffffffffffff;
+const bit<16> IPV6_MULTICAST_MAC = 0x3333;    // the first two bytes (RFC 2464 clause 7)
 
 const bit<16> ARP_ETHERNET = 1;
 const bit<16> ARP_REQUEST = 1;
