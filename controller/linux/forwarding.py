@@ -248,4 +248,7 @@ def _code(message: str) -> grpc.StatusCode:
         return grpc.StatusCode.UNAVAILABLE
     if "Nexthop id does not exist" in message or "Invalid nexthop id" in message:
         return grpc.StatusCode.ABORTED
+    if "not supported" in message or "Unsupported" in message:
+        # An older kernel, or one that was built without.
+        return grpc.StatusCode.UNIMPLEMENTED
     return grpc.StatusCode.INTERNAL

@@ -5,6 +5,8 @@ The dumps are what iproute2 6.1 and nftables 1.0.6 printed for such objects.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import grpc
 import pytest
 from canned_kernel import OWN_MAC, CannedKernel, CannedPorts
@@ -231,6 +233,46 @@ def test_next_hop_comes_before_its_route_and_goes_after_it():
     assert place["2001:db8::/32"] < place["id"]
 
 
+MEMBERS = (("next_hop", 7), ("weight", 1), ("watch_port", 1), ("next_hop", 8), ("weight", 5), ("watch_port", 2))
+GROUP = TableEntry("next_hop_group", (("group", Exact(7)),), "set_next_hop", MEMBERS)
+GROUP_7 = {"id": 65543, "group": [{"id": 8, "weight": 5}, {"id": 7}], "protocol": "200", "flags": []}
+
+
+def test_groups_are_read_whole_or_not_at_all():
+    foreign = {"id": 77, "group": [{"id": 7}], "protocol": "200"}
+    unknown = {"id": 65544, "group": [{"id": 7}, {"id": 9}], "protocol": "200"}
+    assert read(kernel(groups=(GROUP_7, foreign, unknown)), "next_hop_group") == [GROUP]
+
+
+def test_group_comes_between_its_next_hops_and_the_routes_of_both_families():
+    way = (("group", 7),)
+    routes = [
+        TableEntry("route_v6", ROUTE.match, "set_next_hop_group", way),
+        TableEntry("route_v4", (("dst", Lpm(10 << 24, 8)), ("vrf", Exact(5))), "set_next_hop_group", way),
+    ]
+    customer = TableEntry("next_hop", (("next_hop", Exact(8)),), "to_customer", (("port", 2),))
+    whole = [*routes, GROUP, ADJACENCY, customer]
+    canned = CannedKernel()
+    assert write(canned, *((Operation.INSERT, entry) for entry in whole)) == {}
+    lines = [f"{tool}: {line}" for tool, line in canned.told]
+    assert "ip: nexthop add id 65543 group 7,1/8,5 protocol 200" in lines
+    assert places(lines, "nexthop add id 7 ", "id 65543") == places(lines, "nexthop add id 8 ", "id 65543") == (True,)
+    assert places(lines, "id 65543", "2001:db8::/32") == places(lines, "id 65543", "10.0.0.0/8") == (True,)
+    standing = {"nhid": 65543, "protocol": "200", "table": "65541"}
+    routes6, routes4 = [standing | {"dst": "2001:db8::/32"}], [standing | {"dst": "10.0.0.0/8"}]
+    canned = kernel(routes6, routes4, groups=(GROUP_7,))
+    assert write(canned, *((Operation.DELETE, entry) for entry in whole)) == {}
+    lines = [line for _, line in canned.told]
+    assert places(lines, "2001:db8::/32", "id 65543") == places(lines, "10.0.0.0/8", "id 65543") == (True,)
+    assert places(lines, "id 65543", "del id 7", "neigh del fdc0:de::7") == (True, True)
+
+
+def places(lines, *parts):
+    """Whether each part's first line stands before the next one's."""
+    found = [next(place for place, line in enumerate(lines) if part in line) for part in parts]
+    return tuple(first < second for first, second in pairwise(found))
+
+
 def test_a_batch_takes_the_same_number_of_exchanges_whatever_its_size():
     def exchanges(count):
         canned = kernel()
@@ -255,13 +297,21 @@ def test_delete_and_insert_of_one_key_in_a_batch_is_a_replacement():
 
 def test_what_the_kernel_refuses_is_told_of_the_update_that_asked_for_it():
     other = TableEntry("route_v6", (("vrf", Exact(5)),), "drop_route")
+    popping = TableEntry("local_sid", (("dst", Lpm(0xFCBB << 112, 64)),), "end_flavors", (("flavors", 1),))
     canned = kernel(
-        refuses={"::/0": "Error: Nexthop device is not up.", "2001:db8::": "RTNETLINK answers: File exists"}
+        refuses={
+            "::/0": "Error: Nexthop device is not up.",
+            "2001:db8::": "RTNETLINK answers: File exists",
+            "psp": "Error: Unsupported Flavor operation(s).",
+            "65543": "Error: Invalid nexthop id.",
+        }
     )
-    refused = write(canned, (Operation.INSERT, other), (Operation.INSERT, ROUTE))
+    refused = write(canned, *((Operation.INSERT, entry) for entry in (other, ROUTE, popping, GROUP)))
     assert {position: why.code for position, why in refused.items()} == {
         0: grpc.StatusCode.UNAVAILABLE,
         1: grpc.StatusCode.ALREADY_EXISTS,
+        2: grpc.StatusCode.UNIMPLEMENTED,
+        3: grpc.StatusCode.ABORTED,
     }
 
 
