@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -28,14 +28,13 @@ _MAY_BE_FULL = frozenset({"UNKNOWN", "RESOURCE_EXHAUSTED"})
 """What an insertion into a full table is answered with: the first by BMv2, the second as the specification has it."""
 
 
+_Send = Callable[[Sequence[p4r.Update]], Awaitable[Sequence[UpdateError]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Write:
     change: Change
     update: p4r.Update
-
-    @property
-    def kind(self) -> tuple[Operation, str]:
-        return self.change.operation, _table(self.change) or ""
 
 
 async def write(
@@ -45,23 +44,45 @@ async def write(
 
     `permitted` is asked before each request: whether this controller still is the one to write.
     """
-    writes, rejections = _encoded(pipeline, changes)
-    batches = list(_batches(writes))
+
+    async def send(updates: Sequence[p4r.Update]) -> Sequence[UpdateError]:
+        if not updates:
+            return ()
+        if not permitted():
+            raise WriteFailed("PERMISSION_DENIED", "not primary any more")
+        return await session.write(updates)
+
+    rejections: list[Rejection] = []
+    batches = list(_batches(changes))
     for position, batch in enumerate(batches):
+        # Encoded batch by batch: thousands at once would hold up whatever else this process has to do.
+        writes, unencodable = _encoded(pipeline, batch)
+        rejections += unencodable
         try:
-            if not permitted():
-                raise WriteFailed("PERMISSION_DENIED", "not primary any more")
-            rejections += await _write_batch(session, batch)
+            rejections += await _write_batch(send, writes)
         except WriteFailed as failed:
-            untried = [each for rest in batches[position:] for each in rest]
+            later = (change for rest in batches[position + 1 :] for change in rest)
+            untried = (*(each.change for each in writes), *later)
             transient = failed.code in _TRANSIENT_WHOLE
-            return rejections + [Rejection(each.change, failed.code, failed.message, transient) for each in untried]
+            return rejections + [Rejection(change, failed.code, failed.message, transient) for change in untried]
     return await _explained(session, pipeline, changes, rejections) if rejections else rejections
 
 
-def _encoded(pipeline: Pipeline, changes: Sequence[Change]) -> tuple[list[_Write], list[Rejection]]:
+def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Runs of one operation on one table, at most `BATCH` long.
+
+    A device may reorder the updates within a batch, but not across batches (P4Runtime, "Batching and Ordering of
+    Updates").
+    """
+    for _, run in groupby(changes, key=lambda change: (change.operation, _table(change))):
+        members = list(run)
+        for start in range(0, len(members), BATCH):
+            yield members[start : start + BATCH]
+
+
+def _encoded(pipeline: Pipeline, batch: Sequence[Change]) -> tuple[list[_Write], list[Rejection]]:
     writes, rejections = [], []
-    for change in changes:
+    for change in batch:
         try:
             writes.append(_Write(change, encode(pipeline, change)))
         except Unencodable as error:
@@ -69,32 +90,18 @@ def _encoded(pipeline: Pipeline, changes: Sequence[Change]) -> tuple[list[_Write
     return writes, rejections
 
 
-def _batches(writes: Sequence[_Write]) -> Iterator[list[_Write]]:
-    """Runs of one operation on one table, at most `BATCH` long.
-
-    A device may reorder the updates within a batch, but not across batches (P4Runtime, "Batching and Ordering of
-    Updates").
-    """
-    for _, run in groupby(writes, key=lambda each: each.kind):
-        members = list(run)
-        for start in range(0, len(members), BATCH):
-            yield members[start : start + BATCH]
-
-
-async def _write_batch(session: P4RuntimeSession, batch: Sequence[_Write]) -> list[Rejection]:
+async def _write_batch(send: _Send, batch: Sequence[_Write]) -> list[Rejection]:
     """One batch. What is there already is modified, what is gone already needs no removal."""
     again: list[_Write] = []
     rejections = []
-    for error in await session.write([each.update for each in batch]):
+    for error in await send([each.update for each in batch]):
         refused = batch[error.index]
         other = _OTHER_WAY.get((refused.change.operation, error.code))
         if other is not None:
             again.append(_Write(refused.change, p4r.Update(type=other, entity=refused.update.entity)))
         elif (refused.change.operation, error.code) != (Operation.DELETE, "NOT_FOUND"):
             rejections.append(_rejection(refused, error))
-    if again:
-        errors = await session.write([each.update for each in again])
-        rejections += [_rejection(again[error.index], error) for error in errors]
+    rejections += [_rejection(again[error.index], error) for error in await send([each.update for each in again])]
     return rejections
 
 
