@@ -75,6 +75,12 @@ DIFFERENCES = (
     Difference("linux", "member back", "is gone until it is written again", "the kernel forgets a dead next hop"),
     Difference("bmv2", "counted header", "counts the Ethernet header of each packet", "its counters count frames"),
     Difference("linux", "drop reasons", "refuses to read the counter", "the kernel has counters of its own"),
+    Difference("bmv2", "unfenced", "promotes a lower id, and writes for nobody", "it forgets an id with its stream"),
+    Difference("bmv2", "silent packet-out", "drops a backup's packet-out unsaid", "BMv2 has no stream errors for it"),
+    Difference("linux", "push", "keeps entries over a push", "they are the kernel's, and of the same contract"),
+    Difference(
+        "linux", "restart", "keeps entries and traffic over a restart", "its agent restarts, the kernel does not"
+    ),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     Difference("linux", "policing", "shapes: queues what is beyond the rate", "HTB, which loses nothing at once"),
     Difference(

@@ -57,7 +57,7 @@ class Target:
         self.sockets: dict[int, socket.socket] = {}
         self.macs = macs
         self._process: subprocess.Popen[bytes] | None = None
-        self._epoch = 0
+        self.epoch = 0
 
     def command(self) -> list[str]:
         """What runs the target on interfaces `eth1`, `eth2` …"""
@@ -129,8 +129,8 @@ class Target:
         return P4RuntimeDevice(DEVICE, where, DEVICE_ID, epoch, listener, pipeline=PIPELINE, heartbeat_s=heartbeat_s)
 
     def next_epoch(self) -> int:
-        self._epoch += 1
-        return self._epoch
+        self.epoch += 1
+        return self.epoch
 
     @asynccontextmanager
     async def controlled(self, listener: Recorder | None = None) -> AsyncIterator[P4RuntimeDevice]:

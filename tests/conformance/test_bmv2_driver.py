@@ -125,7 +125,7 @@ async def test_an_election_id_in_use_is_waited_for(
     switch: Bmv2, device: P4RuntimeDevice, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not await device.apply(inserts(ENTRIES))
-    twin = switch.device(Recorder(), switch._epoch)
+    twin = switch.device(Recorder(), switch.epoch)
     twin.start()
     await until(lambda: "is in use there" in caplog.text, "a word about it")
     assert device.connected
