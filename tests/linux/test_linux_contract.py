@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 from finsy.proto import p4i, p4r
-from p4_client import INSERT, Schema
+from p4_client import INSERT, MODIFY, Schema
 
 from controller.linux import contract
 from controller.linux.codec import decode_update
@@ -53,6 +53,39 @@ def test_pipeline_that_lacks_a_table_or_a_width_is_refused(change):
     with pytest.raises(Rejected) as refused:
         contract.check(Pipeline(config(change)))
     assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def without_selector(info):
+    next(t for t in info.tables if t.preamble.alias == "next_hop_group").implementation_id = 0
+
+
+def without(kind, name):
+    def change(info):
+        of_kind = getattr(info, kind)
+        of_kind.remove(next(item for item in of_kind if item.preamble.alias == name))
+
+    return change
+
+
+CELLS = [("meters", name) for name in contract.METERS] + [("counters", name) for name in contract.COUNTERS]
+
+
+@pytest.mark.parametrize("change", [without_selector, *(without(*cell) for cell in sorted(CELLS))])
+def test_pipeline_that_lacks_a_selector_a_meter_or_a_counter_is_refused(change):
+    with pytest.raises(Rejected) as refused:
+        contract.check(Pipeline(config(change)))
+    assert refused.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_meter_beyond_the_contract_is_not_taken_for_the_slices():
+    def more(info):
+        info.meters.add().preamble.MergeFrom(p4i.Preamble(id=0x14000777, alias="other"))
+
+    pipeline = Pipeline(config(more))
+    cell = p4r.MeterEntry(meter_id=0x14000777, index=p4r.Index(index=5), config=p4r.MeterConfig(cir=9, pir=9))
+    with pytest.raises(Rejected) as refused:
+        decode_update(pipeline, p4r.Update(type=MODIFY, entity=p4r.Entity(meter_entry=cell)))
+    assert refused.value.code is grpc.StatusCode.UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("action", [a for actions in contract.ACTIONS.values() for a in actions])
