@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from barrier import what_comes_out
+from drawn_entries import worlds
 from drawn_frames import Arrival, Limits, from_core, from_customers
 from exceptions import bearable
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,8 @@ from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import _ICMPv6Error
 from scapy.layers.l2 import Ether
 from targets import Target
+
+from controller.core.entries import Entry
 
 CHOICES = {"bmv2": BMV2, "linux": LINUX}
 LIMITS = {"bmv2": Limits(), "linux": Limits(bad_inner=False)}
@@ -33,6 +36,12 @@ SIDS = tuple(
             "fcbb:bb00:1:e300::3",
             "fcbb:bb00:1:e300::4",
             "fcbb:bb00:1:e300::6",
+            "fcbb:bb00:1:e300::7",
+            "fcbb:bb00:1:e300::8",
+            "fcbb:bb00:1:e300::9",
+            "fcbb:bb00:1:e300::a",
+            "fcbb:bb00:1:e300::b",
+            "fcbb:bb00:1:e300::c",
             "fcbb:bb00:2::",
             "fcbb:bb00:3:e107::",
             "fcbb:bb00:7::",
@@ -69,8 +78,8 @@ def is_error(frame: bytes) -> bool:
     return isinstance(packet, _ICMPv6Error) or (isinstance(packet, ICMP) and packet.type in (3, 11, 12))
 
 
-def oracle_of(target: Target) -> Router:
-    return Router(bearable(target.name, ENTRIES), CHOICES[target.name])
+def oracle_of(target: Target, more: Sequence[Entry] = ()) -> Router:
+    return Router([*bearable(target.name, ENTRIES), *more], CHOICES[target.name])
 
 
 @THOROUGH
@@ -85,3 +94,14 @@ def test_customers(target: Target, data: st.DataObject) -> None:
 def test_the_core(target: Target, data: st.DataObject) -> None:
     arrivals = data.draw(st.lists(from_core(SIDS, LIMITS[target.name]), min_size=1, max_size=10))
     compare(target, oracle_of(target), arrivals)
+
+
+@settings(THOROUGH, max_examples=10)
+@given(st.data())
+def test_random_entries(target: Target, data: st.DataObject) -> None:
+    """Segments, flavors and lists of any content beside those that stand."""
+    world = data.draw(worlds(target.name))
+    arriving = st.one_of(from_core(world.destinations, LIMITS[target.name]), from_customers())
+    arrivals = data.draw(st.lists(arriving, min_size=5, max_size=20))
+    with target.holding(*world.entries):
+        compare(target, oracle_of(target, world.entries), arrivals)
