@@ -18,6 +18,7 @@ from packet_world import (
     END_X_PSP_USD,
     END_X_USD,
     METERED,
+    SMALL_MTU,
     classifier,
     color,
     gateway,
@@ -65,29 +66,43 @@ REFUSALS = (
     Refusal("linux", classifier(1, 7, 40, dscp=Ternary(8, 8)), "UNIMPLEMENTED", "nft matches the DSCP as a whole"),
     Refusal("linux", classifier(1, 7, 41, src=Ternary(5, 7)), "UNIMPLEMENTED", "nft matches prefixes"),
     Refusal("linux", classifier(1, 0, 42), "INVALID_ARGUMENT", "class 1:0 of HTB is the queue itself"),
+    Refusal(
+        "linux",
+        SMALL_MTU,
+        "INVALID_ARGUMENT",
+        "IPv6 has no MTU below 1280 (RFC 8200 clause 5), the kernel no route with one",
+    ),
     Refusal("linux", policy(0x8000, CARRIERS[:1]), "INVALID_ARGUMENT", "15 bits of the packet's mark"),
     Refusal("linux", sid("fcbb:bb00:1:e009::", 80, "u_n"), "INVALID_ARGUMENT", "NEXT-C-SID counts bits from a /48"),
 )
 DIFFERENCES = (
+    # what a packet looks like
+    Difference(
+        "linux", "outer header", "copies hop limit and flow label, IPv4: 64 and 0", "the kernel's way (RFC 2473 6.3)"
+    ),
+    Difference("bmv2", "source MAC", "sends to hosts from the MAC of the port of entry", "it has that one at hand"),
     Difference("linux", "one extension header", "reads the whole chain of headers", "the kernel can, a parser cannot"),
+    Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),
+    Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
+    # what is told
     Difference("linux", "no route", "answers Destination Unreachable", "RFC 4443 3.1: a router should; BMv2 is silent"),
-    Difference("linux", "inner checksum", "does not verify what it uncovers", "the inner host stack verifies"),
-    Difference("linux", "member back", "is gone until it is written again", "the kernel forgets a dead next hop"),
+    Difference("linux", "no gateway", "answers with a source of its choice", "a kernel always has some address"),
+    Difference(
+        "linux", "unicast solicitation", "leaves its link address out", "RFC 4861 7.2.4: the asker has it already"
+    ),
+    Difference("linux", "quoted DF", "quotes IPv4 with DF set", "set on arrival, else the kernel would fragment"),
+    # rates and counts
+    Difference("linux", "policing", "shapes: queues what is beyond the rate", "HTB, which loses nothing at once"),
     Difference("bmv2", "counted header", "counts the Ethernet header of each packet", "its counters count frames"),
     Difference("linux", "drop reasons", "refuses to read the counter", "the kernel has counters of its own"),
+    # life
+    Difference("linux", "member back", "is gone until it is written again", "the kernel forgets a dead next hop"),
     Difference("bmv2", "unfenced", "promotes a lower id, and writes for nobody", "it forgets an id with its stream"),
     Difference("bmv2", "silent packet-out", "drops a backup's packet-out unsaid", "BMv2 has no stream errors for it"),
     Difference("linux", "push", "keeps entries over a push", "they are the kernel's, and of the same contract"),
     Difference(
         "linux", "restart", "keeps entries and traffic over a restart", "its agent restarts, the kernel does not"
     ),
-    Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
-    Difference("linux", "policing", "shapes: queues what is beyond the rate", "HTB, which loses nothing at once"),
-    Difference(
-        "linux", "unicast solicitation", "leaves its link address out", "RFC 4861 7.2.4: the asker has it already"
-    ),
-    Difference("linux", "quoted DF", "quotes IPv4 with DF set", "set on arrival, else the kernel would fragment"),
-    Difference("linux", "no gateway", "answers with a source of its choice", "a kernel always has some address"),
 )
 
 

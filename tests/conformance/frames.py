@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exceptions import differs
 from packet_world import A4, A6, CHANNEL, HOST, MAC, NEIGHBOUR, SOURCE, Z4, Z6
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
@@ -22,8 +23,8 @@ def on_channel(port: int, packet: Packet) -> bytes:
 
 
 def to_host(target: str, port: int, packet: Packet, entered: int = 1) -> bytes:
-    """The source is the router's MAC: BMv2 takes that of the port of entry, Linux that of the exit."""
-    source = MAC[port] if target == "linux" else MAC[entered]
+    """The source is the router's MAC at the exit, or at the port of entry."""
+    source = MAC[entered] if differs(target, "source MAC") else MAC[port]
     return bytes(Ether(src=source, dst=HOST[port]) / packet)
 
 
@@ -65,7 +66,7 @@ def tunnelled(target: str, received: bytes, packet: Packet, first: str, *others:
 def _outer_header(target: str, received: bytes, packet: Packet, destination: str) -> Packet:
     """Traffic class, flow label and hop limit as the target chooses them, and the customer's hop that it counts."""
     ipv4 = isinstance(packet, IP)
-    if target == "linux":
+    if differs(target, "outer header"):
         copied = {} if ipv4 else {"tc": packet.tc, "fl": packet.fl}
         return outer(destination, nh=4 if ipv4 else 41, hlim=63 if ipv4 else packet.hlim - 1, **copied)
     if ipv4:

@@ -70,13 +70,14 @@ def v6_prefix(text: str) -> Ternary:
     return Ternary(v6(address) & mask, mask)
 
 
-def classifier(policy: int, corridor: int, priority: int, **fields: Ternary) -> TableEntry:
+def classifier(policy: int, corridor: int, priority: int, mtu: int = 1500, **fields: Ternary) -> TableEntry:
     match = tuple(sorted([*fields.items(), ("vrf", Exact(7))], key=lambda item: item[0]))
-    params = (("policy", policy), ("corridor", corridor), ("mtu", 1500))
+    params = (("policy", policy), ("corridor", corridor), ("mtu", mtu))
     return TableEntry("classifier_v6", match, "set_policy", params, priority)
 
 
 SITES = {"src": v6_prefix("2001:db8:1::/64"), "dst": v6_prefix("2001:db8:2::/64")}
+SMALL_MTU = classifier(1, 7, 43, mtu=1279)
 CARELESS = [  # rules that would carry what the edge has to stop, so that only the edge can stop it
     classifier(1, CORRIDOR, 1, dst=v6_prefix("fcbb::/16")),
     classifier(1, CORRIDOR, 2, dst=v6_prefix("ff00::/8")),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from crossing import crosses, has_no_route, is_dropped
+from exceptions import differs
 from frames import from_core, from_host, inner4, inner6, on_channel, outer, srh, to_host
+from icmp_messages import TIME_EXCEEDED, TOO_BIG, icmp_v6
 from packet_world import A6, Z4, Z6
 from scapy.packet import Packet
 from targets import Target
@@ -39,3 +41,19 @@ def test_a_route_that_drops_is_silent(target: Target) -> None:
 
 def test_an_unknown_host(target: Target) -> None:
     is_dropped(target, 2, from_host(2, inner6(src=Z6, dst="2001:db8:1::77")))
+
+
+@pytest.mark.parametrize(
+    ("packet", "error"),
+    [(inner6(hlim=1), TIME_EXCEEDED), (inner6(size=1501), TOO_BIG), (inner6(src=A6, dst=Z6, hlim=0), TIME_EXCEEDED)],
+    ids=["hop limit 1", "too big", "hop limit 0"],
+)
+def test_where_the_router_is_nobodys_gateway(target: Target, packet: Packet, error: int) -> None:
+    """It has no address to tell anything from; what goes no further is dropped in any case."""
+    if not differs(target.name, "no gateway"):
+        is_dropped(target, 2, from_host(2, packet))
+        return
+    port, frame = crosses(target, 2, from_host(2, packet))
+    kind, _, _, quoted = icmp_v6(frame[14:])
+    assert (port, kind) == (2, error)
+    assert quoted == bytes(packet)[: len(quoted)]
