@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import pytest
 from crossing import crosses
+from drop_reasons import (
+    CHECKSUM,
+    HOP_LIMIT,
+    INFRASTRUCTURE,
+    IPV4_OPTIONS,
+    MALFORMED,
+    NO_HOST,
+    NO_ROUTE,
+    NOT_FOR_ROUTER,
+    PROTOCOL,
+    ROUTING_HEADER,
+    SCOPE,
+    SEGMENT_LIST,
+    TO_ROUTER,
+    TOO_BIG,
+    UPPER_LAYER,
+)
 from exceptions import differs
 from frames import from_core, from_host, inner4, inner6, outer, srh
 from packet_world import A6, CHANNEL, CORRIDOR, HOST, MAC, SOURCE, Z6
@@ -47,14 +64,6 @@ def test_a_corridor_counts_what_is_too_large(target: Target) -> None:
 
 
 # ---- why packets went no further: docs/pipeline.md names the reasons
-
-(NO_ROLE, NOT_FOR_ROUTER, MALFORMED, CHECKSUM, PROTOCOL, IPV4_OPTIONS, SCOPE, INFRASTRUCTURE, ROUTING_HEADER) = range(
-    1, 10
-)
-(HOP_LIMIT, TOO_BIG, NO_POLICY, COLOR, NO_ROUTE, NO_NEXT_HOP, NO_HOST, SEGMENT_LIST, UPPER_LAYER, TO_ROUTER) = range(
-    10, 20
-)
-ICMP_LIMIT = 20
 
 STOPPED: dict[str, tuple[int, int, bytes]] = {
     "another MAC": (NOT_FOR_ROUTER, 2, from_host(2, inner6(), to=CHANNEL[1])),
