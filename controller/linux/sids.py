@@ -7,7 +7,7 @@ inner packet up under the packet's mark, and the mark comes from the nft map `de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from controller.core.entries import TableEntry
 from controller.linux.kernel import GONE, Command, Json, Tool
@@ -96,18 +96,19 @@ def _mark_lines(step: Step, standing: set[tuple[int, int]]) -> Iterator[str]:
         yield f"add element inet corridor decapsulation {{ {where} : {mark:#x} }}"
 
 
-def _srh_lines(entries: Iterable[TableEntry]) -> Iterator[str]:
-    """The mark is needed on arrival, also by a packet that visits another SID of this node first."""
+def _srh_lines(entries: Collection[TableEntry]) -> Iterator[str]:
     yield f"flush chain inet corridor {SRH_CHAIN}"
     for entry in entries:
+        if entry.action in _OTHERS_THAT_DECAPSULATE:
+            # The kernel passes over a routing header that it cannot follow, and would decapsulate behind it.
+            yield f"add rule inet corridor {SRH_CHAIN} rt seg-left != 0 ip6 daddr {prefix(entry, 'dst', 128)} drop"
+    for entry in entries:
         if entry.action in _DT4:
+            # The mark is needed on arrival, also by a packet that visits another SID of this node first.
             mark = param(entry, "vrf") << 16 | DECAPSULATED
             # nft counts the list from 1: sid[1] is Segment List[0], the last segment.
             match = f"srh sid[1] {prefix(entry, 'dst', 128)}"
             yield f"add rule inet corridor {SRH_CHAIN} {match} meta mark set {mark:#x} accept"
-        elif entry.action in _OTHERS_THAT_DECAPSULATE:
-            # The kernel passes over a routing header that it cannot follow, and would decapsulate behind it.
-            yield f"add rule inet corridor {SRH_CHAIN} rt seg-left != 0 ip6 daddr {prefix(entry, 'dst', 128)} drop"
 
 
 def _decapsulates(entry: TableEntry | None) -> bool:
