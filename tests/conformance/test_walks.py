@@ -49,7 +49,7 @@ SIDS = tuple(
     )
 )
 THOROUGH = settings(
-    max_examples=40,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -96,7 +96,7 @@ def test_the_core(target: Target, data: st.DataObject) -> None:
     compare(target, oracle_of(target), arrivals)
 
 
-@settings(THOROUGH, max_examples=10)
+@settings(THOROUGH, max_examples=40)
 @given(st.data())
 def test_random_entries(target: Target, data: st.DataObject) -> None:
     """Segments, flavors and lists of any content beside those that stand."""

@@ -84,7 +84,7 @@ def _next_segment(packet: Ipv6, at: Extension, srh: Srh, flavors: int, choices: 
     max_le = len(srh.listed) - 1  # S08: as many as Hdr Ext Len has room for
     if srh.last_entry > max_le or srh.segments_left > srh.last_entry + 1:  # S09
         raise Dropped(Drop.SEGMENTS)
-    if srh.last_entry >= choices.most_segments or (srh.has_tlvs and not choices.reads_tlvs):
+    if not _is_readable(srh, choices):
         raise Dropped(Drop.SEGMENTS)
     if choices.checks_tlvs and not srh.tlvs_are_whole:
         raise Dropped(Drop.SEGMENTS)
@@ -94,6 +94,11 @@ def _next_segment(packet: Ipv6, at: Extension, srh: Srh, flavors: int, choices: 
         return _without(packet, at)
     written = replace(srh, segments_left=left).octets()
     return replace(packet, payload=_spliced(packet.payload, at, written))
+
+
+def _is_readable(srh: Srh, choices: Choices) -> bool:
+    """Not everyone takes every list apart; by the letter one with nothing left is not even looked at (S03)."""
+    return choices.reads_tlvs or (srh.is_plain and len(srh.listed) <= choices.most_segments)
 
 
 def _without(packet: Ipv6, at: Extension) -> Ipv6:
@@ -128,7 +133,7 @@ def _decapsulated(packet: Ipv6, family: int, choices: Choices) -> Ip:
     srh = _srh(packet, choices)
     if srh is not None and srh[1].segments_left != 0:
         raise Dropped(Drop.SEGMENTS)
-    if srh is not None and not choices.reads_tlvs and (srh[1].has_tlvs or srh[1].last_entry >= choices.most_segments):
+    if srh is not None and not _is_readable(srh[1], choices):
         raise Dropped(Drop.SEGMENTS)
     protocol, octets = packet.upper_layer()
     if protocol != family:

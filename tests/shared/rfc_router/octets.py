@@ -134,8 +134,9 @@ class Srh:
         return cls(next_header, left, last, flags, tag, listed, octets[ends[-1] :])
 
     @property
-    def has_tlvs(self) -> bool:
-        return self.last_entry + 1 < len(self.listed) or bool(self.rest)
+    def is_plain(self) -> bool:
+        """As long as its segments, no more and no less."""
+        return self.last_entry + 1 == len(self.listed) and not self.rest
 
     @property
     def tlvs_are_whole(self) -> bool:
