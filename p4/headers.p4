@@ -263,7 +263,7 @@ struct metadata_t {
     bool has_group;
     bit<128> flow_source;     // what tells flows apart where a group has to choose
     bit<128> flow_destination;
-    bit<20> flow_label;
+    bit<20> flow_label;       // at the headend: of the outer header
     bit<32> gateway_ipv4;
     bit<128> gateway_ipv6;
     behavior_t behavior;
