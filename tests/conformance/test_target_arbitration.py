@@ -126,6 +126,21 @@ def test_when_the_primary_leaves(target: Target, join: Callable[[int], Client]) 
     assert may_write(backup) == promoted
 
 
+def test_a_lower_id_after_the_primary_left(target: Target, join: Callable[[int], Client]) -> None:
+    """A controller of an old epoch that comes late is the primary only of a target that forgets."""
+    low, high = ids(target)
+    primary = join(high)
+    assert primary.stream.status() == PRIMARY
+    primary.close()
+    late = join(low)
+    forgets = differs(target.name, "unfenced")
+    told = late.stream.status()
+    if told == BACKUP:  # the device has yet to notice that the other one left
+        told = late.stream.status()
+    assert told == (PRIMARY if forgets else NO_PRIMARY)
+    assert may_write(late) == forgets
+
+
 def test_only_the_primary_hears_and_sends(target: Target, join: Callable[[int], Client]) -> None:
     low, high = ids(target)
     backup, primary = join(low), join(high)
