@@ -104,10 +104,11 @@ def _srh_lines(entries: Collection[TableEntry]) -> Iterator[str]:
             yield f"add rule inet corridor {SRH_CHAIN} rt seg-left != 0 ip6 daddr {prefix(entry, 'dst', 128)} drop"
     for entry in entries:
         if entry.action in _DT4:
-            # The mark is needed on arrival, also by a packet that visits another SID of this node first.
+            # The mark is needed on arrival, also by a packet that visits another SID of this node first; once no
+            # segment is left, the destination alone says whose the packet is.
             mark = param(entry, "vrf") << 16 | DECAPSULATED
             # nft counts the list from 1: sid[1] is Segment List[0], the last segment.
-            match = f"srh sid[1] {prefix(entry, 'dst', 128)}"
+            match = f"rt seg-left != 0 srh sid[1] {prefix(entry, 'dst', 128)}"
             yield f"add rule inet corridor {SRH_CHAIN} {match} meta mark set {mark:#x} accept"
 
 

@@ -265,3 +265,18 @@ def test_nothing_is_decapsulated_behind_a_list_that_is_not_at_its_end(chain, ech
     # Behind them on the same link, so that both have been dealt with.
     assert received(ping("h1", ADDRESSES[version], count=1)) == 1
     assert echoes("h3")[index] == before + 1 + 1
+
+
+def test_list_that_names_a_vrf_says_nothing_once_it_is_at_its_end(unchanged):
+    """The active segment cross-connects; the list, which holds another SID of this node, has no more to say."""
+    client, own = unchanged.clients["r3"], f"{BLOCK}:3:f001::"
+    crossing = client.schema.entry("local_sid", {"dst": f"{own}/64"}, "end_dx4", next_hop=1)
+    client.write(INSERT, [crossing])
+    inner = IP(src="10.1.0.2", dst="10.99.0.1") / ICMP()
+    segments = IPv6ExtHdrSegmentRouting(addresses=[f"{BLOCK}:{terminal('r3', 'a', 4)}::"], segleft=0, lastentry=0)
+    frame = Ether(src=mac("r2", 3), dst=mac("r3", 1)) / IPv6(src="fc00::1", dst=own) / segments / inner
+    before = frames("r3", 1)
+    for _ in range(20):
+        unchanged.clients["r2"].stream.send(3, bytes(frame))
+    wait_until(lambda: frames("r3", 1) - before >= 20, "all are sent on", seconds=5)
+    client.write(DELETE, [crossing])
