@@ -30,8 +30,8 @@ def to_host(target: str, port: int, packet: Packet, entered: int = 1) -> bytes:
 
 def inner6(hlim: int = 64, size: int = 100, dscp: int = 0, **fields: object) -> Packet:
     """A customer packet of `size` bytes of IP."""
-    defaults: dict[str, object] = {"src": A6, "dst": Z6, "fl": 0x12345}
-    header = IPv6(hlim=hlim, tc=dscp << 2, **(defaults | fields))
+    defaults: dict[str, object] = {"src": A6, "dst": Z6, "fl": 0x12345, "tc": dscp << 2}
+    header = IPv6(hlim=hlim, **(defaults | fields))
     return header / UDP(sport=1, dport=2, chksum=1) / Raw(b"x" * (size - 48))
 
 
@@ -56,6 +56,7 @@ def tunnelled(target: str, received: bytes, packet: Packet, first: str, *others:
 
     BMv2's outer flow label is any hash of the flow (RFC 6437), so it is taken from the received frame.
     """
+    packet = packet.copy()
     header = _outer_header(target, received, packet, first)
     if not others:
         return header / packet
@@ -64,7 +65,10 @@ def tunnelled(target: str, received: bytes, packet: Packet, first: str, *others:
 
 
 def _outer_header(target: str, received: bytes, packet: Packet, destination: str) -> Packet:
-    """Traffic class, flow label and hop limit as the target chooses them, and the customer's hop that it counts."""
+    """Traffic class, flow label and hop limit as the target chooses them, and the customer's hop that it counts.
+
+    `packet` is changed to what it is inside.
+    """
     ipv4 = isinstance(packet, IP)
     if differs(target, "outer header"):
         copied = {} if ipv4 else {"tc": packet.tc, "fl": packet.fl}

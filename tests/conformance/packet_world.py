@@ -1,6 +1,7 @@
 """Router 1 of the conformance suite, and the entries that it holds.
 
-It has two network ports (1 and 4) and two customer ports (2: VRF 7, 3: VRF 8) whose hosts have the same addresses.
+It has two network ports (1 and 4), two customer ports (2: VRF 7, 3: VRF 8) whose hosts have the same addresses, and
+port 5, which has no role.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from controller.core.entries import Entry, Exact, GroupEntry, GroupMember, Lpm, MeterEntry, TableEntry, Ternary
 
-MAC = {port: f"06:00:00:01:00:{port:02x}" for port in (1, 2, 3, 4)}
+MAC = {port: f"06:00:00:01:00:{port:02x}" for port in (1, 2, 3, 4, 5)}
 HOST = {2: "0a:00:00:00:00:02", 3: "0a:00:00:00:00:03"}
 CHANNEL = {1: "02:00:00:00:07:00", 4: "02:00:00:00:08:01"}
 NEIGHBOUR = "06:00:00:02:00:01"
@@ -90,6 +91,7 @@ CLASSIFIER_V4 = TableEntry(
     (("policy", 2), ("corridor", CORRIDOR), ("mtu", 1500)),
     10,
 )
+TUNNEL_SOURCE = TableEntry("tunnel_source", (), "set_tunnel_source", (("addr", v6(SOURCE)),))
 END_DX4 = sid("fcbb:bb00:1:e300::5", 128, "end_dx4", next_hop=30)
 """To any next hop, here to a customer port."""
 END_PSP = sid("fcbb:bb00:1:e300::7", 128, "end_flavors", flavors=1)
@@ -121,7 +123,7 @@ GROUPS: list[Entry] = [
     group_route("route_v4", 7, v4("10.6.0.0"), 16, EVEN),
 ]
 ENTRIES: list[Entry] = [
-    TableEntry("tunnel_source", (), "set_tunnel_source", (("addr", v6(SOURCE)),)),
+    TUNNEL_SOURCE,
     *(TableEntry("port_role", (("port", Exact(p)),), "network", (("mac", mac(MAC[p])),)) for p in (1, 4)),
     TableEntry("edge_filter", (("dst", Lpm(v6("fcbb:bb00::"), 32)),), "drop_infrastructure"),
     adjacency(10, 1),

@@ -156,8 +156,11 @@ class Target:
         return self.ask(lambda device: device.apply([Change(operation, entry) for entry in entries]))
 
     def insert(self, entries: Sequence[Entry]) -> None:
-        rejections = self.apply(Operation.INSERT, entries)
-        assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
+        _none(self.apply(Operation.INSERT, entries))
+
+    def delete(self, entries: Sequence[Entry]) -> None:
+        """In the reverse order."""
+        _none(self.apply(Operation.DELETE, entries[::-1]))
 
     async def clear(self, device: P4RuntimeDevice) -> None:
         """Delete all entries; an entry that others need goes in the next round."""
@@ -264,6 +267,10 @@ class Linux(Target):
 
 
 TARGETS: tuple[type[Target], ...] = (Linux, Bmv2)
+
+
+def _none(rejections: Sequence[Rejection]) -> None:
+    assert not rejections, [(item.change.entry, item.code, item.message) for item in rejections[:3]]
 
 
 def _arrived(sock: socket.socket) -> bytes:

@@ -7,7 +7,8 @@ from crossing import crosses, has_no_route, is_dropped
 from exceptions import differs
 from frames import from_core, from_host, inner4, inner6, on_channel, outer, srh, to_host
 from icmp_messages import TIME_EXCEEDED, TOO_BIG, icmp_v6
-from packet_world import A6, Z4, Z6
+from packet_world import A6, MAC, NEIGHBOUR, Z4, Z6
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 from targets import Target
 
@@ -37,6 +38,11 @@ def test_what_has_no_route_goes_nowhere(target: Target, packet: Packet) -> None:
 def test_a_route_that_drops_is_silent(target: Target) -> None:
     is_dropped(target, 2, from_host(2, inner6(src=Z6, dst="2001:db8:3::1")))
     is_dropped(target, 2, from_host(2, inner4(src=Z4, dst="10.3.0.1")))
+
+
+@pytest.mark.parametrize("packet", [outer("fcbb:bb00:1:2::") / inner6(), inner6(), inner4()], ids=["SID", "v6", "v4"])
+def test_a_port_without_a_role_carries_nothing(target: Target, packet: Packet) -> None:
+    is_dropped(target, 5, bytes(Ether(src=NEIGHBOUR, dst=MAC[5]) / packet))
 
 
 def test_an_unknown_host(target: Target) -> None:

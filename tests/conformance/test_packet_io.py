@@ -13,7 +13,8 @@ from targets import DEVICE, Target
 from waiting import until
 
 LLDP = 0x88CC
-EVERY_PORT = (1, 2, 3, 4)
+EVERY_PORT = (1, 2, 3, 4, 5)
+"""Also that without a role."""
 
 
 def lldp(size: int) -> bytes:
