@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from exceptions import bearable
 from packet_world import ENTRIES, MAC
 from targets import TARGETS, Target, require
+
+HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,9 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever runs on a target needs a namespace for it."""
+    """Whatever runs on a target needs a namespace for it. Items of all folders come by here."""
     for item in items:
-        if "target" in getattr(item, "fixturenames", ()):
+        if HERE in item.path.parents and "bare_target" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.root)
 
 
