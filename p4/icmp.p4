@@ -64,6 +64,8 @@ control own_messages(inout headers_t hdr, inout metadata_t meta, inout standard_
         hdr.ipv4.src_addr = asked;
         hdr.ipv4.ttl = OWN_HOP_LIMIT;
         change_type(ICMP_ECHO_REPLY, 0xf7ff);      // - 8
+        /* Zero in either writing is a right sum, but of a message of nothing but zeros only this one is. */
+        hdr.icmp.checksum = hdr.icmp.checksum == 0 ? 16w0xffff : hdr.icmp.checksum;
     }
 
     // ---- errors: a header in front of what is quoted, everything behind cut off ----
