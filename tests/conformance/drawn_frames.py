@@ -6,8 +6,22 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from hypothesis import strategies as st
-from packet_world import A4, A6, HOST, MAC, NEIGHBOUR, SOURCE, Z4, Z6, mac, v4, v6
-from rfc_router.octets import DESTINATION_OPTIONS, HOP_BY_HOP, IPV4, IPV6, ROUTING, UDP, Ipv4, Ipv6, Srh
+from packet_world import A4, A6, GATEWAY_4, GATEWAY_6, HOST, MAC, NEIGHBOUR, SOURCE, Z4, Z6, mac, v4, v6
+from rfc_router.answers import icmp4, icmp6
+from rfc_router.octets import (
+    DESTINATION_OPTIONS,
+    FRAGMENT,
+    HOP_BY_HOP,
+    ICMP,
+    ICMPV6,
+    IPV4,
+    IPV6,
+    ROUTING,
+    UDP,
+    Ipv4,
+    Ipv6,
+    Srh,
+)
 
 Arrival: TypeAlias = tuple[int, bytes]
 """Port and frame."""
@@ -99,6 +113,71 @@ def _forged(packet: bytes) -> list[bytes]:
         (HOP_BY_HOP, bytes([DESTINATION_OPTIONS, 0]) + PAD + bytes([ROUTING, 0]) + PAD + routing),
     ]
     return [replace(whole, next_header=kind, payload=head + whole.payload).octets() for kind, head in chains]
+
+
+# ---- what a router answers
+
+
+@st.composite
+def messages(draw: st.DrawFn, family: int) -> tuple[int, bytes]:
+    """Protocol and octets of what a router may have to answer or to quote, or may not."""
+    types = (128, 129, 1, 3, 137, 200) if family == IPV6 else (8, 0, 3, 11, 13, 5)
+    body = bytes([draw(st.sampled_from(types)), draw(st.sampled_from((0, 0, 0, 1))), 0, 0]) + draw(
+        st.binary(max_size=40)
+    )
+    echo = bytes([types[0], 0, 0, 0]) + draw(st.binary(min_size=4, max_size=40))
+    icmp = ICMPV6 if family == IPV6 else ICMP
+    return draw(
+        st.sampled_from(((icmp, echo), (icmp, echo), (icmp, body), (UDP, draw(udp())), (UDP, b"short"), (200, echo)))
+    )
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Arrival:
+    """To the gateway of port 2, or through it with the last hop or a size that is too much."""
+    family = draw(st.sampled_from((IPV6, IPV4)))
+    protocol, message = draw(messages(family))
+    hops, more = draw(st.sampled_from((64, 1, 1, 0))), draw(st.sampled_from((b"", b"", b"z" * 1480)))
+    if family == IPV6:
+        to = draw(st.sampled_from((GATEWAY_6, GATEWAY_6, Z6, Z6, "2001:db8:ffff::1")))
+        packet = _asked6(draw, v6(to), protocol, message + (b"" if to == GATEWAY_6 else more), hops)
+    else:
+        to = draw(st.sampled_from((GATEWAY_4, GATEWAY_4, Z4, Z4, "10.99.0.1")))
+        packet = _asked4(draw, v4(to), protocol, message + (b"" if to == GATEWAY_4 else more), hops)
+    return 2, frame(MAC[2], HOST[2], family, packet)
+
+
+def _asked6(draw: st.DrawFn, destination: int, protocol: int, message: bytes, hops: int) -> bytes:
+    if protocol == ICMPV6 and len(message) >= 8:
+        sealed = icmp6(v6(A6), destination, message[:2] + b"\0\0" + message[4:])
+        message = sealed.payload
+    offset = draw(st.sampled_from((None, None, None, 0, 8))) if destination != v6(GATEWAY_6) else None
+    if offset is not None:
+        protocol, message = FRAGMENT, bytes([protocol, 0]) + (offset | 1).to_bytes(2, "big") + b"\0\0\0\1" + message
+    return ipv6(v6(A6), destination, message, protocol, hop_limit=hops).octets()
+
+
+def _asked4(draw: st.DrawFn, destination: int, protocol: int, message: bytes, hops: int) -> bytes:
+    whole = ipv4(v4(A4), destination, message, hops)
+    if protocol == ICMP and len(message) >= 8:
+        whole = replace(
+            whole, payload=icmp4(v4(A4), destination, message[:2] + b"\0\0" + message[4:], whole.head).payload
+        )
+    offset = draw(st.sampled_from((0, 0, 0, 1, 0x4000))) if destination != v4(GATEWAY_4) else 0
+    head = whole.head[:6] + offset.to_bytes(2, "big")
+    return replace(whole, protocol=protocol, head=head).sealed().octets()
+
+
+@st.composite
+def to_node(draw: st.DrawFn) -> Arrival:
+    """To the router's own address, from somewhere that it has a route to."""
+    protocol, message = draw(messages(IPV6))
+    source = v6(draw(st.sampled_from(("fcbb:bb00:2::1", "fcbb:bb00:3::1", "fcbb:bb00:77::1"))))
+    if protocol == ICMPV6 and len(message) >= 8:
+        message = icmp6(source, v6(SOURCE), message[:2] + b"\0\0" + message[4:]).payload
+    packet = ipv6(source, v6(SOURCE), message, protocol, hop_limit=draw(HOPS), flow_label=0)
+    port = draw(st.sampled_from((1, 4)))
+    return port, frame(MAC[port], NEIGHBOUR, IPV6, packet.octets())
 
 
 # ---- from the core

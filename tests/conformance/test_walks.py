@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import pytest
 from barrier import what_comes_out
 from drawn_entries import worlds
-from drawn_frames import Arrival, Limits, from_core, from_customers
+from drawn_frames import Arrival, Limits, from_core, from_customers, questions, to_node
 from exceptions import bearable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from packet_world import ENTRIES, v6
+from packet_world import ENTRIES, gateway, v6
 from rfc_router import BMV2, LINUX, Outcome, Router
 from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import _ICMPv6Error
@@ -94,6 +95,27 @@ def test_customers(target: Target, data: st.DataObject) -> None:
 def test_the_core(target: Target, data: st.DataObject) -> None:
     arrivals = data.draw(st.lists(from_core(SIDS, LIMITS[target.name]), min_size=1, max_size=10))
     compare(target, oracle_of(target), arrivals)
+
+
+@THOROUGH
+@given(st.lists(to_node(), min_size=1, max_size=10))
+def test_the_node_itself(target: Target, arrivals: Sequence[Arrival]) -> None:
+    compare(target, oracle_of(target), arrivals)
+
+
+@pytest.fixture
+def gateway_target(target: Target) -> Iterator[Target]:
+    if target.name == "linux":
+        pytest.skip("the kernel answers for the addresses that it has: no entry makes it a gateway")
+    with target.holding(gateway(2)):
+        yield target
+
+
+@THOROUGH
+@given(st.lists(questions(), min_size=1, max_size=10))
+def test_the_gateway(gateway_target: Target, arrivals: Sequence[Arrival]) -> None:
+    """What it answers, and which errors it tells of whom."""
+    compare(gateway_target, oracle_of(gateway_target, [gateway(2)]), arrivals)
 
 
 @settings(THOROUGH, max_examples=40)

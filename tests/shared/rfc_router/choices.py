@@ -36,6 +36,10 @@ class Choices:
     verifies_inner: bool = True
     """An uncovered IPv4 packet's version, lengths and checksum (RFC 1812 clause 5.2.2)."""
     takes_inner_options: bool = True
+    writes_no_zero_sum: bool = False
+    """An IPv4 echo reply's checksum of zero is written 0xffff, which is as good (RFC 1624 clause 3)."""
+    answers_any_code: bool = False
+    """Answers echo requests of another code than 0 (RFC 4443 clause 4.1), with the same code."""
 
 
 BMV2 = Choices(
@@ -47,6 +51,7 @@ BMV2 = Choices(
     parses_ahead=True,
     cuts_trailer=False,
     takes_inner_options=False,
+    writes_no_zero_sum=True,
 )
 LINUX = Choices(
     copies_hop_limit=True,
@@ -56,4 +61,5 @@ LINUX = Choices(
     hop_per_pass=False,
     checks_tlvs=True,
     verifies_inner=False,
+    answers_any_code=True,
 )

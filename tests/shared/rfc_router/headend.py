@@ -13,7 +13,7 @@ from rfc_router.tables import Found, Tables
 P = TypeVar("P", Ipv4, Ipv6, Ip)
 TUNNEL_HOP_LIMIT = 64
 GREEN, YELLOW, RED = 0, 1, 2
-_FREE_LABEL = bytes([0, 0x0F, 0xFF, 0xFF])
+FREE_LABEL = bytes([0, 0x0F, 0xFF, 0xFF])
 """The Flow Label's bits in an IPv6 header."""
 
 
@@ -110,7 +110,7 @@ def lowered(packet: P) -> P:
 
 def _flow_label(packet: Ip, choices: Choices) -> tuple[int, bytes]:
     if not choices.copies_flow_label:
-        return 0, _FREE_LABEL
+        return 0, FREE_LABEL
     return (packet.flow_label if isinstance(packet, Ipv6) else 0), b""
 
 

@@ -51,7 +51,7 @@ class Network:
         way = Way()
         for _ in range(LONGEST):
             outcome = self.routers[at[0]].receive(at[1], frame)
-            if not outcome.sent:
+            if outcome.dropped is not None or not outcome.sent:
                 assert outcome.dropped is not None, "it went to a controller"
                 way.dropped = at[0], outcome.dropped
                 return way

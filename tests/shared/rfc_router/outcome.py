@@ -30,9 +30,11 @@ class Drop(StrEnum):
 class Dropped(Exception):
     """Ends the processing of a packet."""
 
-    def __init__(self, reason: Drop) -> None:
+    def __init__(self, reason: Drop, mtu: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.mtu = mtu
+        """What would have been small enough, where it is a matter of size."""
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,18 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from controller.core.entries import Entry
+from rfc_router.answers import echo_reply, error
 from rfc_router.choices import Choices
 from rfc_router.endpoint import Onward, process, taken_apart
-from rfc_router.headend import GREEN, admit, classify, encapsulate, lowered
+from rfc_router.headend import FREE_LABEL, GREEN, admit, classify, encapsulate, lowered
 from rfc_router.octets import ETHERNET_OCTETS, MAC_OCTETS, UDP, Ip, Ipv4, Ipv6, Malformed
 from rfc_router.outcome import Drop, Dropped, Outcome, Sent
 from rfc_router.tables import Found, Tables
 
 IPV4_TYPE, IPV6_TYPE, LLDP_TYPE = 0x0800, 0x86DD, 0x88CC
 STAMP_PORT = 862
+NOBODY = Found("", {"ipv4": 0, "ipv6": 0})
+"""The gateway of a port without one."""
 
 Counted: TypeAlias = tuple[tuple[str, int], ...]
 
@@ -51,7 +54,7 @@ class Router:
             raise Dropped(Drop.NOT_FOR_US)
         packet = self._read(kind, frame[ETHERNET_OCTETS:])
         if role.action == "customer":
-            return self._from_customer(packet, role, color, counted)
+            return self._at_gateway(port, frame, packet, role, color, counted)
         return self._from_network(packet, role, frame)
 
     def _read(self, kind: int, octets: bytes) -> Ip:
@@ -66,6 +69,27 @@ class Router:
 
     # ---- the two kinds of port
 
+    def _at_gateway(
+        self, port: int, frame: bytes, packet: Ip, role: Found, color: int, counted: list[tuple[str, int]]
+    ) -> Outcome:
+        """A customer port, by whose gateway the router answers to echo requests and tells of errors."""
+        gateway = self._tables.find("gateway", port=port) or NOBODY
+        sender = int.from_bytes(frame[MAC_OCTETS : 2 * MAC_OCTETS], "big")
+        own = gateway["ipv6"] if isinstance(packet, Ipv6) else gateway["ipv4"]
+        if own and packet.destination == own:
+            if (reply := echo_reply(packet, self._choices)) is None:
+                raise Dropped(Drop.TO_NODE)
+            return Outcome((Sent(port, self._ethernet(sender, role["mac"], reply)),))
+        try:
+            return self._from_customer(packet, role, color, counted)
+        except Dropped as dropped:
+            told = dropped.reason in (Drop.TOO_BIG, Drop.HOP_LIMIT)
+            message = error(packet, dropped.reason, gateway, dropped.mtu, self._choices) if told else None
+            if message is None:
+                raise
+            sent = Sent(port, self._ethernet(sender, role["mac"], message))
+            return Outcome((sent,), dropped=dropped.reason, counted=tuple(counted))
+
     def _from_customer(self, packet: Ip, role: Found, color: int, counted: list[tuple[str, int]]) -> Outcome:
         admit(packet, self._tables, self._choices)
         forwarded = lowered(packet)  # before all else (RFC 1812 clause 5.2.1)
@@ -74,7 +98,7 @@ class Router:
             return self._route(forwarded, role["vrf"], role)
         if packet.length > corridor["mtu"]:
             counted.append(("oversize_counter", corridor["corridor"]))
-            raise Dropped(Drop.TOO_BIG)
+            raise Dropped(Drop.TOO_BIG, corridor["mtu"])
         tunnelled = encapsulate(packet, corridor, color, self._tables, self._choices)
         counted.append(("corridor_counter", corridor["corridor"]))
         return self._leave(tunnelled.packet, [tunnelled.next_hop], role, tunnelled.free, tuple(counted))
@@ -83,7 +107,7 @@ class Router:
         if isinstance(packet, Ipv4):
             raise Dropped(Drop.NOT_IP)  # the core is IPv6
         if self._tables.find("node_address", dst=packet.destination):
-            return self._to_node(packet, frame)
+            return self._to_node(packet, role, frame)
         counted = False
         for _ in range(self._choices.passes):
             sid = self._tables.find("local_sid", dst=packet.destination)
@@ -105,24 +129,26 @@ class Router:
             return self._route(packet, onward.vrf, role)
         return self._leave(packet, [onward.next_hop], role)
 
-    def _to_node(self, packet: Ipv6, frame: bytes) -> Outcome:
+    def _to_node(self, packet: Ipv6, role: Found, frame: bytes) -> Outcome:
         """RFC 4443 clause 4.2 (echo), RFC 8762 (STAMP, whose reflector is the controller's)."""
         protocol, octets = packet.upper_layer()
         if protocol == UDP and octets[2:4] == STAMP_PORT.to_bytes(2, "big"):
             return Outcome(punted=frame)
-        raise Dropped(Drop.TO_NODE)
+        if (reply := echo_reply(packet, self._choices)) is None:
+            raise Dropped(Drop.TO_NODE)
+        return self._route(reply, 0, role, FREE_LABEL)  # its own flow, and its own label (RFC 6437)
 
     # ---- out
 
-    def _route(self, packet: Ip, vrf: int, role: Found) -> Outcome:
+    def _route(self, packet: Ip, vrf: int, role: Found, free: bytes = b"") -> Outcome:
         table = "route_v6" if isinstance(packet, Ipv6) else "route_v4"
         found = self._tables.find(table, vrf=vrf, dst=packet.destination)
         if found is None or found.action == "drop_route":
             raise Dropped(Drop.NO_ROUTE)
         if found.action == "set_next_hop":
-            return self._leave(packet, [found["next_hop"]], role)
+            return self._leave(packet, [found["next_hop"]], role, free)
         members = self._tables.members("next_hop_group", found["group"], self._ports_up)
-        return self._leave(packet, [each["next_hop"] for each in members], role)
+        return self._leave(packet, [each["next_hop"] for each in members], role, free)
 
     def _leave(
         self, packet: Ip, next_hops: list[int], role: Found, free: bytes = b"", counted: Counted = ()
