@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
+from line_cards import line_card
 
 from controller.linecard.gen import line_card_pb2 as pb
-from controller.linecard.gen.line_card_pb2_grpc import LineCardStub
 from topologies.lab import Lab
 from topologies.system import Controller
 
@@ -37,12 +34,6 @@ Slots = dict[tuple[str, int, int], Held]
 """By node, slice and line port."""
 Meters = dict[tuple[str, int, int], tuple[int, int]]
 """(rate in kbit/s, burst in kbit) by node, slice and direction."""
-
-
-@contextmanager
-def line_card(lab: Lab, node: str) -> Iterator[Any]:
-    with grpc.insecure_channel(f"unix:{lab.run_dir}/nodes/{node}/linecard.sock") as channel:
-        yield LineCardStub(channel)  # type: ignore[no-untyped-call]
 
 
 def otn_nodes(controller: Controller) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
+
+from corridor_lab import Make as Make
+from corridor_lab import between
 
 from topologies.system import end_point, profiles
 
-Make = Callable[..., dict[str, Any]]
-"""The fixture `corridor`: creates one that is gone after the test."""
 DOMAIN = "metro-beijing"
 ZGC, YZ, CP, FT, SY, SG = "h-zgc", "h-yz", "h-cp", "h-ft", "h-sy", "h-sg"
 ADDRESS = {
@@ -32,15 +32,7 @@ ENDS = {
 def body(a: str, z: str, isolation: str = "HARD", active: str = "", **mbps: float) -> dict[str, Any]:
     """A corridor between two hosts' ports, with these profiles."""
     mbps = mbps or {"inference": 20, "training": 100}
-    return {
-        "aEnd": end_point(DOMAIN, *ENDS[a]),
-        "zEnd": end_point(DOMAIN, *ENDS[z]),
-        "isolation": isolation,
-        "reservation": "PEAK",
-        "profiles": profiles(**mbps),
-        "activeProfile": active or next(iter(mbps)),
-        "maxLatencyUs": 5000,
-    }
+    return between(end_point(DOMAIN, *ENDS[a]), end_point(DOMAIN, *ENDS[z]), isolation, active, **mbps)
 
 
 def tenant_body(tenant: str) -> dict[str, Any]:

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
+from corridor_lab import channel
 from places import ADDRESS, CP, FT, YZ, ZGC, Make, body
+from rates import carries, flooded_kbps
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
-from topologies.traffic import Flow, Load, await_ping, interface_bytes, ping
-
-ATTEMPTS = 4
-"""A busy machine can only slow traffic down: too little is measured again, too much never is."""
-RAW = str(Path(__file__).with_name("raw_frames.py"))
-
-
-def carries(expected: float, tolerance: float, measure: Callable[[], float]) -> None:
-    """The rate is reached, and in no attempt exceeded."""
-    measured: list[float] = []
-    while len(measured) < ATTEMPTS:
-        measured.append(measure())
-        assert measured[-1] <= expected * (1 + tolerance), measured
-        if measured[-1] >= expected * (1 - tolerance):
-            return
-    raise AssertionError(f"{measured} never reached {expected}")
-
-
-def channel(corridor: dict[str, Any]) -> str:
-    slice_id = corridor["legs"][0]["slices"][0]["id"]
-    return f"02:{slice_id >> 24 & 255:02x}:{slice_id >> 16 & 255:02x}:{slice_id >> 8 & 255:02x}:{slice_id & 255:02x}:00"
+from topologies.traffic import Flow, Load, await_ping, ping
 
 
 @pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
@@ -67,19 +43,7 @@ def test_slots_carry_ten_megabits_each_and_not_more(lab: Lab, corridor: Make) ->
     slots = made["legs"][0]["slices"][0]["activeSlots"]
     assert slots == 3  # 20 Mbit/s in 1400-byte packets with 78 bytes of overhead: 21.1 Mbit/s on the wire
     frame = bytes(Ether(dst=channel(made), src="06:00:00:01:00:01", type=0x88B5) / Raw(bytes(1386)))
-    carries(slots * 10_000, 0.05, lambda: flooded_kbps(lab, frame, 2 * slots * 10_000))
-
-
-def flooded_kbps(lab: Lab, frame: bytes, kbps: int, seconds: float = 4.0) -> float:
-    """What arrives at yz-r of a flood from zgc-r, in frame bits, once the meter's burst is spent."""
-    rate = kbps * 1000 / 8 / len(frame)
-    argv = [sys.executable, RAW, "eth1", frame.hex(), str(int(rate * seconds)), f"{rate:.1f}"]
-    with lab.popen("zgc-r", argv) as flood:
-        time.sleep(1.5)
-        before, began = interface_bytes(lab, "yz-r", "eth1"), time.monotonic()
-        flood.wait(timeout=20)
-        carried, took = interface_bytes(lab, "yz-r", "eth1") - before, time.monotonic() - began
-    return carried * 8 / took / 1000
+    carries(slots * 10_000, 0.05, lambda: flooded_kbps(lab, "zgc-r", "yz-r", frame, 2 * slots * 10_000))
 
 
 def test_others_cannot_use_its_slots(lab: Lab, controller: Controller, corridor: Make) -> None:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from forgeries import MARKED, Customer
 from places import ADDRESS, YZ, ZGC, Make, body, tenant_body
-from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
-from scapy.layers.l2 import Ether
-from scapy.packet import Packet, Raw
 
 from topologies.lab import Lab
 from topologies.system import Controller
 from topologies.traffic import Flow, Load, await_ping, ping
 
-RAW = str(Path(__file__).with_name("raw_frames.py"))
-MARKER = 47_111
-ROUTER_MAC = "06:00:00:01:00:02"  # zgc-r, access port `campus`
-
-
-def send(lab: Lab, host: str, frame: Packet, count: int = 20) -> None:
-    lab.run(host, [sys.executable, RAW, "eth0", bytes(frame).hex(), str(count), "500"])
-
-
-def datagram(destination: str, source: str = ADDRESS[ZGC][1], mac: str = ROUTER_MAC) -> Packet:
-    return Ether(dst=mac) / IPv6(src=source, dst=destination) / UDP(dport=MARKER) / Raw(b"forged")
+CAMPUS = Customer(ZGC, ADDRESS[ZGC][1], "06:00:00:01:00:02", ADDRESS[YZ][1])
 
 
 @pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
@@ -49,35 +33,16 @@ def test_a_tenant_without_a_corridor_reaches_no_one(lab: Lab, corridor: Make) ->
     assert ping(lab, "h-globex-zgc", "2001:db8:92::2") == 0
 
 
-def forged(made: dict[str, object], slice_id: int) -> dict[str, Packet]:
-    leg = made["legs"][0]  # type: ignore[index]
-    sid = leg["forward"]["carriers"][0]
-    routed = IPv6ExtHdrSegmentRouting(addresses=[ADDRESS[YZ][1]], segleft=0, lastentry=0)
-    with_srh = Ether(dst=ROUTER_MAC) / IPv6(src=ADDRESS[ZGC][1], dst=ADDRESS[YZ][1]) / routed / UDP(dport=MARKER)
-    inner = IPv6(src=ADDRESS[ZGC][1], dst=ADDRESS[YZ][1]) / UDP(dport=MARKER)
-    channel = "02:" + slice_id.to_bytes(4, "big").hex(":") + ":00"
-    return {
-        "sid": datagram(sid),
-        "sid with an inner packet": Ether(dst=ROUTER_MAC) / IPv6(src="2001:db8:1::2", dst=sid, nh=41) / inner,
-        "node address": datagram("fcbb:bb00:5::1"),
-        "adjacency address": datagram("fdc0:de::1"),
-        "srh": with_srh / Raw(b"forged"),
-        "channel": datagram(ADDRESS[YZ][1], mac=channel),
-    }
-
-
 def test_forgeries_get_nowhere(lab: Lab, corridor: Make) -> None:
     made = corridor("edge", body(ZGC, YZ, only=20))
     await_ping(lab, ZGC, ADDRESS[YZ][1])
-    slice_id = made["legs"][0]["slices"][0]["id"]
     with lab.capture("zgc-o", "eth1", "ip6") as wire, lab.capture(YZ, "eth0", "ip6") as far:
-        send(lab, ZGC, datagram(ADDRESS[YZ][1]))  # an honest one, so that the test can fail
-        for frame in forged(made, slice_id).values():
-            send(lab, ZGC, frame)
+        CAMPUS.send(lab, CAMPUS.datagram())  # an honest one, so that the test can fail
+        for frame in CAMPUS.forgeries(made, node_address="fcbb:bb00:5::1").values():
+            CAMPUS.send(lab, frame)
         assert ping(lab, ZGC, ADDRESS[YZ][1]) == 3
-    marked = f"udp.dstport == {MARKER} and not icmpv6"  # the far host answers: no such port
-    assert len(far.fields("frame.number", display_filter=marked)) == 20
-    assert len(wire.fields("frame.number", display_filter=marked)) == 20
+    assert len(far.fields("frame.number", display_filter=MARKED)) == 20
+    assert len(wire.fields("frame.number", display_filter=MARKED)) == 20
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+from corridor_lab import channel, switch
 from places import ADDRESS, YZ, ZGC, Make, body
 from shapers import await_drained, busiest
 
@@ -15,14 +16,6 @@ from topologies.system import Controller, wait_for
 from topologies.traffic import Flow, Load, await_ping, shaper_counts
 
 SWITCHES = 10
-
-
-def switch(controller: Controller, corridor_id: str, profile: str) -> float:
-    """Seconds from the call until every device agrees."""
-    began = time.monotonic()
-    controller.patch(corridor_id, {"activeProfile": profile})
-    controller.settled(corridor_id)
-    return time.monotonic() - began
 
 
 def up_and_down(controller: Controller, corridor_id: str) -> None:
@@ -64,9 +57,7 @@ def test_a_backlogged_flow_loses_nothing_behind_the_shaper(
 def test_the_wrong_order_loses_packets(lab: Lab, controller: Controller, made: dict[str, Any]) -> None:
     """Shrink the optical layer while the shaper still sends at the larger size: the counts come apart."""
     switch(controller, "switched", "training")
-    slice_id = made["legs"][0]["slices"][0]["id"]
-    channel = f"02:{slice_id.to_bytes(4, 'big').hex(':')}:00"
-    meter = re.search(rf"dl_dst={channel} actions=meter:(\d+)", lab.ofctl("zgc-o", "dump-flows"))
+    meter = re.search(rf"dl_dst={channel(made)} actions=meter:(\d+)", lab.ofctl("zgc-o", "dump-flows"))
     assert meter
     before = shaper_counts(lab, "zgc-r")
     flow = Flow(lab, ZGC, YZ, ADDRESS[YZ][1], Load(75_000, seconds=2))

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from otn_nodes import line_card
+from line_cards import all_watched, selectors
 from places import ADDRESS, SG, SY, Make, body
 
-from controller.linecard.gen import line_card_pb2 as pb
 from topologies.lab import Lab
 from topologies.processes import realtime
 from topologies.system import Controller, wait_for
@@ -24,6 +23,7 @@ AGAIN = 5
 """Cuts that may be repeated because this machine itself stood still for longer than `STALL_S` meanwhile."""
 STALL_S = 0.015
 WORKING = ("F-sg-zgc", "F-zgc-cp", "F-cp-sy")
+ENDS = ("sg-o", "sy-o")
 PROMISE_MS = 50
 WATCH_PRIORITY = 10
 """Ahead of all equipment of the lab."""
@@ -46,19 +46,12 @@ LOAD = Load(4_000, ip_bytes=200, seconds=1.5, steady=True)
 """2500 packets a second: each lost one is 0.4 ms, as long as none are made up for in a burst."""
 
 
-def selectors(lab: Lab) -> dict[str, Any]:
-    """What both ends say of their protection group."""
-    told: dict[str, Any] = {}
-    for node in ("sg-o", "sy-o"):
-        with line_card(lab, node) as stub:
-            told[node] = next(iter(stub.WatchProtection(pb.WatchProtectionRequest(), timeout=5)))
-    return told
+def on_working(lab: Lab) -> bool:
+    return not any(each.on_protection for each in selectors(lab, *ENDS).values())
 
 
 def all_is_well(lab: Lab, controller: Controller) -> bool:
-    ends = selectors(lab).values()
-    whole = all(each.working_ok and each.protection_ok and not each.on_protection for each in ends)
-    return whole and controller.get("protected")["state"] == "UP"
+    return all_watched(lab, *ENDS) and controller.get("protected")["state"] == "UP"
 
 
 class Watch:
@@ -100,7 +93,7 @@ def outage_ms(lab: Lab, fibre: str, there: bool) -> float:
     before = interface_bytes(lab, sink, "eth0")
     flow = Flow(lab, source, sink, ADDRESS[sink][1], LOAD)
     wait_for("the flow arrives", lambda: interface_bytes(lab, sink, "eth0") > before + 50 * LOAD.ip_bytes)
-    wait_for("traffic on the working slice", lambda: not any(e.on_protection for e in selectors(lab).values()), 1)
+    wait_for("traffic on the working slice", lambda: on_working(lab), 1)
     cut_ns = lab.cut(fibre)
     got = flow.result()
     assert got["first_ns"] < cut_ns < got["last_ns"]
@@ -145,7 +138,7 @@ def test_twenty_cuts(
         outage = outage_ms(lab, fibre, there=number % 2 == 0)
         again = outage >= PROMISE_MS and watch.worst_s() > STALL_S and len(stalled) < AGAIN
         (stalled if again else outages).append(outage)
-        assert all(each.on_protection for each in selectors(lab).values())
+        assert all(each.on_protection for each in selectors(lab, *ENDS).values())
         lab.mend(fibre)
         fibres.remove(fibre)
         wait_for("traffic is back on the working slice", lambda: all_is_well(lab, controller), 30)
@@ -167,7 +160,7 @@ def test_reverting_reorders_at_most(
     """Both slices carry while the selector moves back: what is under way on either arrives."""
     fibres.append(WORKING[1])
     lab.cut(WORKING[1])
-    wait_for("switched over", lambda: all(each.on_protection for each in selectors(lab).values()))
+    wait_for("switched over", lambda: all(each.on_protection for each in selectors(lab, *ENDS).values()))
     flow = Flow(lab, SG, SY, ADDRESS[SY][1], Load(4_000, ip_bytes=200, seconds=8))
     lab.mend(WORKING[1])
     fibres.remove(WORKING[1])

@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
-from typing import Any
-
+from corridor_lab import channel
 from places import ADDRESS, CP, FT, YZ, ZGC, Make, body
+from tunnels import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, carrier, outer
 
 from topologies.lab import Lab
-from topologies.traffic import await_ping, ping
-
-NEXT_HEADER_IPV6, NEXT_HEADER_IPV4 = "41", "4"
-
-
-def outer(lab: Lab, source: str, address: str, router: str) -> set[tuple[str, ...]]:
-    """(destination MAC, outer source, outer destination, next header, inner destination) of what leaves a router."""
-    with lab.capture(router, "eth1", "ip6") as capture:
-        assert ping(lab, source, address) == 3
-    rows = capture.fields("eth.dst", "eth.src", "ipv6.src", "ipv6.dst", "ipv6.nxt", "ip.dst")
-    found = set()
-    for mac, source_mac, sources, destinations, nexts, inner4 in rows:
-        if source_mac.startswith("06:00") and inner4 + destinations:
-            inner = inner4 or destinations.split(",")[-1]
-            if inner == address:
-                found.add((mac, sources.split(",")[0], destinations.split(",")[0], nexts.split(",")[0], inner))
-    return {row for row in found if row[0].startswith("02:")}
-
-
-def carrier(leg: dict[str, Any], name: str) -> str:
-    return str(IPv6Address(leg[name]["carriers"][0]))
+from topologies.traffic import await_ping
 
 
 def test_hard_corridor_rides_its_channel(lab: Lab, corridor: Make) -> None:
     made = corridor("wire", body(ZGC, YZ, only=20))
     leg = made["legs"][0]
-    mac = "02:" + leg["slices"][0]["id"].to_bytes(4, "big").hex(":") + ":00"
     for family, name, next_header in ((1, "forward", NEXT_HEADER_IPV6), (0, "forwardIpv4", NEXT_HEADER_IPV4)):
         address = ADDRESS[YZ][family]
         await_ping(lab, ZGC, address)
-        expected = (mac, "fcbb:bb00:1::1", carrier(leg, name), next_header, address)
+        expected = (channel(made), "fcbb:bb00:1::1", carrier(leg, name), next_header, address)
         assert outer(lab, ZGC, address, "zgc-r") == {expected}
 
 

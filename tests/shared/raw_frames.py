@@ -9,6 +9,11 @@ import time
 SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
 
 
+def command(interface: str, frame: bytes, count: int, per_second: float) -> list[str]:
+    """How a node is told to run this program."""
+    return [sys.executable, __file__, interface, frame.hex(), str(count), f"{per_second:.1f}"]
+
+
 def main(interface: str, text: str, count: str, per_second: str) -> None:
     frame = bytes.fromhex(text)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
