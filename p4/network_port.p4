@@ -192,13 +192,14 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
             }
             bool takes_ipv6 = ends_here || meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6;
             bool takes_ipv4 = ends_here || !takes_ipv6;
-            if (takes_ipv6 && hdr.inner_ipv6.isValid()) {
+            bool whole = !hdr.fragment.isValid();    // nobody here puts fragments together
+            if (whole && takes_ipv6 && hdr.inner_ipv6.isValid()) {
                 if (hdr.inner_ipv6.version != 6 || (hdr.inner_ipv6.payload_len |+| 40) > meta.upper_length) {
                     meta.drop_reason = drop_reason_t.MALFORMED;
                     return;
                 }
                 decapsulate_ipv6();
-            } else if (takes_ipv4 && hdr.inner_ipv4.isValid()) {
+            } else if (whole && takes_ipv4 && hdr.inner_ipv4.isValid()) {
                 if (hdr.inner_ipv4.version != 4 || hdr.inner_ipv4.total_len < 20
                         || hdr.inner_ipv4.total_len > meta.upper_length) {
                     meta.drop_reason = drop_reason_t.MALFORMED;

@@ -22,6 +22,7 @@ from drop_reasons import (
     SCOPE,
     SEGMENT_LIST,
     TO_ROUTER,
+    UPPER_LAYER,
 )
 from frames import from_core, from_host, inner4, inner6, on_channel, outer, srh
 from packet_world import A4, A6, CHANNEL, CORRIDOR, ENTRIES, GATEWAY_4, GATEWAY_6, HOST, MAC, SOURCE, Z4, Z6, sid
@@ -198,6 +199,14 @@ SILENT: dict[str, tuple[int, int, bytes]] = {
     "node behind options": (TO_ROUTER, 1, to_node(IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(data=b"x" * 16))),
     "STAMP in a fragment": (TO_ROUTER, 1, to_node(IPv6ExtHdrFragment() / UDP(dport=862) / Raw(b"x" * 44))),
     **{f"node, from {each}": (TO_ROUTER, 1, to_node(ICMPv6EchoRequest(), src=each)) for each in FROM_NOBODY_6},
+    **{
+        f"fragment of a tunnel to {action}": (
+            UPPER_LAYER,
+            1,
+            from_core(outer(f"fcbb:bb00:1:{action}::", nh=44) / IPv6ExtHdrFragment(nh=upper) / inner),
+        )
+        for action, upper, inner in (("e107", 41, inner6(dst=A6)), ("e207", 4, inner4(dst=A4)))
+    },
     "inner IPv6 longer than the tunnel": (MALFORMED, 1, decapsulated(inner6(dst=A6, plen=61))),
     "inner IPv4 longer than the tunnel": (MALFORMED, 1, decapsulated(inner4(dst=A4, len=101))),
     "inner IPv4 shorter than its header": (MALFORMED, 1, decapsulated(inner4(dst=A4, len=19))),
