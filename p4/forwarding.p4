@@ -45,7 +45,8 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
 
     /* One flow keeps to one path: IPv6 by its addresses and flow label (RFC 6437 clause 3, for tunnels RFC 6438),
      * IPv4, where ports may be in another fragment, by addresses and protocol. A member is out of the choice as
-     * long as the port that it watches is down. */
+     * long as the port that it watches is down. BMv2 1.15.5 does not live through a packet for a group that has lost
+     * all members so: one of them should watch no port. */
     @id(0x0200000f) table next_hop_group {
         key = {
             meta.group : exact @id(1) @name("group");
