@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journeys import all_arrive
-from networks import Network, chain, corridor, domains, node_name, square
+from networks import Network, chain, corridor, domains, link_name, node_name, square
 
 from controller.core.admission import validate
 from controller.core.alternatives import plan_or_explain
 from controller.core.errors import FailedPrecondition, Infeasible
-from controller.core.model import Capabilities, Isolation, LinkKind, Liveness, Protection, Status
+from controller.core.model import Capabilities, Isolation, LinkKind, Liveness, PathConstraints, Protection, Status
 from controller.core.plan import plan
 from controller.core.topology import NodeChanged
 
@@ -73,6 +73,27 @@ def test_where_there_is_no_way_around_the_router_is_named() -> None:
     assert (refused.reason, refused.metadata["neededBytes"]) == ("MTU", "1540")
     assert set(refused.metadata["nodes"].split(",")) == {node_name("r2"), node_name("r3")}
     assert refused.metadata["mtuBytes"] == "1500"
+
+
+BY_2 = {"node": PathConstraints(include_nodes=(node_name("r2"),))}
+BY_2["link"] = PathConstraints(include_links=(link_name("A-32"),))
+
+
+@pytest.mark.parametrize("asked", BY_2.values(), ids=BY_2.keys())
+def test_a_router_that_is_asked_for_and_too_small_is_named_with_its_figure(asked: PathConstraints) -> None:
+    """Itself, or an adjacency that ends there; in a new corridor as in one that stands. Nobody excluded it."""
+    net = Network.of(square())
+    record = net.stand(corridor(isolation=Isolation.SOFT, path_constraints=asked))
+    of_mtu(net, {2: 1500})
+    new = corridor("new", tenant="globex", isolation=Isolation.SOFT, path_constraints=asked)
+    for wanted in (new, record.corridor):
+        with pytest.raises(Infeasible) as refusal:
+            plan_or_explain(net.snapshot, wanted)
+        assert refusal.value.reason == "MTU"
+        told = refusal.value.metadata
+        assert (told["nodes"], told["mtuBytes"], told["neededBytes"]) == (node_name("r2"), "1500", "1540")
+        assert told["maxMtuBytes"] == "1460"
+        assert told["withoutInclusion"] in (*asked.include_nodes, *asked.include_links)
 
 
 @settings(max_examples=30, deadline=None)

@@ -53,6 +53,8 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
         mtu_bytes=size,
         max_delay_us=delay_left(corridor, fixed),
     )
+    if asked := constraints.include_nodes & narrow:
+        raise draft.too_narrow(sorted(asked), size)
     wide = replace(constraints, exclude_nodes=constraints.exclude_nodes | narrow)
     kept = _standing_route(draft, corridor, graph, wide)
     terms, objective = Terms("kbit/s", fixed, corridor.max_latency_us), corridor.path_constraints.objective
