@@ -131,6 +131,45 @@ def test_a_corridor_leaves_a_router_that_has_become_too_small() -> None:
     assert node_name("r2") not in moved.target.leg.nodes
 
 
+@pytest.mark.parametrize("isolation", Isolation)
+def test_an_end_that_has_become_too_small_holds_up_no_change_that_asks_no_more_of_it(isolation: Isolation) -> None:
+    """Smaller packets still pass: without a new path nothing would, nor more of them without another profile."""
+    net = Network.of(square())
+    record = net.stand(corridor(isolation=isolation))
+    assert record.target is not None
+    of_mtu(net, {3: 1500})
+    switched = net.stand(replace(record.corridor, active_profile="p1"))
+    net.link("F-12", Status.DOWN)
+    net.link("F-13", Status.DOWN)
+    moved = net.stand(switched.corridor)
+    assert moved.target is not None
+    assert link_name("F-12") not in moved.target.leg.links
+    assert link_name("A-12") not in moved.target.leg.links
+    all_arrive(net)
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_an_end_that_has_become_too_small_is_judged_again_for_more(isolation: Isolation) -> None:
+    """Larger packets, or an end that was not one before; another corridor is judged by its own."""
+    net = Network.of(square())
+    stood = net.stand(corridor(isolation=isolation)).corridor
+    of_mtu(net, {3: 1500, 4: 1500})
+    elsewhere = replace(stood, z_end=corridor(z=4).z_end)
+    for wanted in (replace(stood, mtu_bytes=1501), elsewhere, corridor("new", tenant="globex", isolation=isolation)):
+        with pytest.raises(Infeasible) as refusal:
+            plan(net.snapshot, wanted)
+        assert refusal.value.reason == "MTU"
+
+
+def test_an_end_that_has_become_too_small_is_judged_when_it_would_only_be_passed() -> None:
+    net = Network.of(chain(3))
+    stood = net.stand(corridor(a=1, z=2, isolation=Isolation.SOFT)).corridor
+    of_mtu(net, {2: 1500})
+    with pytest.raises(Infeasible) as refusal:
+        plan(net.snapshot, replace(stood, z_end=corridor(z=3).z_end))
+    assert (refusal.value.reason, refusal.value.metadata["nodes"]) == ("MTU", node_name("r2"))
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_placed_if_and_only_if_routers_that_are_large_enough_join_the_ends(data: st.DataObject) -> None:

@@ -124,9 +124,17 @@ class Draft:
             ceil(route.gap * 1_000_000),
         )
 
-    def narrow(self, size: int) -> frozenset[str]:
-        """Routers that do not forward packets of so many bytes."""
-        return frozenset(node.name for node in self.topology.routers if node.capabilities.mtu_bytes < size)
+    def narrow(self, corridor: Corridor, size: int) -> frozenset[str]:
+        """Routers that do not forward its packets of so many bytes.
+
+        Not the ends on which it stands with packets as large: whatever has become of them, no change helps that.
+        """
+        narrow = frozenset(node.name for node in self.topology.routers if node.capabilities.mtu_bytes < size)
+        stood = self.standing
+        if stood is None or stood.mtu_bytes < corridor.mtu_bytes:
+            return narrow
+        ends = {corridor.a_end.node, corridor.z_end.node}
+        return narrow - ends.intersection((stood.a_end.node, stood.z_end.node))
 
     def too_narrow(self, routers: Iterable[str], size: int) -> Infeasible:
         """The refusal of a packet size by these routers."""
@@ -140,7 +148,7 @@ class Draft:
 
     def require_ends(self, corridor: Corridor, size: int) -> None:
         """Both ends forward packets of so many bytes; `Infeasible` (MTU) else: no choice of path would help."""
-        narrow = self.narrow(size)
+        narrow = self.narrow(corridor, size)
         ends = [end.node for end in (corridor.a_end, corridor.z_end) if end.node in narrow]
         if ends:
             raise self.too_narrow(ends, size)

@@ -41,7 +41,7 @@ def _route(draft: Draft, corridor: Corridor, overhead: int) -> Route:
     forward, reverse = claimed_kbps(corridor, overhead)
     size = corridor.mtu_bytes + overhead
     draft.require_ends(corridor, size)
-    narrow = draft.narrow(size)
+    narrow = draft.narrow(corridor, size)
     graph = draft.adjacencies().clocked(size)
     ends = (corridor.a_end.node, corridor.z_end.node)
     fixed = sum(draft.topology.nodes[end].processing_us for end in ends)
