@@ -67,7 +67,7 @@ def customers6(draw: st.DrawFn, towards_us: bool = False) -> bytes:
     source, destination = (Z6, A6) if towards_us else (A6, Z6)
     hosts = [*[destination] * 6, "2001:db8:ffff::1", "2001:db8:3::1"]
     if not towards_us:
-        hosts += [A6, "ff0e::1", "fe80::1", "::1", "fcbb:bb00:1:e108::", "fcbb:bb00:7::"]
+        hosts += [A6, A6, A6, "ff0e::1", "fe80::1", "::1", "fcbb:bb00:1:e108::", "fcbb:bb00:7::"]
         source = draw(st.sampled_from((*[source] * 9, "fe80::9", "ff02::1", "::1", "::")))
     fields = {"hop_limit": draw(HOPS), "traffic_class": draw(CLASSES), "flow_label": draw(LABELS)}
     return ipv6(v6(source), v6(draw(st.sampled_from(hosts))), draw(udp()), **fields).octets()
@@ -225,7 +225,15 @@ def _broken_inner(draw: st.DrawFn) -> tuple[int, bytes]:
     broken4 = replace(Ipv4.read(four), header_checksum=1).octets()
     optional = ipv4(v4(Z4), v4(A4), b"optional", options=b"\x01\x01\x01\0").octets()
     other_version = bytes([0x50 | six[0] & 0xF]) + six[1:]
-    pairs = [(IPV4, broken4), (IPV4, optional), (IPV6, other_version), (IPV4, six), (IPV6, four), (IPV6, six[:30])]
+    pairs = [
+        (IPV4, broken4),
+        (IPV4, optional),
+        (IPV4, optional),
+        (IPV6, other_version),
+        (IPV4, six),
+        (IPV6, four),
+        (IPV6, six[:30]),
+    ]
     return draw(st.sampled_from(pairs))
 
 

@@ -27,10 +27,13 @@ SIDS = tuple(
         v6,
         (
             "fcbb:bb00:1:2:e003:d6::",
+            "fcbb:bb00:1:2:3:4:5:6",
+            "fcbb:bb00:1:e001:3:4:5:6",
             "fcbb:bb00:1::",
             "fcbb:bb00:1:e001:3:e107::",
             "fcbb:bb00:1:e001::",
             "fcbb:bb00:1:e107::",
+            "fcbb:bb00:1:e207::",
             "fcbb:bb00:1:e208::",
             "fcbb:bb00:1:e300::1",
             "fcbb:bb00:1:e300::2",
