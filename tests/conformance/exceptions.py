@@ -57,6 +57,7 @@ REFUSALS = (
     ),
     Refusal("linux", gateway(2), "UNIMPLEMENTED", _OWN_ANSWERS),
     Refusal("linux", MeterEntry("icmp_limit", 2, 100, 20), "UNIMPLEMENTED", _OWN_ANSWERS),
+    Refusal("linux", color(METERED, 0, dscp=20), "UNIMPLEMENTED", _NEVER_COLORED),
     Refusal("linux", color(METERED, 1, dscp=12), "UNIMPLEMENTED", _NEVER_COLORED),
     Refusal("linux", color(METERED, 2), "UNIMPLEMENTED", _NEVER_COLORED),
     Refusal("linux", MeterEntry("slice_meter", 7, 1000, 4000, 2000, 8000), "UNIMPLEMENTED", _NEVER_COLORED),
