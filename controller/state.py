@@ -13,7 +13,7 @@ from controller.core.model import Capabilities, Container, CorridorEvent, EventT
 from controller.core.otn import Ledger, narrowest, resumed, slot_bps, slots_for
 from controller.core.otn.servers import stands_in
 from controller.core.plan import Plan
-from controller.core.records import Placement, Record, claims_of
+from controller.core.records import Placement, Record, claims_of, with_reference_packets
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
@@ -70,12 +70,13 @@ class NetworkState:
         wiring = {name: seen for name, seen in stored.wiring.items() if name in topology.links}
         for link, seen in wiring.items():
             topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
-        claims = frozenset(claim for record in stored.records.values() for claim in claims_of(record))
+        records = {name: with_reference_packets(record) for name, record in stored.records.items()}
+        claims = frozenset(claim for record in records.values() for claim in claims_of(record))
         planned_ledger = initial_ledger(topology)
-        _require_planned(topology, planned_ledger, stored.records)
+        _require_planned(topology, planned_ledger, records)
         ledger = resumed(planned_ledger.change(frozenset(), claims), stored.ledger_versions)
         await store.open_ledger(ledger)
-        state = cls(store, Snapshot(topology, ledger, ids, stored.records, clock()), clock)
+        state = cls(store, Snapshot(topology, ledger, ids, records, clock()), clock)
         newest = await store.newest_sequence()
         state.sequence = newest
         state._down = {name for name, seen in wiring.items() if seen.down}
@@ -84,7 +85,7 @@ class NetworkState:
         state._follow()
         await store.put_routed(state._routing.underlays[0].links)
         state._render_infrastructure()
-        for record in stored.records.values():
+        for record in records.values():
             state._render(record)
         return state
 

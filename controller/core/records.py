@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.core.ids import IdKey
 from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
@@ -28,8 +28,9 @@ class Placement:
     leg: Leg
     directions: tuple[int, ...] = ()
     """Per link of the leg: 0 where A to Z runs from the link's A end to its Z end, else 1."""
-    reference_packet_bytes: int = 1400
-    """Customer packet at which the rates are what was asked for."""
+    reference_packet_bytes: int = 0
+    """Customer packet at which the rates are what was asked for; 0 where that was not stored yet
+    (`with_reference_packets`)."""
 
     @property
     def slice(self) -> Slice | None:
@@ -69,6 +70,22 @@ class Record:
         """What must be held: both while a change is under way, one when settled."""
         both = (self.current, self.target) if self.stage is not Stage.SETTLED else (self.target,)
         return tuple(dict.fromkeys(p for p in both if p is not None))
+
+
+def with_reference_packets(record: Record) -> Record:
+    """The record, its placements with the reference packet that they were made for where they do not say it."""
+    stood = record.previous or record.corridor
+    return replace(
+        record,
+        current=_with_reference_packet(record.current, stood),
+        target=_with_reference_packet(record.target, record.corridor),
+    )
+
+
+def _with_reference_packet(placement: Placement | None, corridor: Corridor) -> Placement | None:
+    if placement is None or placement.reference_packet_bytes:
+        return placement
+    return replace(placement, reference_packet_bytes=corridor.reference_packet_bytes)
 
 
 def claims_of(record: Record) -> frozenset[Claim]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 from running_controller import DOMAIN, Controller, corridor
 from simulated_network import SimulatedNetwork, shapers
+from sqlalchemy import create_engine, text
 
 from controller.core.entries import MeterEntry, Operation, TableEntry
 from controller.core.errors import FailedPrecondition, Infeasible
@@ -93,6 +95,39 @@ async def test_a_restart_writes_nothing_to_a_router_of_any_kind(network: Simulat
     await second.rounds(3)
     assert [write.change for write in network.writes[writes:]] == []
     await second.stop()
+
+
+async def test_what_was_stored_without_a_reference_packet_is_policed_as_before(
+    network: SimulatedNetwork, database: str
+) -> None:
+    """Placements have it only since there are policers; what the corridor was asked for says it as well."""
+    first = await Controller(network, database).start()
+    await first.bootstrapped()
+    await made(first, reference_packet_bytes=512)
+    await first.stop()
+    assert forget_reference_packets(database) == 2
+    writes = len(network.writes)
+    second = await Controller(network, database).start()
+    await second.bootstrapped()
+    await second.rounds(3)
+    assert [write.change for write in network.writes[writes:]] == []
+    assert slice_rate(network, "yz-r") == pytest.approx(20e6 * 526 / 512, abs=1000)
+    await second.stop()
+
+
+def forget_reference_packets(database: str) -> int:
+    """As a database of before looks; of how many placements."""
+    engine, forgotten = create_engine(database), 0
+    with engine.begin() as connection:
+        for name, body in connection.execute(text("SELECT name, body FROM records")).all():
+            record = json.loads(body)
+            for placement in filter(None, (record["current"], record["target"])):
+                del placement["reference_packet_bytes"]
+                forgotten += 1
+            update = text("UPDATE records SET body = :body WHERE name = :name")
+            connection.execute(update, {"name": name, "body": json.dumps(record)})
+    engine.dispose()
+    return forgotten
 
 
 async def test_another_kind_of_router_in_the_same_place_gets_its_own_entries(controller: Controller) -> None:

@@ -14,7 +14,8 @@ from networks import BLOCK, Network, chain, corridor, node_name, square
 
 from controller.core.enforcement import with_enforcement
 from controller.core.entries import Entry, Exact, MeterEntry, TableEntry
-from controller.core.model import Capabilities, Enforcement, Isolation, Neighbor, NodeKind, Status
+from controller.core.model import Capabilities, Enforcement, Isolation, Neighbor, NodeKind, Stage, Status
+from controller.core.records import with_reference_packets
 from controller.core.topology import NodeChanged, Topology
 
 PLAIN = Capabilities(shaping=False, resolves_neighbors=False, fenced=False)
@@ -113,6 +114,24 @@ def test_every_router_answers_to_its_own_address() -> None:
         (own,) = rows(net, site, "node_address")
         expected = Exact(int(ip_address(BLOCK.split("::")[0] + f":{site}::1")))
         assert own == TableEntry("node_address", (("dst", expected),), "to_node")
+
+
+def test_what_was_stored_without_its_reference_packet_gets_it_back_at_every_stage() -> None:
+    """The new and the old placement of a change were made for different ones."""
+    net = two(PLAIN, PLAIN)
+    wanted = corridor(a=1, z=2, isolation=Isolation.SOFT, reference_packet_bytes=512)
+    found = [net.ask(wanted)]
+    net.settle(wanted.name)
+    found.append(net.records[wanted.name])
+    larger = net.ask(replace(wanted, reference_packet_bytes=1200))
+    found += [replace(larger, stage=stage) for stage in (Stage.BUILD, Stage.STEER, Stage.CLEAN)]
+    net.settle(wanted.name)
+    found.append(net.remove(wanted.name))
+    for record in found:
+        parts = {"current": record.current, "target": record.target}
+        bare = {name: replace(part, reference_packet_bytes=0) for name, part in parts.items() if part}
+        assert with_reference_packets(replace(record, **bare)) == record  # type: ignore[arg-type]
+        assert with_reference_packets(record) == record
 
 
 # -- policing ----------------------------------------------------------------------------------------------------------
