@@ -31,6 +31,11 @@ def host_mac(node_id: int, port: int) -> int:
     return _HOST_TAG << 40 | (node_id & 0xFFFF) << 16 | (port & 0xFFFF)
 
 
+def is_given(mac: int) -> bool:
+    """Whether a router has this 48-bit MAC, or it marks a channel, or could: both are of one kind each."""
+    return mac >> 32 == _ROUTER_TAG << 8 or (mac >> 40 == _CHANNEL_TAG and mac & 0xFF in (A_TO_Z, Z_TO_A))
+
+
 def mac_text(mac: int) -> str:
     """Six lower-case hexadecimal octets between colons."""
     return mac.to_bytes(6, "big").hex(":")

@@ -118,7 +118,6 @@ def _end(end: EndPoint, field: str, tenant: str, topology: Topology) -> Iterator
 def _prefixes(
     prefixes: Iterable[str], field: str, family: type[IPv4Network | IPv6Network], topology: Topology
 ) -> Iterator[Violation]:
-    reserved = (IPv6Network(topology.srv6_block), INFRASTRUCTURE)
     for index, text in enumerate(prefixes):
         try:
             network = ip_network(text)
@@ -127,10 +126,17 @@ def _prefixes(
             continue
         if not isinstance(network, family):
             yield Violation(f"{field}[{index}]", f"{text} is of the other address family")
-        elif any(_share(network, special) for special in NOT_UNICAST):
-            yield Violation(f"{field}[{index}]", f"{text} is not a customer's unicast prefix")
-        elif isinstance(network, IPv6Network) and any(network.overlaps(taken) for taken in reserved):
-            yield Violation(f"{field}[{index}]", f"{text} overlaps the infrastructure of the SR domain (RFC 8754 5.1)")
+        elif why := no_customers(network, IPv6Network(topology.srv6_block)):
+            yield Violation(f"{field}[{index}]", f"{text} {why}")
+
+
+def no_customers(network: IPv4Network | IPv6Network, block: IPv6Network) -> str:
+    """Why no customer has any of it behind a port; empty where one may. `block`: the domain's SRv6 locators."""
+    if any(_share(network, special) for special in NOT_UNICAST):
+        return "is not a customer's unicast"
+    if any(_share(network, taken) for taken in (block, INFRASTRUCTURE)):
+        return "overlaps the infrastructure of the SR domain (RFC 8754 5.1)"
+    return ""
 
 
 def _families(corridor: Corridor) -> Iterator[Violation]:

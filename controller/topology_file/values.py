@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 
-from controller.core.addresses import mac_number, mac_text
+from controller.core.addresses import is_given, mac_number, mac_text
 from controller.topology_file.marked_yaml import Element
 
 IpInterface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -73,16 +73,24 @@ def interface(element: Element, family: str) -> IpInterface:
     ip, network = address.ip, address.network
     if ip.is_multicast or ip.is_loopback or ip.is_link_local or ip.is_unspecified:
         raise element.wrong(f"{ip} is not an address of a customer network")
-    if network.num_addresses < 4 or ip == network.network_address or (ip.version == 4 and ip == network[-1]):
+    if network.num_addresses < 4 or not is_machines(address):
         raise element.wrong(f"{address} is no machine's address in {network}")
     return address
 
 
+def is_machines(address: IpInterface) -> bool:
+    """Neither the subnet's own (IPv6: that of any router, RFC 4291 2.6.1) nor its broadcast address."""
+    ip, network = address.ip, address.network
+    return ip != network.network_address and (ip.version == 6 or ip != network[-1])
+
+
 def station_mac(element: Element) -> str:
-    """The address of one machine on its Ethernet (IEEE 802: not a group's, not zero)."""
+    """The address of one machine on its Ethernet (IEEE 802: not a group's, not zero), and none that we give."""
     mac = element.parsed(mac_number)
     if mac == 0 or mac >> 40 & 1:
         raise element.wrong(f"{mac_text(mac)} is no machine's address")
+    if is_given(mac):
+        raise element.wrong(f"{mac_text(mac)} is a router's or marks a channel")
     return mac_text(mac)
 
 

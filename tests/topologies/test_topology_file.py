@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, host_mac, mac_text, router_mac
 from controller.core.errors import Invalid
 from controller.core.model import Container, Link, LinkKind, NodeKind
 from controller.topology_file import TopologyFile, load, loads
@@ -90,6 +91,26 @@ def test_neighbours_are_listed_of_a_port_and_machines_of_the_lab_follow() -> Non
     ]
 
 
+def test_a_neighbour_is_behind_a_port_whatever_subnet_it_is_of() -> None:
+    """A customer's router takes what is behind it; machines of its own choose their addresses, 02:… among them."""
+    far = neighbors(("172.16.0.5", "02:42:ac:10:00:05"), ("2001:db8:7::", "06:01:00:00:00:01"))
+    (port,) = loads(TWO_SITES.replace(LISTED[0], far)).nodes[0].access_ports
+    assert [(n.address, n.mac) for n in port.neighbors[:2]] == [
+        ("172.16.0.5", "02:42:ac:10:00:05"),
+        ("2001:db8:7::", "06:01:00:00:00:01"),
+    ]
+
+
+@given(slice_id=st.integers(0, (1 << 32) - 1), node_id=st.integers(1, 0xDFFF), port=st.integers(1, 0xFFFF))
+def test_no_machine_has_an_address_that_the_controller_gives(slice_id: int, node_id: int, port: int) -> None:
+    own = [channel_address(slice_id, A_TO_Z), channel_address(slice_id, Z_TO_A), router_mac(node_id, port)]
+    for mac in map(mac_text, own):
+        with pytest.raises(Invalid, match="marks a channel"):
+            loads(TWO_SITES.replace("port: p1, ipv4", f'port: p1, mac: "{mac}", ipv4'))
+    machine = mac_text(host_mac(node_id, port))
+    assert loads(TWO_SITES.replace("port: p1, ipv4", f'port: p1, mac: "{machine}", ipv4')).hosts[0].mac == machine
+
+
 def neighbors(*pairs: tuple[str, str]) -> str:
     listed = ", ".join(f'{{address: "{address}", mac: "{mac}"}}' for address, mac in pairs)
     return f'"2001:db8:1::1/64", neighbors: [{listed}]}}'
@@ -97,6 +118,7 @@ def neighbors(*pairs: tuple[str, str]) -> str:
 
 ONE_MAC = "0a:00:00:00:00:01"
 LISTED = '"2001:db8:1::1/64"}', neighbors(("10.1.0.9", ONE_MAC), ("2001:db8:1:0::9", ONE_MAC))
+FAR = neighbors(("2001:db8:7::9", ONE_MAC))
 
 
 def test_line_ports_follow_the_order_of_the_file() -> None:
@@ -220,7 +242,24 @@ WRONG = [
     ("port: p1", 'port: p1, mac: "0a:00:00:00:01"', "not six octets"),
     ("port: p1", 'port: p1, mac: "0a:00:00:00:00:+1"', "not six octets"),
     ("port: p1", "port: p1, mac: 1:00", "expected a text"),
-    (LISTED[0], neighbors(("10.2.0.9", ONE_MAC)), "in no subnet of the port"),
+    ("port: p1", 'port: p1, mac: "06:00:00:01:00:02"', "06:00:00:01:00:02 is a router's or marks a channel"),
+    ("port: p1", 'port: p1, mac: "06:00:DF:FF:FF:FF"', "marks a channel"),
+    ("port: p1", 'port: p1, mac: "02:00:00:00:01:00"', "marks a channel"),
+    ("port: p1", 'port: p1, mac: "02:ff:ff:ff:ff:01"', "marks a channel"),
+    (LISTED[0], neighbors(("10.1.0.9", "02:00:00:01:00:00")), "marks a channel"),
+    (LISTED[0], neighbors(("10.1.0.0", ONE_MAC)), "10.1.0.0 is no machine's address in 10.1.0.0/24"),
+    (LISTED[0], neighbors(("10.1.0.255", ONE_MAC)), "no machine's address"),
+    (LISTED[0], neighbors(("2001:db8:1::", ONE_MAC)), "no machine's address"),
+    (LISTED[0], neighbors(("2001:db8:1::7%p1", ONE_MAC)), "no zone"),
+    (LISTED[0], neighbors(("224.0.0.9", ONE_MAC)), "224.0.0.9 is not a customer's unicast"),
+    (LISTED[0], neighbors(("0.0.0.0", ONE_MAC)), "unicast"),
+    (LISTED[0], neighbors(("255.255.255.255", ONE_MAC)), "unicast"),
+    (LISTED[0], neighbors(("127.0.0.1", ONE_MAC)), "unicast"),
+    (LISTED[0], neighbors(("fe80::1", ONE_MAC)), "unicast"),
+    (LISTED[0], neighbors(("ff02::1", ONE_MAC)), "unicast"),
+    (LISTED[0], neighbors(("fcbb:bb00:1::1", ONE_MAC)), "overlaps the infrastructure"),
+    (LISTED[0], neighbors(("fdc0:de::9", ONE_MAC)), "overlaps the infrastructure"),
+    (f"ipv6_gateway: {LISTED[0]}", FAR.partition(", ")[2], "neighbors[0].address: the port has no ipv6_gateway"),
     (LISTED[0], neighbors(("10.1.0.1", ONE_MAC)), "own address"),
     (LISTED[0], neighbors(("10.1.0.900", ONE_MAC)), "10.1.0.900"),
     (LISTED[0], neighbors(("10.1.0.9", "ff:ff:ff:ff:ff:ff")), "no machine's address"),
