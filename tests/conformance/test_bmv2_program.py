@@ -25,6 +25,7 @@ from drop_reasons import (
     UPPER_LAYER,
 )
 from frames import from_core, from_host, inner4, inner6, on_channel, outer, srh
+from icmp_messages import checksum_holds
 from packet_world import (
     A4,
     A6,
@@ -297,3 +298,12 @@ def test_each_field_tells_ipv4_flows_apart(router: Bmv2, field: str) -> None:
         packet = IP(**({"src": Z4, "dst": "10.6.0.1", "proto": 17} | {field: value})) / (b"x" * 40)
         router.send(1, from_core(outer("fcbb:bb00:1:e207::", nh=4) / packet))
     assert {port for port, _ in router.receive(24)} == {1, 4}
+
+
+def test_a_ping_of_zeros_has_a_right_checksum_too(router: Bmv2) -> None:
+    """The sum of the answer is zero in the one writing that an all-zero message can have (RFC 1624 clause 3)."""
+    router.drain()
+    router.send(2, from_host(2, IP(src=A4, dst=GATEWAY_4) / ICMP(id=0, seq=0) / bytes(16)))
+    ((port, frame),) = router.receive(1)
+    assert (port, frame[34:]) == (2, bytes(ICMP(type=0, id=0, seq=0) / bytes(16)))
+    assert checksum_holds(frame[14:])
