@@ -133,16 +133,16 @@ def messages(draw: st.DrawFn, family: int) -> tuple[int, bytes]:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> Arrival:
-    """To the gateway of port 2, or through it with the last hop or a size that is too much."""
+def questions(draw: st.DrawFn, answered: bool = True) -> Arrival:
+    """To the gateway of port 2 where one answers, or through it with the last hop or a size that is too much."""
     family = draw(st.sampled_from((IPV6, IPV4)))
     protocol, message = draw(messages(family))
     hops, more = draw(st.sampled_from((64, 1, 1, 0))), draw(st.sampled_from((b"", b"", b"z" * 1480)))
     if family == IPV6:
-        to = draw(st.sampled_from((GATEWAY_6, GATEWAY_6, Z6, Z6, "2001:db8:ffff::1")))
+        to = draw(st.sampled_from((Z6, Z6, "2001:db8:ffff::1", *[GATEWAY_6] * 2 * answered)))
         packet = _asked6(draw, v6(to), protocol, message + (b"" if to == GATEWAY_6 else more), hops)
     else:
-        to = draw(st.sampled_from((GATEWAY_4, GATEWAY_4, Z4, Z4, "10.99.0.1")))
+        to = draw(st.sampled_from((Z4, Z4, "10.99.0.1", *[GATEWAY_4] * 2 * answered)))
         packet = _asked4(draw, v4(to), protocol, message + (b"" if to == GATEWAY_4 else more), hops)
     return 2, frame(MAC[2], HOST[2], family, packet)
 
