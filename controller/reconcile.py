@@ -182,8 +182,9 @@ class Reconciler:
             for future in late:
                 future.cancel()
             if late:
-                name = waiting[late.pop()].device.name
-                raise DeviceUnreachable(name, f"not in line within {timeout_s:g} s")
+                device = waiting[late.pop()].device
+                why = f": {device.trouble}" if device.trouble else ""
+                raise DeviceUnreachable(device.name, f"not in line within {timeout_s:g} s{why}")
             refused = {worker: worker.rejected(wanted[worker.device.name]) for worker in workers}
             for worker, refusal in refused.items():
                 if refusal and not refusal.transient:

@@ -142,7 +142,7 @@ class Store:
         await self._engine.dispose()
 
     async def raise_epoch(self) -> int:
-        """The fencing epoch of this start: P4Runtime election id and OpenFlow generation id."""
+        """The fencing epoch of this start: OpenFlow generation id, high half of the P4Runtime election id."""
         async with self._engine.begin() as connection:
             # One statement: of two that start at the same time, each gets its own.
             raised = {"value": _settings.c.value + 1}

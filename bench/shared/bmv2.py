@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from controller.drivers.pipeline import Pipeline
 
 PROGRAM = "simple_switch_grpc"
 DEVICE_ID, EPOCH = 1, 1
+ELECTION_ID = EPOCH << 64
+"""Of the first session of a controller of this epoch."""
 PATIENCE_S = 20.0
 
 
@@ -46,7 +49,7 @@ class BareStub:
 
     async def write(self, updates: Sequence[p4r.Update]) -> None:
         await self._write(
-            p4r.WriteRequest(device_id=DEVICE_ID, election_id=U128.encode(EPOCH), updates=updates), timeout=10
+            p4r.WriteRequest(device_id=DEVICE_ID, election_id=U128.encode(ELECTION_ID), updates=updates), timeout=10
         )
 
     async def close(self) -> None:
@@ -78,10 +81,21 @@ def _switch(path: Path) -> Iterator[str]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([*command, "--log-level", "off", "--", "--grpc-server-addr", address], **quiet)
     try:
+        _wait_for(path)
         yield address
     finally:
         process.kill()
         process.wait()
+
+
+def _wait_for(path: Path) -> None:
+    """Until it listens: a driver that comes too early is in its second session, with another election id."""
+    deadline = time.monotonic() + PATIENCE_S
+    with socket.socket(socket.AF_UNIX) as probe:
+        while probe.connect_ex(str(path)):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{PROGRAM} does not listen")
+            time.sleep(0.05)
 
 
 def _free_port() -> int:

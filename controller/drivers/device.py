@@ -94,6 +94,11 @@ class Device(Protocol):
     def connected(self) -> bool: ...
 
     @property
+    def trouble(self) -> str:
+        """Why it is not connected, for people; empty where it is."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     async def read(self) -> Mapping[Hashable, Entry]:

@@ -35,6 +35,7 @@ from controller.drivers.otn_flows import SliceDirection
 
 CAPABILITIES = Capabilities(shaping=False, liveness=Liveness.LOCAL_PORT, max_carriers=0, resolves_neighbors=False)
 KEPT_BY_LINE_CARD = (SlotAssignment, ProtectionGroup)
+_AWAY = "no OpenFlow stream with this controller as primary"
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ class OtnNode:
     @property
     def connected(self) -> bool:
         return self._connected
+
+    @property
+    def trouble(self) -> str:
+        return "" if self._connected else _AWAY
 
     @property
     def capabilities(self) -> Capabilities:
@@ -215,7 +220,7 @@ class OtnNode:
 
     def _primary(self) -> SwitchStream:
         if self._stream is None or not self._connected:
-            raise DeviceUnreachable(self._name, "no OpenFlow stream with this controller as primary")
+            raise DeviceUnreachable(self._name, _AWAY)
         return self._stream
 
     async def _read_switch(self, stream: SwitchStream) -> flows.Holdings:

@@ -1,7 +1,11 @@
 """A packet node over P4Runtime 1.3: one contract (`p4/corridor.p4`), whatever target is behind it.
 
-The device is level-triggered: it connects for ever, becomes primary with the controller's epoch as election id, sees
-to it that our pipeline is in place, and from then on reads and writes entries of the core.
+The device is level-triggered: it connects for ever, becomes primary with the controller's epoch in the election id,
+sees to it that our pipeline is in place, and from then on reads and writes entries of the core.
+
+An election id is the epoch in its high 64 bits and the number of the session in its low ones. So each new session
+outbids the one before it, whose stream a device keeps for as long as nobody tells it that the path is gone; and the
+small numbers that tools bid are below every controller's.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import grpc
-from finsy.proto import U128, p4r
+from finsy.proto import U128, p4r, rpc_code
 from google.protobuf.struct_pb2 import Struct
 
 from controller.background import background
@@ -41,6 +45,9 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 5.0
 BACKOFF_FIRST_S = 0.2
 BACKOFF_LAST_S = 10.0
+
+_SESSION_BITS = 64
+_LAST_SESSION = (1 << _SESSION_BITS) - 1
 
 _BMV2 = Capabilities(
     shaping=False, liveness=Liveness.LOCAL_PORT, max_carriers=3, mtu_bytes=9000, resolves_neighbors=False, fenced=False
@@ -73,8 +80,10 @@ class P4RuntimeDevice:
         self._heartbeat_s = heartbeat_s
         self._capabilities = _BMV2
         self._meters = MeterCells()
+        self._next_session = 0
         self._highest_epoch = 0
         """Of all that were primary on this device, as far as this controller has heard."""
+        self._trouble = "not connected yet"
         self._ready: P4RuntimeSession | None = None
         self._runner: asyncio.Task[None] | None = None
 
@@ -95,6 +104,12 @@ class P4RuntimeDevice:
         comes with a higher epoch.
         """
         return self._highest_epoch > self._epoch
+
+    @property
+    def trouble(self) -> str:
+        if self.connected:
+            return ""
+        return self._fence if self.fenced_off else self._trouble
 
     @property
     def capabilities(self) -> Capabilities:
@@ -155,7 +170,7 @@ class P4RuntimeDevice:
 
     def _session(self) -> P4RuntimeSession:
         if self._ready is None:
-            raise DeviceUnreachable(self._name, self._fence if self.fenced_off else "no control stream")
+            raise DeviceUnreachable(self._name, self.trouble)
         return self._ready
 
     @property
@@ -171,10 +186,12 @@ class P4RuntimeDevice:
             try:
                 await self._connection()
             except* ElectionIdTaken as taken:
-                log.warning("%s: epoch %d is in use there: %s", self._name, self._epoch, _first(taken))
+                self._trouble = f"somebody else has epoch {self._epoch} there: {_first(taken)}"
+                log.warning("%s: %s", self._name, self._trouble)
             except* SessionLost as lost:
                 had_stood = self.connected
-                log.info("%s: %s", self._name, _first(lost))
+                self._trouble = f"no control stream: {_first(lost)}"
+                log.info("%s: %s", self._name, self._trouble)
             finally:
                 self._set_ready(None)
             backoff = BACKOFF_FIRST_S if had_stood else min(2 * backoff, BACKOFF_LAST_S)
@@ -184,7 +201,7 @@ class P4RuntimeDevice:
     async def _connection(self) -> None:
         """One session from arbitration to loss; always ends by raising `SessionLost` in a group."""
         async with (
-            P4RuntimeSession(self._address, self._device_id, self._epoch, self._credentials) as session,
+            P4RuntimeSession(self._address, self._device_id, self._election_id(), self._credentials) as session,
             asyncio.TaskGroup() as group,
         ):
             tending = self._arbitrated(session, group, None, await session.arbitrate())
@@ -194,6 +211,11 @@ class P4RuntimeDevice:
                 elif message.HasField("packet") and self.connected:
                     self._listener.frame_received(self._name, *decode_frame(self._pipeline, message.packet))
 
+    def _election_id(self) -> int:
+        """Of a new session."""
+        number, self._next_session = self._next_session, min(self._next_session + 1, _LAST_SESSION)
+        return self._epoch << _SESSION_BITS | number
+
     def _arbitrated(
         self,
         session: P4RuntimeSession,
@@ -201,19 +223,33 @@ class P4RuntimeDevice:
         tending: asyncio.Task[None] | None,
         update: p4r.MasterArbitrationUpdate,
     ) -> asyncio.Task[None] | None:
-        """Start tending the device when this controller becomes primary, stop when it ceases to be."""
-        was_fenced = self.fenced_off
-        self._highest_epoch = max(self._highest_epoch, U128.decode(update.election_id))
-        if self.fenced_off and not was_fenced:
-            log.warning("%s: %s", self._name, self._fence)
-        primary = update.status.code == 0 and not self.fenced_off
+        """Start tending the device when this controller becomes primary, stop when it ceases to be.
+
+        Raises `SessionLost` where the device has no primary: it keeps the place for whoever bids more.
+        """
+        self._heard(U128.decode(update.election_id))
+        primary = update.status.code == rpc_code.OK and not self.fenced_off
         if primary and tending is None:
             return group.create_task(self._tend(session))
         if not primary and tending is not None:
             tending.cancel()
             self._set_ready(None)
-            return None
+            tending = None
+        if update.status.code == rpc_code.NOT_FOUND and not self.fenced_off:
+            raise SessionLost("the primary there has left")
         return tending
+
+    def _heard(self, election_id: int) -> None:
+        """Of the highest id that somebody has on the device: of a newer controller, or a higher one of our epoch."""
+        epoch, session = divmod(election_id, 1 << _SESSION_BITS)
+        was_fenced = self.fenced_off
+        self._highest_epoch = max(self._highest_epoch, epoch)
+        if self.fenced_off and not was_fenced:
+            log.warning("%s: %s", self._name, self._fence)
+        if epoch == self._epoch and session >= self._next_session:
+            self._next_session = min(session + 1, _LAST_SESSION)
+            self._trouble = f"somebody else has epoch {epoch} there"
+            log.warning("%s: %s", self._name, self._trouble)
 
     async def _tend(self, session: P4RuntimeSession) -> None:
         """Put the pipeline in place, then watch that it stays; a silent device ends the session."""

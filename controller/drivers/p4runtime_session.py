@@ -37,7 +37,7 @@ class SessionLost(Exception):
 
 
 class ElectionIdTaken(SessionLost):
-    """Somebody else is connected with our election id, or we are still ourselves: the device has not noticed yet."""
+    """Somebody else is connected with our election id."""
 
 
 class ReadRefused(Exception):

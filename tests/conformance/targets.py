@@ -132,6 +132,15 @@ class Target:
         self.epoch += 1
         return self.epoch
 
+    @property
+    def election_id(self) -> int:
+        """Of the first session of the latest controller: its epoch is the high half."""
+        return self.epoch << 64
+
+    def next_election_id(self) -> int:
+        self.next_epoch()
+        return self.election_id
+
     @asynccontextmanager
     async def controlled(self, listener: Recorder | None = None) -> AsyncIterator[P4RuntimeDevice]:
         """The target with a controller that is primary; the target keeps what that one wrote."""

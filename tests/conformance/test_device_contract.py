@@ -32,8 +32,7 @@ class TargetHarness:
         self.target = target
         self.relay = relay
         self.listener = Recorder()
-        self.epoch = target.next_epoch()
-        self.device = target.device(self.listener, self.epoch, 0.2, relay.address)
+        self.device = target.device(self.listener, target.next_epoch(), 0.2, relay.address)
 
     def entries(self) -> Sequence[Entry]:
         return ENTRIES if self.target.name == "linux" else ENTRIES + HOSTS
@@ -58,7 +57,7 @@ class TargetHarness:
         if self.target.name == "linux":
             self.target.ip("-6", "route", "add", FOREIGN, "dev", "eth1")
         else:
-            self._stub().Write(self._write(MULTICAST_GROUP), timeout=5)
+            self._stub().Write(_insertion(MULTICAST_GROUP, self.target.election_id), timeout=5)
         return True
 
     async def foreign_stands(self) -> bool:
@@ -70,10 +69,6 @@ class TargetHarness:
 
     def _stub(self) -> p4r_grpc.P4RuntimeStub:
         return p4r_grpc.P4RuntimeStub(grpc.insecure_channel(self.target.address))
-
-    def _write(self, entity: p4r.Entity) -> p4r.WriteRequest:
-        update = p4r.Update(type=p4r.Update.INSERT, entity=entity)
-        return p4r.WriteRequest(device_id=DEVICE_ID, election_id=U128.encode(self.epoch), updates=[update])
 
     async def interrupt(self) -> None:
         self.relay.cut()
@@ -89,6 +84,12 @@ class TargetHarness:
 
     async def frame_left(self, port: int, frame: bytes) -> bool:
         return self.target.receive(1) == [(port, frame)]
+
+
+def _insertion(entity: p4r.Entity, election_id: int) -> p4r.WriteRequest:
+    """In the name of the primary."""
+    update = p4r.Update(type=p4r.Update.INSERT, entity=entity)
+    return p4r.WriteRequest(device_id=DEVICE_ID, election_id=U128.encode(election_id), updates=[update])
 
 
 @pytest.fixture

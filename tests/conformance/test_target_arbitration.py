@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import grpc
 import pytest
@@ -13,6 +15,7 @@ from exceptions import differs
 from finsy.proto import p4r
 from p4_client import DELETE, INSERT, Client, Schema
 from packet_world import CHANNEL, NEIGHBOUR, route
+from relay import Relay
 from scapy.layers.l2 import Ether
 from targets import DEVICE_ID, Target
 from waiting import until
@@ -57,7 +60,7 @@ def _code(call: Callable[[], object]) -> grpc.StatusCode:
 
 
 def ids(target: Target) -> tuple[int, int]:
-    return target.next_epoch(), target.next_epoch()
+    return target.next_election_id(), target.next_election_id()
 
 
 def test_a_higher_id_takes_over(target: Target, join: Callable[[int], Client]) -> None:
@@ -83,7 +86,7 @@ def test_a_lower_id_waits(target: Target, join: Callable[[int], Client]) -> None
 
 
 def test_an_id_in_use_ends_the_stream(target: Target, join: Callable[[int], Client]) -> None:
-    first = join(target.next_epoch())
+    first = join(target.next_election_id())
     assert first.stream.status() == PRIMARY
     twin = join(first.election_id)
     assert twin.stream.ended.get(timeout=5).code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -96,7 +99,7 @@ def test_a_backup_may_raise_its_id(target: Target, join: Callable[[int], Client]
     assert first.stream.status() == PRIMARY
     second = join(low)
     assert second.stream.status() == BACKUP
-    second.election_id = target.next_epoch()
+    second.election_id = target.next_election_id()
     second.stream.arbitrate(second.election_id)
     assert second.stream.status() == PRIMARY
     assert first.stream.status() == BACKUP
@@ -154,6 +157,29 @@ def test_only_the_primary_hears_and_sends(target: Target, join: Callable[[int], 
     assert target.receive(1) == [(3, LLDP)], "and nothing of the backup"
     assert target.receive(1, seconds=0.2) == []
     assert backup.stream.packets.empty()
+
+
+async def test_a_controller_comes_back_over_its_own_stream_that_still_stands(target: Target, tmp_path: Path) -> None:
+    """Nobody tells the target that the path died: it keeps the stream, and whose it is, for as long as that stands."""
+    heard = Recorder()
+    async with Relay(tmp_path / "relay.sock", target.socket_path) as relay:
+        device = target.device(heard, target.next_epoch(), address=relay.address)
+        device.start()
+        for session in (1, 2, 3):
+            await until(lambda n=session: heard.events.count(("connected", device.name)) == n, "the session")
+            wanted = route("route_v6", 9, 0x2001 << 112, 16, 10)
+            assert not await device.apply([*inserts([wanted]), *deletes([wanted])])
+            relay.lose_the_path()
+        await device.close()
+    assert not device.fenced_off
+
+
+async def test_a_tool_with_a_small_id_of_its_own_is_a_backup(target: Target, join: Callable[[int], Client]) -> None:
+    async with target.controlled() as device:
+        tool = join(1_000_000)
+        assert await asyncio.to_thread(tool.stream.status) == BACKUP
+        assert not await device.apply([])
+        assert device.connected
 
 
 async def test_a_newer_controller_fences_off_the_older(target: Target) -> None:

@@ -62,7 +62,7 @@ WRONG: dict[str, tuple[int, p4r.Entity, str]] = {
 @pytest.fixture(scope="module")
 def client(programmed: Target) -> Iterator[Client]:
     """Primary beside no other."""
-    client = Client(programmed.address, DEVICE_ID, programmed.next_epoch())
+    client = Client(programmed.address, DEVICE_ID, programmed.next_election_id())
     client.stream.arbitrate(client.election_id)
     assert client.stream.status() == 0
     client.write(INSERT, [STANDING])

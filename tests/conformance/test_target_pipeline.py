@@ -25,11 +25,11 @@ async def stub(target: Target) -> AsyncIterator[p4r_grpc.P4RuntimeStub]:
         yield p4r_grpc.P4RuntimeStub(channel)
 
 
-async def push(stub: p4r_grpc.P4RuntimeStub, cookie: int, epoch: int) -> None:
+async def push(stub: p4r_grpc.P4RuntimeStub, cookie: int, election_id: int) -> None:
     """The same program under a cookie that is not ours, in the name of the primary."""
     request = Actions(
         device_id=DEVICE_ID,
-        election_id=U128.encode(epoch),
+        election_id=U128.encode(election_id),
         action=p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT,
     )
     request.config.p4info.CopyFrom(PIPELINE.p4info)
@@ -60,7 +60,7 @@ async def test_the_same_cookie_is_left_alone(target: Target) -> None:
 
 async def test_another_cookie_is_replaced(target: Target, stub: p4r_grpc.P4RuntimeStub) -> None:
     async with target.controlled():
-        await push(stub, FOREIGN_COOKIE, target.epoch)
+        await push(stub, FOREIGN_COOKIE, target.election_id)
     assert await cookie(stub) == FOREIGN_COOKIE
     async with target.controlled() as device:
         assert await cookie(stub) == PIPELINE.cookie
@@ -74,7 +74,7 @@ async def test_a_pipeline_replaced_under_us_is_noticed(target: Target, stub: p4r
     device.start()
     try:
         await until(lambda: device.connected, "the connection")
-        await push(stub, FOREIGN_COOKIE, target.epoch)
+        await push(stub, FOREIGN_COOKIE, target.election_id)
         await until(
             lambda: [event for event, _ in heard.events] == ["connected", "disconnected", "connected"], "all of it"
         )
@@ -88,7 +88,7 @@ async def test_a_pipeline_of_another_contract_is_refused(target: Target, stub: p
     async with target.controlled():
         request = Actions(
             device_id=DEVICE_ID,
-            election_id=U128.encode(target.epoch),
+            election_id=U128.encode(target.election_id),
             action=p4r.SetForwardingPipelineConfigRequest.VERIFY_AND_COMMIT,
         )
         request.config.p4info.CopyFrom(PIPELINE.p4info)

@@ -54,6 +54,10 @@ class SimulatedDevice:
         self.applies_under_way = 0
         self.listener: DeviceListener | None = None
 
+    @property
+    def trouble(self) -> str:
+        return "" if self.connected else "switched off"
+
     # -- the contract -------------------------------------------------------------------------------------------------
 
     async def read(self) -> Mapping[Hashable, Entry]:

@@ -32,6 +32,7 @@ class Fake:
 
     name: str
     connected: bool = True
+    trouble: str = ""
     capabilities: Capabilities = field(default_factory=Capabilities)
     entries: dict[Hashable, Entry] = field(default_factory=dict)
     reads: int = 0
@@ -177,14 +178,14 @@ async def test_a_device_that_is_away_is_waited_for_and_read_when_it_is_back(star
     bench = start("d")
     fake = bench.fakes["d"]
     await bench.converge("d")
-    fake.connected = False
+    fake.connected, fake.trouble = False, "fenced off"
     bench.wants("d", meter(1))
-    with pytest.raises(DeviceUnreachable):
+    with pytest.raises(DeviceUnreachable, match=r"d: not in line within 0\.05 s: fenced off"):
         await bench.converge("d", timeout_s=0.05)
     assert not fake.batches
     waiting = asyncio.create_task(bench.converge("d"))
     reads = fake.reads
-    fake.connected, fake.entries = True, table(meter(7))
+    fake.connected, fake.trouble, fake.entries = True, "", table(meter(7))
     bench.reconciler.connected("d")
     await waiting
     assert fake.entries == table(meter(1))

@@ -57,9 +57,15 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         self.refuse_write: tuple[grpc.StatusCode, str] | None = None
         self.before_answer: Callable[[], Awaitable[None]] | None = None
         """Called once, when a write is done and its answer is not sent yet."""
+        self.fences = False
+        """Nobody is promoted when the primary leaves, as the specification has it and BMv2 has not."""
+        self.half_open = False
+        """A path that dies: clients are gone, and their streams stand as far as this target knows."""
         self.mute = False
         """No answer to anything, as from a host that has hung."""
-        self._streams: dict[int, asyncio.Queue[p4r.StreamMessageResponse]] = {}
+        self._streams: dict[int, asyncio.Queue[p4r.StreamMessageResponse | None]] = {}
+        self._bar = 0
+        """The highest election id that ever was."""
         self._server: grpc.aio.Server | None = None
         self._released = asyncio.Event()
 
@@ -84,8 +90,14 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
 
     @property
     def primary(self) -> int:
-        """Election id; the highest that is connected, whatever was there before. 0: nobody."""
-        return max(self._streams, default=0)
+        """Election id; the highest that is connected, and with `fences` that ever was. 0: nobody."""
+        highest = max(self._streams, default=0)
+        return 0 if self.fences and highest < self._bar else highest
+
+    def end_streams(self) -> None:
+        """Of all clients; they may come again."""
+        for out in self._streams.values():
+            out.put_nowait(None)
 
     def wipe(self) -> None:
         """Lose everything, as a restarted switch does."""
@@ -115,16 +127,17 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such device")
         if election_id in self._streams:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Election id already exists")
-        out: asyncio.Queue[p4r.StreamMessageResponse] = asyncio.Queue()
+        out: asyncio.Queue[p4r.StreamMessageResponse | None] = asyncio.Queue()
         self._streams[election_id] = out
+        self._bar = max(self._bar, election_id)
         reader = asyncio.create_task(self._take(requests, election_id))
         try:
             self._announce()
-            while True:
-                yield await out.get()
+            while (message := await out.get()) is not None:
+                yield message
         finally:
             reader.cancel()
-            if self._streams.pop(election_id, None):
+            if not self.half_open and self._streams.pop(election_id, None):
                 self._announce()
 
     async def _take(self, requests: AsyncIterator[p4r.StreamMessageRequest], election_id: int) -> None:
@@ -136,9 +149,11 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
     def _announce(self) -> None:
         primary = self.primary
         for election_id, out in self._streams.items():
-            code = rpc_code.OK if election_id == primary else rpc_code.ALREADY_EXISTS
+            code = rpc_code.OK if election_id == primary else rpc_code.ALREADY_EXISTS if primary else rpc_code.NOT_FOUND
             update = p4r.MasterArbitrationUpdate(
-                device_id=self.device_id, election_id=U128.encode(primary), status=rpc_status.Status(code=code)
+                device_id=self.device_id,
+                election_id=U128.encode(primary or self._bar),
+                status=rpc_status.Status(code=code),
             )
             out.put_nowait(p4r.StreamMessageResponse(arbitration=update))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 from device_contract import Recorder
 from fake_p4runtime import FakeP4Runtime
-from finsy.proto import p4r, p4r_grpc
+from finsy.proto import U128, p4r, p4r_grpc
 from packet_entries import ENTRIES, GROUPS, HOSTS, PROGRAM_ONLY, modified
 from waiting import until
 
@@ -18,6 +18,10 @@ from controller.drivers.p4runtime import P4RuntimeDevice
 
 NAME = "domains/metro/nodes/r1"
 PIPELINE = pipeline.load()
+
+
+def epoch_of(election_id: int) -> int:
+    return election_id >> 64
 
 
 class FakeHarness:
@@ -75,8 +79,19 @@ class FakeHarness:
         successor.start()
         await until(lambda: successor.connected and not self.device.connected, "the new primary")
         await successor.close()
-        await until(lambda: self.server.primary == 1, "the promotion of the old one, as BMv2 does it")
+        await until(lambda: epoch_of(self.server.primary) == 1, "the promotion of the old one, as BMv2 does it")
         await self.round_trips()
+
+    async def tool(self, election_id: int) -> int:
+        """Somebody else bids this id and goes again; returns the status code that he is told."""
+        bid = p4r.MasterArbitrationUpdate(device_id=1, election_id=U128.encode(election_id))
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            stream = p4r_grpc.P4RuntimeStub(channel).StreamChannel()
+            await stream.write(p4r.StreamMessageRequest(arbitration=bid))
+            answer = await stream.read()
+            await self.round_trips()
+            stream.cancel()
+        return int(answer.arbitration.status.code)
 
     async def round_trips(self) -> None:
         """Many more than a controller needs that takes itself for the primary, after it has been told so."""

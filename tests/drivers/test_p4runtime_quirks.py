@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from device_contract import Recorder, deletes, inserts
-from finsy.proto import p4r
-from p4runtime_harness import NAME, PIPELINE, FakeHarness
+from finsy.proto import p4r, rpc_code
+from p4runtime_harness import NAME, PIPELINE, FakeHarness, epoch_of
 from packet_entries import ENTRIES, GROUPS
 from waiting import until
 
@@ -48,7 +48,7 @@ async def test_stays_fenced_off_over_a_new_connection(harness: FakeHarness) -> N
     await harness.succeeded(epoch=7)
     await harness.server.stop()
     await harness.server.start()
-    await until(lambda: harness.server.primary == 1, "the second connection")
+    await until(lambda: epoch_of(harness.server.primary) == 1, "the second connection")
     await harness.succeeded(epoch=7)
     assert harness.listener.events == [("connected", NAME), ("disconnected", NAME)]
 
@@ -71,20 +71,59 @@ async def test_never_quotes_the_election_id_of_another(harness: FakeHarness) -> 
     with pytest.raises(DeviceUnreachable):
         await older.apply(inserts(ENTRIES))
     await older.close()
-    assert harness.server.election_ids == {1}
+    assert harness.server.election_ids == {1 << 64}
 
 
-async def test_waits_for_its_election_id_while_somebody_else_has_it(
+async def test_comes_back_over_its_own_stream_that_the_device_still_holds(harness: FakeHarness) -> None:
+    """A device learns late, or never, that the path to a controller died: the old stream keeps its id."""
+    harness.server.half_open = True
+    for sessions in (2, 3, 4):
+        harness.server.end_streams()
+        await until(lambda n=sessions: harness.listener.events.count(("connected", NAME)) == n, "the next session")
+        assert not await harness.device.apply(inserts(ENTRIES))
+    assert harness.server.election_ids == {1 << 64 | session for session in range(4)}
+    assert not harness.device.fenced_off
+
+
+@pytest.mark.parametrize("their_id", [1, 10, (1 << 64) - 1])
+async def test_a_tool_with_an_id_of_its_own_is_a_backup(harness: FakeHarness, their_id: int) -> None:
+    assert await harness.tool(their_id) == rpc_code.ALREADY_EXISTS
+    assert not await harness.device.apply(inserts(ENTRIES))
+    assert harness.device.connected
+
+
+async def test_says_which_epoch_fences_it_off(harness: FakeHarness) -> None:
+    assert harness.device.trouble == ""
+    await harness.tool(7 << 64)
+    await until(lambda: not harness.device.connected, "the loss")
+    assert harness.device.trouble == "fenced off: epoch 7 has been primary here, this controller has 1"
+
+
+async def test_says_why_it_is_not_connected(harness: FakeHarness) -> None:
+    await harness.server.stop()
+    await until(lambda: harness.device.trouble.startswith("no control stream: UNAVAILABLE"), "a word about it")
+    with pytest.raises(DeviceUnreachable, match="no control stream: UNAVAILABLE"):
+        await harness.device.read()
+
+
+async def test_another_one_of_the_same_epoch_takes_over_and_gives_back(
     harness: FakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Two controllers that share no store; neither is newer, so nobody is fenced off."""
     twin = harness.driver(epoch=1, listener=Recorder())
     twin.start()
-    await until(lambda: "epoch 1 is in use there" in caplog.text, "a word about it")
-    assert not twin.connected
-    assert harness.device.connected
-    await harness.device.close()
-    await until(lambda: twin.connected, "its turn")
+    await until(lambda: "somebody else has epoch 1 there" in caplog.text, "a word about it")
+    await until(lambda: twin.connected and not harness.device.connected, "its next bid")
+    assert harness.device.trouble == "somebody else has epoch 1 there"
     await twin.close()
+    await until(lambda: harness.device.connected, "the promotion of the first")
+
+
+async def test_bids_again_where_nobody_is_promoted(harness: FakeHarness) -> None:
+    """A target that fences keeps the place of a primary that left for an id above its own."""
+    harness.server.fences = True
+    await harness.tool(1 << 64 | 40)
+    await until(lambda: harness.server.primary == 1 << 64 | 41 and harness.device.connected, "a bid above the tool's")
 
 
 async def test_stops_in_the_middle_of_a_write_when_a_newer_controller_comes(harness: FakeHarness) -> None:
