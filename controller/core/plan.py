@@ -13,6 +13,7 @@ from controller.core.distinct import canonical, require_distinct
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
+from controller.core.neighbors import require_neighbors
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.placement.draft import Draft
 from controller.core.placement.hard import place_hard
@@ -47,6 +48,7 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "", *, explains:
     validate(corridor, snapshot.topology, before.corridor.path_constraints if before else PathConstraints())
     require_distinct(corridor, snapshot.records.values())
     _require_settled(before)
+    require_neighbors(corridor, snapshot.topology, before.target if before else None)
     draft = Draft(snapshot, before, explains)
     target = _place(draft, corridor)
     public = without_condition(corridor, "RolledBack")  # that was another change

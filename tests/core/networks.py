@@ -24,6 +24,7 @@ from controller.core.model import (
     Isolation,
     Link,
     LinkKind,
+    Neighbor,
     Node,
     NodeKind,
     Profile,
@@ -63,9 +64,8 @@ def link_name(short: str) -> str:
 
 def router(site: int, processing_us: int = 15) -> Node:
     """Router of a site: port 1 towards its OTN node, ports 2 and 3 for the tenants, 4 for a second acme port."""
-    gateways = f"10.9.{site}.1/24", f"2001:db8:9:{site:x}::1/64"
-    ports = [AccessPort(tenant, 2 + i, tenant, "compute", *gateways) for i, tenant in enumerate(TENANTS)]
-    ports.append(AccessPort("acme-b", 4, "acme", "compute", f"10.8.{site}.1/24", f"2001:db8:8:{site:x}::1/64"))
+    ports = [access_port(site, tenant, 2 + i, tenant, 9) for i, tenant in enumerate(TENANTS)]
+    ports.append(access_port(site, "acme-b", 4, "acme", 8))
     return Node(
         node_name(f"r{site}"),
         NodeKind.ROUTER,
@@ -76,6 +76,13 @@ def router(site: int, processing_us: int = 15) -> Node:
         processing_us=processing_us,
         access_ports=tuple(ports),
     )
+
+
+def access_port(site: int, name: str, port: int, tenant: str, net: int) -> AccessPort:
+    """Its subnets are `prefixes`; the tenants have the same machine there by address, each with a MAC of its own."""
+    four, six = f"10.{net}.{site}.", f"2001:db8:{net}:{site:x}::"
+    machines = tuple(Neighbor(f"{subnet}7", f"0a:00:00:00:{port - 2:02x}:{site:02x}") for subnet in (four, six))
+    return AccessPort(name, port, tenant, "compute", f"{four}1/24", f"{six}1/64", machines)
 
 
 def otn_node(site: int, processing_us: int = 25) -> Node:

@@ -9,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journeys import all_arrive
-from networks import Network, chain, corridor, domains, link_name, node_name, square
+from networks import Network, chain, corridor, domains, link_name, node_name, prefixes, square
 
 from controller.core.admission import validate
 from controller.core.alternatives import plan_or_explain
 from controller.core.errors import FailedPrecondition, Infeasible
-from controller.core.model import Capabilities, Isolation, LinkKind, Liveness, PathConstraints, Protection, Status
+from controller.core.model import (
+    Capabilities,
+    EndPoint,
+    Isolation,
+    LinkKind,
+    Liveness,
+    Neighbor,
+    PathConstraints,
+    Protection,
+    Status,
+)
 from controller.core.plan import plan
 from controller.core.topology import NodeChanged
 
@@ -201,6 +211,84 @@ def test_placed_if_and_only_if_routers_that_are_large_enough_join_the_ends(data:
 def test_a_headend_imposes_no_longer_a_list_than_it_can(site: int, longest: int) -> None:
     net = able(Network.of(chain(8, twins=True)), {site: Capabilities(max_carriers=longest)})
     assert refusal_of(net, a=1, z=8, isolation=Isolation.SOFT).reason == "SEGMENT_LIST_TOO_LONG"
+
+
+FAR_V4, FAR_V6 = "172.16.0.0/16", "2001:db8:7::/48"
+
+
+def behind(site: int, *asked: str) -> EndPoint:
+    """A site's port with these prefixes behind it; the machine that is known there is 10.9.{site}.7 and …::7."""
+    families = {"ipv4_prefixes": tuple(p for p in asked if "." in p)}
+    families["ipv6_prefixes"] = tuple(p for p in asked if ":" in p)
+    return replace(corridor(a=site, z=9 - site).a_end, **families)  # type: ignore[arg-type]
+
+
+def listed(net: Network, site: int, *addresses: str) -> None:
+    """So the topology file knows one more machine each behind the port that `behind` is about."""
+    node = net.topology.nodes[node_name(f"r{site}")]
+    more = tuple(Neighbor(address, "0a:00:00:00:00:99") for address in addresses)
+    first, *rest = node.access_ports
+    ports = (replace(first, neighbors=(*first.neighbors, *more)), *rest)
+    net.topology = replace(net.topology, nodes={**net.topology.nodes, node.name: replace(node, access_ports=ports)})
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_a_prefix_in_which_nobody_is_known_is_refused_where_the_router_finds_nobody(isolation: Isolation) -> None:
+    net = able(Network.of(chain(2)), {2: Capabilities(resolves_neighbors=False)})
+    wanted = replace(corridor(a=1, z=2, isolation=isolation), a_end=behind(1, "172.17.0.0/16", "2001:db8:8::/48"))
+    wanted = replace(wanted, z_end=behind(2, "10.9.2.0/24", FAR_V4, FAR_V6))
+    before = net.snapshot
+    with pytest.raises(FailedPrecondition) as refusal:
+        plan_or_explain(net.snapshot, wanted)
+    assert net.snapshot == before
+    assert refusal.value.reason == "NO_NEIGHBOR"
+    assert refusal.value.metadata == {"prefixes": f"{FAR_V4},{FAR_V6}", "ports": f"{node_name('r2')}:acme"}
+    fields = {each.field: each.description for each in refusal.value.violations}
+    assert fields.keys() == {"z_end.ipv4_prefixes[1]", "z_end.ipv6_prefixes[0]"}
+    assert FAR_V4 in fields["z_end.ipv4_prefixes[1]"]
+    assert f"port acme of {node_name('r2')}" in fields["z_end.ipv4_prefixes[1]"]
+    listed(net, 2, "172.16.255.254", "2001:db8:7:ffff::")
+    record = net.stand(wanted)
+    assert record.target is not None
+    all_arrive(net)
+
+
+@pytest.mark.parametrize("narrower", ["10.9.2.7/32", "10.9.2.6/31", "2001:db8:9:2::7/128", "2001:db8:9:2::/125"])
+def test_one_known_machine_is_enough_for_a_prefix(narrower: str) -> None:
+    net = able(Network.of(chain(2)), {1: PLAIN, 2: PLAIN})
+    a_end = behind(1, *prefixes(1)["." not in narrower])
+    assert net.ask(replace(corridor(a=1, z=2), a_end=a_end, z_end=behind(2, narrower)))
+
+
+def test_subnets_of_a_port_without_any_machine_are_refused_as_well() -> None:
+    """An end without prefixes stands for them: what nobody wrote is named too."""
+    net = able(Network.of(chain(2)), {2: PLAIN})
+    node = net.topology.nodes[node_name("r2")]
+    ports = tuple(replace(port, neighbors=()) for port in node.access_ports)
+    net.topology = replace(net.topology, nodes={**net.topology.nodes, node.name: replace(node, access_ports=ports)})
+    with pytest.raises(FailedPrecondition) as refusal:
+        net.ask(replace(corridor(a=1, z=2), a_end=behind(1), z_end=behind(2)))
+    assert refusal.value.metadata["prefixes"] == "10.9.2.0/24,2001:db8:9:2::/64"
+
+
+def test_what_stands_behind_a_port_is_not_asked_again_and_what_is_added_is() -> None:
+    """A router was exchanged: restoration and a switch of profile go on, more prefixes do not."""
+    net = Network.of(square())
+    wanted = replace(corridor(), a_end=behind(1, "10.9.1.0/24"), z_end=behind(3, FAR_V4))
+    stood = net.stand(wanted).corridor
+    able(net, {3: PLAIN})
+    stood = net.stand(replace(stood, active_profile="p1")).corridor
+    net.link("F-13", Status.DOWN)
+    stood = net.stand(stood).corridor
+    for z_end in (
+        behind(3, FAR_V4, "172.18.0.0/16"),
+        replace(behind(3, FAR_V4), port="acme-b"),
+        behind(3, "172.16.0.0/17"),
+    ):
+        with pytest.raises(FailedPrecondition) as refusal:
+            net.ask(replace(stood, z_end=z_end))
+        assert refusal.value.reason == "NO_NEIGHBOR"
+    assert net.ask(replace(stood, z_end=behind(3, FAR_V4, "10.9.3.0/24")))
 
 
 @pytest.mark.parametrize(
