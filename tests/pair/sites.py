@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from corridor_lab import between
 
 from topologies.lab import Lab
 from topologies.system import end_point
-from topologies.traffic import Flow, Load
+from topologies.traffic import Flow, Load, await_ping
 
 DOMAIN = "pair"
 Mix = tuple[str, str]
@@ -67,6 +67,10 @@ class Site:
         """The same addresses for every tenant, on its own port."""
         return end_point(DOMAIN, self.router, tenant, f"10.9.{self.node_id}.0/24", f"2001:db8:9{self.node_id}::/64")
 
+    @property
+    def tenant_address(self) -> tuple[str, str]:
+        return f"10.9.{self.node_id}.2", f"2001:db8:9{self.node_id}::2"
+
     def tenant_host(self, tenant: str) -> str:
         return f"h-{tenant}-{self.place}"
 
@@ -79,8 +83,6 @@ def _within(prefixes: tuple[str, str], host: int) -> tuple[str, str]:
 WEST = Site("west", 1, "campus", ("10.1.0.0/24", "2001:db8:1::/64"))
 EAST = Site("east", 2, "dc", ("10.2.0.0/24", "2001:db8:2::/64"))
 WAYS = {"eastward": (WEST, EAST), "westward": (EAST, WEST)}
-TENANT_ADDRESS = ("10.9.2.2", "2001:db8:92::2")
-"""Of each tenant's host in the east."""
 
 
 def body(isolation: str = "HARD", active: str = "", **mbps: float) -> dict[str, Any]:
@@ -88,26 +90,37 @@ def body(isolation: str = "HARD", active: str = "", **mbps: float) -> dict[str, 
     return between(WEST.end, EAST.end, isolation, active, **mbps)
 
 
-def tenant_body(tenant: str) -> dict[str, Any]:
-    return between(WEST.tenant_end(tenant), EAST.tenant_end(tenant), only=2)
+def tenant_body(tenant: str, isolation: str = "HARD", **mbps: float) -> dict[str, Any]:
+    return between(WEST.tenant_end(tenant), EAST.tenant_end(tenant), isolation, "", **mbps)
 
 
-def flow(lab: Lab, source: Site, sink: Site, load: Load, family: int = 1) -> Flow:
-    return Flow(lab, source.host, sink.host, sink.address[family], load)
+def met(lab: Lab) -> None:
+    """The hosts of the two sites have found each other."""
+    for source, sink in WAYS.values():
+        for address in sink.address:
+            await_ping(lab, source.host, address)
 
 
 @contextmanager
 def both_ways(lab: Lab, kbps: int, ip_bytes: int = 1400) -> Iterator[list[dict[str, Any]]]:
     """A flow in either direction while the block lasts, one of them IPv4; afterwards what became of them."""
     load = Load(kbps, ip_bytes, PATIENCE_S)
-    flows = [flow(lab, source, sink, load, family) for family, (source, sink) in enumerate(WAYS.values())]
+    flows = [
+        Flow(lab, source.host, sink.host, sink.address[family], load)
+        for family, (source, sink) in enumerate(WAYS.values())
+    ]
     found: list[dict[str, Any]] = []
     began = time.monotonic()
     yield found
     time.sleep(max(0.0, began + LEAST_S - time.monotonic()))
+    found += ended(flows)
+
+
+def ended(flows: Sequence[Flow]) -> list[dict[str, Any]]:
+    """What became of flows that end now. One whose last packet was dropped would be waited for in vain."""
     for each in flows:
         each.stop()
     time.sleep(STRAGGLERS_S)
     for each in flows:
         each.end()
-    found += [each.result() for each in flows]
+    return [each.result() for each in flows]

@@ -6,25 +6,20 @@ from typing import Any
 
 import pytest
 from corridor_lab import Make, switch
-from sites import WAYS, body, both_ways, flow
+from sites import WAYS, body, both_ways, met
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
-from topologies.traffic import Load, await_ping
+from topologies.traffic import await_ping
 
 FITS_KBPS = 1_500
 TIMES = 5
+RESTORED_MS = 5_000
+"""On a busy machine too: no restoration waits for a timer of that length."""
 LINKS = "domains/pair/links"
 DIRECT = {"HARD": "F-west-east", "SOFT": "A-direct"}
 ISOLATIONS = pytest.mark.parametrize("isolation", ["HARD", "SOFT"])
 NOTHING = [(0, 0, 0)] * 2
-
-
-def met(lab: Lab, made: dict[str, Any]) -> dict[str, Any]:
-    for source, sink in WAYS.values():
-        for address in sink.address:
-            await_ping(lab, source.host, address)
-    return made
 
 
 def mishaps(results: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
@@ -36,31 +31,34 @@ def mishaps(results: list[dict[str, Any]]) -> list[tuple[int, int, int]]:
 def test_a_flow_that_fits_both_profiles_loses_nothing(
     lab: Lab, controller: Controller, corridor: Make, isolation: str
 ) -> None:
-    met(lab, corridor("switched", body(isolation, inference=2, training=10)))
+    corridor("switched", body(isolation, inference=2, training=10))
+    met(lab)
     with both_ways(lab, FITS_KBPS) as results:
         took = [switch(controller, "switched", name) for _ in range(TIMES) for name in ("training", "inference")]
     assert mishaps(results) == NOTHING
     assert min(took) < 2.0  # no step waits for a timer of seconds
 
 
-@ISOLATIONS
-def test_each_profile_is_what_its_flow_gets(lab: Lab, controller: Controller, corridor: Make, isolation: str) -> None:
-    """Up, a flow that needs the larger profile loses nothing; down, the same flow gets the smaller one."""
-    met(lab, corridor("switched", body(isolation, inference=2, training=10)))
+def test_each_profile_is_what_its_flow_gets(lab: Lab, controller: Controller, corridor: Make) -> None:
+    """Up, a flow that needs the larger profile loses nothing; down, such a flow gets the smaller one."""
+    corridor("switched", body(inference=2, training=10))
+    met(lab)
     switch(controller, "switched", "training")
     with both_ways(lab, 9_000) as results:
         assert controller.get("switched")["state"] == "UP"
     assert mishaps(results) == NOTHING
     switch(controller, "switched", "inference")
-    for source, sink in WAYS.values():
-        assert flow(lab, source, sink, Load(4_000, seconds=1)).result()["ip_kbps"] < 2_200
+    with both_ways(lab, 4_000) as results:
+        assert controller.get("switched")["state"] == "UP"
+    assert all(1_000 < got["ip_kbps"] < 2_300 for got in results)
 
 
 @ISOLATIONS
 def test_a_corridor_is_moved_before_it_is_broken(
     lab: Lab, controller: Controller, corridor: Make, isolation: str
 ) -> None:
-    made = met(lab, corridor("mover", body(isolation, only=2)))
+    made = corridor("mover", body(isolation, only=2))
+    met(lab)
     assert made["legs"][0]["links"] == [f"{LINKS}/{DIRECT[isolation]}"]
     with both_ways(lab, FITS_KBPS) as results:
         controller.patch("mover", {"pathConstraints": {"excludeLinks": made["legs"][0]["links"]}})
@@ -69,18 +67,17 @@ def test_a_corridor_is_moved_before_it_is_broken(
     assert mishaps(results) == NOTHING
 
 
-@ISOLATIONS
-def test_a_cut_moves_the_corridor(
-    lab: Lab, controller: Controller, fibres: list[str], corridor: Make, isolation: str
-) -> None:
-    made = met(lab, corridor("moved", body(isolation, only=2)))
+def test_a_cut_moves_the_corridor(lab: Lab, controller: Controller, fibres: list[str], corridor: Make) -> None:
+    made = corridor("moved", body("SOFT", only=2))
+    met(lab)
     with both_ways(lab, FITS_KBPS, ip_bytes=200) as results:
         fibres.append("F-west-east")
         lab.cut("F-west-east")
         wait_for("another path", lambda: elsewhere(controller, made))
         for source, sink in WAYS.values():
             await_ping(lab, source.host, sink.address[1])
-    assert all(0 < got["lost"] < got["sent"] and got["longest_gap_ms"] < 2000 for got in results)
+    told = [(got["sent"], got["lost"], got["longest_gap_ms"]) for got in results]
+    assert all(0 < lost < sent and gap_ms < RESTORED_MS for sent, lost, gap_ms in told), told
 
 
 def elsewhere(controller: Controller, made: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from corridor_lab import Make
 from line_cards import all_watched, selectors
-from sites import EAST, WAYS, WEST, Mix, body, both_ways
+from sites import EAST, WAYS, WEST, Mix, body, both_ways, met
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
@@ -52,9 +52,7 @@ def test_hard_protection_is_the_optical_layer_s(
     made = corridor("protected", body(only=2) | {"protection": "PROTECT"})
     slices = made["legs"][0]["slices"]
     assert [part["role"] for part in slices] == ["WORKING", "PROTECTION"]
-    for source, sink in WAYS.values():
-        for address in sink.address:
-            await_ping(lab, source.host, address)
+    met(lab)
     wait_for("both slices watched", lambda: all_watched(lab, *OTN_NODES))
     with both_ways(lab, 1_000, ip_bytes=200) as results:
         fibres.append("F-west-east")

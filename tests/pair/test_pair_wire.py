@@ -12,12 +12,13 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import rdpcap
-from sites import EAST, WAYS, WEST, Mix, Site, body
+from sites import EAST, WAYS, WEST, Mix, Site, body, met
 from tunnels import NEXT_HEADER_IPV4, NEXT_HEADER_IPV6, carrier, outer
 
 from topologies.lab import Lab
 from topologies.traffic import await_ping
 
+NEXT_HEADERS = (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6)
 LISTS = {"eastward": ("forwardIpv4", "forward"), "westward": ("reverseIpv4", "reverse")}
 COUNT = 5
 DSCP_EF = 46 << 2
@@ -26,23 +27,18 @@ TAKEN_AT_ENTRY = {"linux": 0, "bmv2": 1}
 """From the customer's hop limit; the kernel's tunnel is no hop, and the far end takes one in any case."""
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("isolation", ["HARD", "SOFT"])
-def test_the_wire_carries_what_the_api_shows(lab: Lab, corridor: Make, isolation: str, family: int, way: str) -> None:
+def test_the_wire_carries_what_the_api_shows(lab: Lab, corridor: Make, isolation: str) -> None:
     """Channel address, outer source, the one carrier, and the customer's packet right behind it: no SRH."""
-    source, sink = WAYS[way]
     made = corridor("wire", body(isolation, only=10))
-    address = sink.address[family]
-    await_ping(lab, source.host, address)
-    rows = outer(lab, source.host, address, source.router)
-    leg = made["legs"][0]
-    next_header = (NEXT_HEADER_IPV4, NEXT_HEADER_IPV6)[family]
-    expected = (source.node_address, carrier(leg, LISTS[way][family]), next_header, address)
-    assert {row[1:] for row in rows} == {expected}
-    if isolation == "HARD":
-        direction = "00" if way == "eastward" else "01"
-        assert {row[0] for row in rows} == {channel(made)[:-2] + direction}
+    met(lab)
+    for direction, (way, (source, sink)) in enumerate(WAYS.items()):
+        for name, next_header, address in zip(LISTS[way], NEXT_HEADERS, sink.address, strict=True):
+            rows = outer(lab, source.host, address, source.router)
+            expected = (source.node_address, carrier(made["legs"][0], name), next_header, address)
+            assert {row[1:] for row in rows} == {expected}
+            if isolation == "HARD":
+                assert {row[0] for row in rows} == {f"{channel(made)[:-2]}{direction:02x}"}
 
 
 @pytest.mark.parametrize(("source", "sink"), WAYS.values(), ids=WAYS)
