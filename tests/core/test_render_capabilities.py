@@ -3,8 +3,10 @@ do not shape. The oracles are a token bucket (RFC 2697) fed by a paced sender, a
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -148,6 +150,30 @@ def passed(meter: MeterEntry, frame: int, frames_per_s: float, seconds: int, sta
             tokens -= frame
             through += 1
     return through
+
+
+WIRE_OF_SMALL = {1400: 1.00, 512: 1.07, 256: 1.18, 128: 1.39, 64: 1.74}
+"""Of what the ledger holds, what a policed soft corridor takes on the wire in packets of so many bytes."""
+
+
+@pytest.mark.parametrize(("packet", "share"), WIRE_OF_SMALL.items())
+def test_small_packets_of_a_policed_corridor_take_more_of_the_wire(packet: int, share: float) -> None:
+    """On each adjacency: preamble 8, Ethernet 14, outer IPv6 40, the packet, FCS 4, gap 12; its reference is 1400."""
+    net = two(PLAIN, PLAIN)
+    record = net.stand(corridor(a=1, z=2, rates=(100_000,), isolation=Isolation.SOFT))
+    assert record.target is not None
+    packets_per_s = cell(net, 1).rate / (14 + packet)
+    wire_kbps = packets_per_s * (8 + 14 + 40 + packet + 4 + 12) * 8 / 1000
+    assert wire_kbps / record.target.claimed_forward_kbps == pytest.approx(share, abs=0.005)
+
+
+@pytest.mark.parametrize("page", ["decisions/0011-by-what-routers-can-do.md", "pipeline.md"])
+def test_what_small_packets_take_is_said(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    table = re.search(r"^\| customer's packet, bytes \|([^\n]*)\|\n\|[-|]+\|\n\|[^|]*\|([^\n]*)\|$", text, re.MULTILINE)
+    assert table is not None
+    packets, shares = ([cell.strip() for cell in row.split("|")] for row in table.groups())
+    assert dict(zip(map(int, packets), map(float, shares), strict=True)) == WIRE_OF_SMALL
 
 
 @settings(max_examples=25, deadline=None)
