@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import groupby
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from statistics import median, quantiles
+from typing import TypeAlias
 
 from finsy.proto import p4r
 from shared import bmv2
 from shared.rows import ROUND, Differ, Row, row
 
-from controller.core.entries import Change, Entry, Exact, Lpm, MeterEntry, Operation, TableEntry, Ternary
+from controller.core import diff
+from controller.core.entries import Change, Entry, Exact, MatchValue, MeterEntry, Operation, TableEntry, Ternary
+from controller.core.render_packet import entry, policer, route
 from controller.drivers import pipeline
 from controller.drivers.p4runtime import P4RuntimeDevice
 from controller.drivers.p4runtime_codec import encode
 from controller.drivers.p4runtime_write import BATCH
 
+IPNetwork: TypeAlias = IPv4Network | IPv6Network
 PIPELINE = pipeline.load()
+CUSTOMERS = 1
+"""A VRF."""
 BARE = "a bare stub, request made beforehand"
 ATTEMPTS = 5
 """Of which the median counts, where thousands are written."""
@@ -31,28 +38,36 @@ def policy(number: int, next_hop: int = 10) -> TableEntry:
     return TableEntry("policy", (("policy", Exact(number)),), "encap_red_2", (("next_hop", next_hop), *carriers))
 
 
-def classifier(number: int) -> TableEntry:
-    prefix = (1 << 128) - (1 << 64)
-    match = (
-        ("dst", Ternary(0x20010DB8 << 96 | number << 64, prefix)),
-        ("src", Ternary(0x20010DB9 << 96 | number << 64, prefix)),
-        ("vrf", Exact(1)),
-    )
-    params = (("policy", number), ("corridor", number), ("mtu", 1500))
-    return TableEntry("classifier_v6", match, "set_policy", params, priority=100)
-
-
-def route(number: int) -> TableEntry:
-    match = (("dst", Lpm(0x20010DB9 << 96 | number << 64, 64)), ("vrf", Exact(1)))
-    return TableEntry("route_v6", match, "set_next_hop", (("next_hop", 10),))
-
-
 def corridors(entries: int) -> list[Entry]:
-    """So many entries, in the order in which they can be written: a quarter of each kind."""
-    numbers = range(1, entries // 4 + 1)
-    meters = [MeterEntry("slice_meter", number, 125_000 + number, 4_000) for number in numbers]
-    routes, policies, classifiers = ([make(number) for number in numbers] for make in (route, policy, classifier))
-    return [*routes, *meters, *policies, *classifiers]
+    """So many entries, corridor by corridor, each as a renderer gives it: its lists and classifiers of both families,
+    its meter and the prefixes behind its end. It is for `diff.changes` to put them into an order for a device."""
+    found = (entry for number in itertools.count(1) for entry in corridor(number))
+    return list(itertools.islice(found, entries))
+
+
+def corridor(number: int) -> Iterator[Entry]:
+    """What the router at one end of a corridor holds."""
+    families = ((f"2001:db8:{number:x}::/48", f"2001:db9:{number:x}::/48"), (_four(10, number), _four(11, number)))
+    for here, _ in families:
+        yield route(CUSTOMERS, here, 10)
+    yield policer(number, 125_000 + 1_000 * number, 1_500)
+    for place, (here, there) in enumerate(families):
+        yield policy(2 * number + place)
+        yield classifier(number, 2 * number + place, ip_network(here), ip_network(there))
+
+
+def _four(first: int, number: int) -> str:
+    return str(ip_network(((first << 24) + (number << 8), 24)))
+
+
+def classifier(number: int, policy_id: int, here: IPNetwork, there: IPNetwork) -> TableEntry:
+    match: dict[str, MatchValue] = {
+        "vrf": Exact(CUSTOMERS),
+        "src": Ternary(int(here.network_address), int(here.netmask)),
+        "dst": Ternary(int(there.network_address), int(there.netmask)),
+    }
+    table, priority = f"classifier_v{here.version}", 1 + there.prefixlen + (here.prefixlen << 8)
+    return entry(table, match, "set_policy", priority, policy=policy_id, corridor=number, mtu=1500)
 
 
 def steps(numbers: Sequence[int]) -> list[Change]:
@@ -130,7 +145,8 @@ def in_one_go(options: argparse.Namespace) -> Iterator[Row]:
 async def _in_one_go(count: int, goal: float | None) -> list[Row]:
     """So many entries of corridors by one `apply`, and by the bare stub in the same batches."""
     entries = corridors(count)
-    insert, delete = ([Change(what, entry) for entry in entries] for what in (Operation.INSERT, Operation.DELETE))
+    wanted = {entry.key: entry for entry in entries}
+    insert, delete = diff.changes({}, wanted), diff.changes(wanted, {})
     updates = [encode(PIPELINE, change) for change in insert]
     ours, theirs = [], []
     async with bmv2.connected(PIPELINE) as (device, bare):
@@ -165,7 +181,7 @@ async def _by_driver(device: P4RuntimeDevice, changes: Sequence[Change]) -> None
 
 async def _by_stub(bare: bmv2.BareStub, updates: Sequence[p4r.Update]) -> None:
     """In batches as the driver's: of one table, at most `BATCH`."""
-    for _, run in groupby(updates, key=lambda update: update.entity.table_entry.table_id):
+    for _, run in itertools.groupby(updates, key=lambda update: update.entity.table_entry.table_id):
         members = list(run)
         for start in range(0, len(members), BATCH):
             await bare.write(members[start : start + BATCH])

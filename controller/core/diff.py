@@ -16,28 +16,31 @@ from controller.core.entries import (
     SlotAssignment,
 )
 
-_TABLE_RANK: Mapping[str, int] = MappingProxyType(
-    {
-        "port_role": 0,
-        "tunnel_source": 0,
-        "edge_filter": 0,
-        "gateway": 0,
-        "node_address": 0,
-        "next_hop": 1,
-        "next_hop_group": 2,
-        "host_v6": 3,
-        "host_v4": 3,
-        "route_v6": 3,
-        "route_v4": 3,
-        "local_sid": 3,
-        "color_policy": 4,
-        "policy": 5,
-        "classifier_v6": 6,
-        "classifier_v4": 6,
-    }
+_ORDER = (
+    "port_role",
+    "tunnel_source",
+    "edge_filter",
+    "gateway",
+    "node_address",
+    "next_hop",
+    "next_hop_group",
+    "host_v6",
+    "host_v4",
+    "route_v6",
+    "route_v4",
+    "local_sid",
+    "icmp_limit",
+    "slice_meter",
+    "color_policy",
+    "policy",
+    "classifier_v6",
+    "classifier_v4",
 )
-_METER_RANK = 4
-_RAISED_METER_RANK = 7
+"""Tables and meters of a packet node. No two share a place: what goes into one table goes there in one run, however
+many corridors it is of, since a device is asked once for each run."""
+
+_RANK: Mapping[str, int] = MappingProxyType({name: place for place, name in enumerate(_ORDER)})
+_RAISED_METER_RANK = len(_ORDER)
 
 
 def rank(entry: Entry) -> int:
@@ -50,9 +53,9 @@ def rank(entry: Entry) -> int:
         case CrossConnect():
             return 2
         case MeterEntry():
-            return _METER_RANK
+            return _RANK[entry.meter]
         case _:
-            return _TABLE_RANK[entry.table]
+            return _RANK[entry.table]
 
 
 def _write_rank(old: Entry | None, new: Entry) -> int:
@@ -60,6 +63,12 @@ def _write_rank(old: Entry | None, new: Entry) -> int:
     if isinstance(old, MeterEntry) and isinstance(new, MeterEntry) and new.highest_rate > old.highest_rate:
         return _RAISED_METER_RANK
     return rank(new)
+
+
+def _place(old: Entry | None, change: Change) -> tuple[int, bool]:
+    """A device is asked anew at each change of operation too; lists of an OTN node are taken apart by its driver."""
+    packet = not isinstance(change.entry, SlotAssignment | ProtectionGroup | SliceMeter | CrossConnect)
+    return _write_rank(old, change.entry), packet and change.operation is Operation.MODIFY
 
 
 def changes(actual: Mapping[Hashable, Entry], desired: Mapping[Hashable, Entry]) -> tuple[Change, ...]:
@@ -70,6 +79,6 @@ def changes(actual: Mapping[Hashable, Entry], desired: Mapping[Hashable, Entry])
         if actual.get(key) != entry
     ]
     unwanted = [Change(Operation.DELETE, entry) for key, entry in actual.items() if key not in desired]
-    wanted.sort(key=lambda change: _write_rank(actual.get(change.entry.key), change.entry))
+    wanted.sort(key=lambda change: _place(actual.get(change.entry.key), change))
     unwanted.sort(key=lambda change: -rank(change.entry))
     return (*wanted, *unwanted)

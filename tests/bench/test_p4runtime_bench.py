@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
@@ -73,6 +74,16 @@ def test_a_write_that_does_not_stand_has_no_figure(southbound: ModuleType) -> No
         asyncio.run(southbound._check(device, wanted[:1], 3))
     with pytest.raises(southbound.Differ, match="3 of 4 were refused"):
         asyncio.run(southbound._by_driver(device, southbound.steps([1])))
+
+
+def test_entries_come_as_they_are_rendered_and_are_written_table_by_table(southbound: ModuleType) -> None:
+    entries = southbound.corridors(1_000)
+    assert len({entry.key for entry in entries}) == 1_000
+    kinds = [kind for kind, _ in groupby(entry.key[0] for entry in entries)]
+    assert len(kinds) > 800, "corridor by corridor"
+    writes = southbound.diff.changes({}, {entry.key: entry for entry in entries})
+    written = [kind for kind, _ in groupby(change.entry.key[0] for change in writes)]
+    assert sorted(written) == sorted(set(kinds))
 
 
 def test_a_corridor_is_written_and_gone(southbound: ModuleType) -> None:

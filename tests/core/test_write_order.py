@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +88,40 @@ def _write(held: dict[object, Entry], change: Change) -> None:
         del held[change.entry.key]
     else:
         held[change.entry.key] = change.entry
+
+
+def corridor(number: int, rate: int) -> tuple[Entry, ...]:
+    """What a router holds of one, in no order that a device would want."""
+    hop, list_6, list_4 = number, 2 * number, 2 * number + 1
+    return (
+        keyed("next_hop", "next_hop", hop, "to_customer", port=2),
+        TableEntry("route_v6", (("dst", Lpm(number, 128)), ("vrf", Exact(0))), "set_next_hop", (("next_hop", hop),)),
+        TableEntry("route_v4", (("dst", Lpm(number, 32)), ("vrf", Exact(0))), "set_next_hop", (("next_hop", hop),)),
+        TableEntry("local_sid", (("dst", Lpm(number, 128)),), "u_a", (("next_hop", hop),)),
+        MeterEntry("icmp_limit", number, 100, 100),
+        MeterEntry("slice_meter", number, rate, 1),
+        keyed("policy", "policy", list_6, "encap_red_1", next_hop=hop, carrier1=rate),
+        TableEntry("classifier_v6", (("vrf", Exact(number)),), "set_policy", (("policy", list_6),), 9),
+        keyed("policy", "policy", list_4, "encap_red_1", next_hop=hop, carrier1=rate),
+        TableEntry("classifier_v4", (("vrf", Exact(number)),), "set_policy", (("policy", list_4),), 9),
+    )
+
+
+def runs(writes: tuple[Change, ...]) -> list[tuple[Operation, str]]:
+    """What a device that takes one table and operation at a time is asked, request by request."""
+    names = ((w.operation, w.entry.meter if isinstance(w.entry, MeterEntry) else w.entry.table) for w in writes)
+    return [what for what, _ in groupby(names)]
+
+
+@given(st.integers(1, 12), st.integers(0, 12), st.integers(0, 12), st.integers(1, 3))
+def test_each_table_is_written_in_one_run_however_many_corridors_there_are(
+    before: int, gone: int, more: int, rate: int
+) -> None:
+    """Some go, some come, and the others change."""
+    held = {entry.key: entry for n in range(before) for entry in corridor(n, 2)}
+    wanted = {entry.key: entry for n in range(gone, before + more) for entry in corridor(n, rate)}
+    asked = runs(changes(held, wanted))
+    assert len(asked) == len(set(asked))
 
 
 STEERED = keyed("policy", "policy", 5, "encap_red_1", next_hop=11, carrier1=1)
