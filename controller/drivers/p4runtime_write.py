@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -122,16 +123,23 @@ async def _explained(
     """
     met = {table for each in rejections if (table := _may_be_full(each)) is not None}
     held = {table: await _held(session, pipeline.tables[table]) for table in met}
-    removed = {_table(each) for each in changes if each.operation is Operation.DELETE}
+    removed = _removed(changes, rejections)
     explained = []
     for each in rejections:
         table = _may_be_full(each)
-        if table is not None and held[table] >= pipeline.tables[table].size:
-            each = replace(each, code="RESOURCE_EXHAUSTED", message=f"table {table} is full", transient=False)
-        elif table is not None and table in removed:
-            each = replace(each, code="RESOURCE_EXHAUSTED", message=f"table {table} was full", transient=True)
+        if table is not None and held[table] + removed[table] >= pipeline.tables[table].size:
+            room = held[table] < pipeline.tables[table].size
+            message = f"table {table} {'was' if room else 'is'} full: {each.message}"
+            each = replace(each, code="RESOURCE_EXHAUSTED", message=message, transient=room)
         explained.append(each)
     return explained
+
+
+def _removed(changes: Sequence[Change], rejections: Sequence[Rejection]) -> Counter[str | None]:
+    """How many entries of each table the device has taken away."""
+    removals = [each for each in changes if each.operation is Operation.DELETE]
+    refused = {each.change.entry.key for each in rejections if each.change.operation is Operation.DELETE}
+    return Counter(_table(each) for each in removals if each.entry.key not in refused)
 
 
 def _may_be_full(rejection: Rejection) -> str | None:

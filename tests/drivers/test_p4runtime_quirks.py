@@ -157,6 +157,13 @@ async def test_does_not_believe_the_cookie_of_a_program_that_is_gone(harness: Fa
 # ---- writes
 
 
+ADDING_FAILED = "Error when adding match entry to target"
+
+
+def _refused_insertions(update: p4r.Update) -> tuple[int, str] | None:
+    return (rpc_code.UNKNOWN, ADDING_FAILED) if update.type == p4r.Update.INSERT else None
+
+
 def addresses(count: int) -> list[TableEntry]:
     return [TableEntry("node_address", (("dst", Exact(n)),), "to_node") for n in range(count)]
 
@@ -169,21 +176,36 @@ async def test_a_full_table_is_final(harness: FakeHarness) -> None:
     too_many = addresses(19)
     rejections = await harness.device.apply(inserts(too_many))
     assert [rejection.change.entry for rejection in rejections] == too_many[16:]
-    assert told(rejections) == {("RESOURCE_EXHAUSTED", False, "table node_address is full")}
+    assert told(rejections) == {("RESOURCE_EXHAUSTED", False, f"table node_address is full: {ADDING_FAILED}")}
 
 
 async def test_a_full_table_is_tried_again_when_the_same_call_made_room(harness: FakeHarness) -> None:
     old, new = addresses(16), addresses(18)[16:]
     assert not await harness.device.apply(inserts(old))
     rejections = await harness.device.apply([*inserts(new), *deletes(old[:5])])
-    assert told(rejections) == {("RESOURCE_EXHAUSTED", True, "table node_address was full")}
+    assert told(rejections) == {("RESOURCE_EXHAUSTED", True, f"table node_address was full: {ADDING_FAILED}")}
     assert not await harness.device.apply(inserts(new))
 
 
 async def test_an_unknown_error_of_a_table_with_room_stays_what_it_is(harness: FakeHarness) -> None:
-    harness.server.refuse = lambda update: (2, "Error when adding match entry to target")
+    harness.server.refuse = lambda update: (rpc_code.UNKNOWN, ADDING_FAILED)
     rejections = await harness.device.apply(inserts(addresses(1)))
-    assert told(rejections) == {("UNKNOWN", False, "Error when adding match entry to target")}
+    assert told(rejections) == {("UNKNOWN", False, ADDING_FAILED)}
+
+
+async def test_an_unknown_error_is_no_full_table_because_something_left_it(harness: FakeHarness) -> None:
+    assert not await harness.device.apply(inserts(addresses(3)))
+    harness.server.refuse = _refused_insertions
+    rejections = await harness.device.apply([*inserts(addresses(4)[3:]), *deletes(addresses(1))])
+    assert told(rejections) == {("UNKNOWN", False, ADDING_FAILED)}
+
+
+async def test_a_removal_that_is_refused_makes_no_room(harness: FakeHarness) -> None:
+    """One entry short of full, and stays so: what was refused was so for a reason of its own."""
+    assert not await harness.device.apply(inserts(addresses(15)))
+    harness.server.refuse = lambda update: (rpc_code.UNKNOWN, ADDING_FAILED)
+    rejections = await harness.device.apply([*inserts(addresses(16)[15:]), *deletes(addresses(1))])
+    assert told(rejections) == {("UNKNOWN", False, ADDING_FAILED)}
 
 
 async def test_what_stands_in_a_full_table_is_modified(harness: FakeHarness) -> None:
