@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import networkx as nx
 import pytest
 
+from controller.core.admission import completed
 from controller.core.geography import great_circle_km
-from controller.core.model import LinkKind, Node, NodeKind
+from controller.core.model import Capabilities, Corridor, EndPoint, LinkKind, Node, NodeKind
+from controller.core.neighbors import require_neighbors
+from controller.core.topology import Topology
 from controller.topology_file import Role, Site, TopologyFile, load
 
 TOPOLOGIES = Path(__file__).parents[2] / "topologies"
@@ -91,3 +95,17 @@ def test_known_distances() -> None:
     sites = {site.name: site for site in load(TOPOLOGIES / "east-west.yaml").sites}
     assert great_circle_km(at(sites["bj"]), at(sites["sh"])) == pytest.approx(1067, abs=5)
     assert great_circle_km(at(sites["bj"]), at(sites["gz"])) == pytest.approx(1889, abs=8)
+
+
+def test_routers_that_find_nobody_know_somebody_in_every_subnet(topology: TopologyFile) -> None:
+    """So that corridors between any two ports are the same on every kind of router."""
+    able = Capabilities(resolves_neighbors=False)
+    nodes = [replace(node, capabilities=able) if node.access_ports else node for node in topology.nodes]
+    planned = Topology.planned(topology.domain, topology.srv6_block, nodes, topology.links)
+    ends = [EndPoint(node.name, port.name) for node in nodes for port in node.access_ports]
+    assert ends
+    for a_end, z_end in zip(ends, ends[1:] + ends[:1], strict=True):
+        wanted = completed(Corridor(name="tenants/t/corridors/c", a_end=a_end, z_end=z_end), planned)
+        assert wanted.a_end.ipv4_prefixes
+        assert wanted.a_end.ipv6_prefixes
+        require_neighbors(wanted, planned, None)
