@@ -48,8 +48,8 @@ class MeterCells:
         return found
 
     def wrote(self, changes: Iterable[Change], rejections: Iterable[Rejection]) -> None:
-        """What a device has accepted; after a rejection any cell may hold anything."""
-        refused = {rejection.change.entry.key for rejection in rejections}
+        """What a device has accepted; a cell that it did not accept, or of which it told nothing, may hold anything."""
+        refused = {each.change.entry.key for each in rejections if isinstance(each.change.entry, MeterEntry)}
         if refused:
             self.forget()
         for change in changes:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import grpc
 import pytest
 from device_contract import Recorder, deletes, inserts
 from finsy.proto import p4r, rpc_code
@@ -264,6 +265,27 @@ async def test_reads_meters_as_a_whole_again_when_it_cannot_know(harness: FakeHa
     else:
         assert await harness.device.apply([Change(Operation.INSERT, harness.refused())])
     assert dict(await harness.device.read()) == {SHAPER.key: SHAPER}
+    assert cells_read(harness) == [None] * len(PIPELINE.meters)
+
+
+@pytest.mark.parametrize("how", ["alone", "as a whole"])
+async def test_a_refusal_that_is_about_no_meter_costs_no_reading_of_all(harness: FakeHarness, how: str) -> None:
+    await harness.device.apply(inserts([SHAPER]))
+    await harness.device.read()
+    if how == "alone":
+        harness.server.refuse = _refused_insertions
+    else:
+        harness.server.refuse_write = (grpc.StatusCode.UNAVAILABLE, "busy")
+    assert await harness.device.apply(inserts(addresses(1)))
+    assert dict(await harness.device.read()) == {SHAPER.key: SHAPER}
+    assert cells_read(harness) == [SHAPER.index]
+
+
+async def test_a_write_that_fails_as_a_whole_leaves_its_meters_in_doubt(harness: FakeHarness) -> None:
+    await harness.device.read()
+    harness.server.refuse_write = (grpc.StatusCode.UNAVAILABLE, "busy")
+    assert await harness.device.apply([*inserts(addresses(1)), *inserts([SHAPER])])
+    await harness.device.read()
     assert cells_read(harness) == [None] * len(PIPELINE.meters)
 
 
