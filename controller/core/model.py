@@ -390,12 +390,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """A machine at a customer port, as a router that resolves no addresses must be told."""
+    """A machine at or behind a customer port, as a router that resolves no addresses must be told."""
 
     address: str
     """IPv4 or IPv6."""
     mac: str
-    """Six hexadecimal octets between colons."""
+    """Six hexadecimal octets between colons: its own, or that of the customer's router before it."""
 
 
 @dataclass(frozen=True, slots=True)
