@@ -157,7 +157,8 @@ class P4RuntimeDevice:
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         session = self._session()
-        rejections = await write(session, self._pipeline, changes, lambda: self._ready is session)
+        left = self._meters.unmet(changes)
+        rejections = await write(session, self._pipeline, left, lambda: self._ready is session)
         self._meters.wrote(changes, rejections)
         return rejections
 

@@ -2,7 +2,8 @@
 
 BMv2 answers a read of an array with all of its cells, some ten thousand, and counts in octets per microsecond: some
 rates come back less by one. So the array is read once per session, its cells in use from then on, and a rate that
-differs by rounding from what was written is what was written.
+differs by rounding from what was written is what was written. Of cells that a predecessor wrote nobody knows that: one
+that differs by rounding from what is wanted of it is what is wanted. Written again, it would have a full bucket.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class MeterCells:
 
     def __init__(self) -> None:
         self._used: dict[Hashable, MeterEntry] = {}
+        self._inherited: set[Hashable] = set()
+        """Those that were found, and not written by this controller so far."""
         self._all_known = False
 
     def forget(self) -> None:
@@ -44,8 +47,19 @@ class MeterCells:
         """What the cells hold that a read of `request` returned."""
         self._all_known = True
         found = [self._as_written(cell) for cell in cells]
+        self._inherited.update(cell.key for cell in found if cell.key not in self._used)
         self._used.update((cell.key, cell) for cell in found)
         return found
+
+    def unmet(self, changes: Sequence[Change]) -> list[Change]:
+        """The changes that are left to write."""
+        return [change for change in changes if not self._is_met(change)]
+
+    def _is_met(self, change: Change) -> bool:
+        entry = change.entry
+        if change.operation is not Operation.MODIFY or not isinstance(entry, MeterEntry):
+            return False
+        return entry.key in self._inherited and _reads_back_as(entry, self._used[entry.key])
 
     def wrote(self, changes: Iterable[Change], rejections: Iterable[Rejection]) -> None:
         """What a device has accepted; a cell that it did not accept, or of which it told nothing, may hold anything."""
@@ -60,13 +74,16 @@ class MeterCells:
                 self._used.pop(entry.key, None)
             else:
                 self._used[entry.key] = entry
+            self._inherited.discard(entry.key)
 
     def _as_written(self, cell: MeterEntry) -> MeterEntry:
         written = self._used.get(cell.key)
-        if written is None:
-            return cell
-        pairs = zip(_limits(written), _limits(cell), strict=True)
-        return written if all(0 <= wrote - read <= _ROUNDING for wrote, read in pairs) else cell
+        return cell if written is None or not _reads_back_as(written, cell) else written
+
+
+def _reads_back_as(written: MeterEntry, read: MeterEntry) -> bool:
+    pairs = zip(_limits(written), _limits(read), strict=True)
+    return all(0 <= wrote - found <= _ROUNDING for wrote, found in pairs)
 
 
 def _limits(cell: MeterEntry) -> tuple[int, int, int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ from p4runtime_harness import NAME, PIPELINE, FakeHarness, epoch_of
 from packet_entries import ENTRIES, GROUPS
 from waiting import until
 
+from controller.core.diff import changes
 from controller.core.entries import Change, Exact, MeterEntry, Operation, Rejection, TableEntry
 from controller.core.errors import DeviceRejected, DeviceUnreachable
 
@@ -232,6 +234,32 @@ async def test_a_rate_that_was_changed_reads_back_as_it_is(harness: FakeHarness,
     found = (await harness.device.read())[SHAPER.key]
     assert isinstance(found, MeterEntry)
     assert (found.rate, found.peak_rate) == (SHAPER.rate - rounding, SHAPER.peak_rate - rounding)
+
+
+@pytest.mark.parametrize("rounding", [0, 1, 2])
+async def test_a_predecessors_rate_is_left_alone_where_it_was_only_rounded(harness: FakeHarness, rounding: int) -> None:
+    """A write would fill the bucket, and every cell would have one after each start of a controller."""
+    await harness.device.apply(inserts([SHAPER]))
+    harness.server.rounding = rounding
+    heir = harness.driver(epoch=2, listener=Recorder())
+    heir.start()
+    await until(lambda: heir.connected, "the next controller")
+    harness.server.batches.clear()
+    for _ in range(2):
+        writes = changes(await heir.read(), {SHAPER.key: SHAPER})
+        assert not await heir.apply(writes)
+        harness.server.rounding = min(rounding, 1)  # two less is another rate, and is written once
+    assert len(harness.server.batches) == (rounding > 1)
+    assert dict(await heir.read()) == {SHAPER.key: SHAPER}, "and is known from now on"
+    await heir.close()
+
+
+async def test_a_rate_of_ones_own_is_changed_by_one(harness: FakeHarness) -> None:
+    await harness.device.apply(inserts([SHAPER]))
+    more = replace(SHAPER, rate=SHAPER.rate + 1)
+    assert not await harness.device.apply(changes(await harness.device.read(), {SHAPER.key: more}))
+    assert dict(await harness.device.read()) == {SHAPER.key: more}
+    assert len(harness.server.batches) == 2
 
 
 def cells_read(harness: FakeHarness) -> list[int | None]:
