@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from finsy.proto import p4i
@@ -50,8 +51,8 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Selector:
-    """An action selector, which spreads the flows of one entry over a set of actions."""
+class ActionSelector:
+    """Spreads the flows of one entry over a set of actions."""
 
     name: str
     max_weight: int
@@ -79,7 +80,7 @@ class Table:
     """Ids of the actions that an entry may have."""
     default_writable: bool
     """True where the default action is not constant."""
-    selector: Selector | None = None
+    selector: ActionSelector | None = None
     """Where there is one, an entry has a group instead of an action."""
 
     @property
@@ -101,22 +102,17 @@ class Pipeline:
     packet_in: tuple[Field, ...]
     packet_out: tuple[Field, ...]
 
-    def __post_init__(self) -> None:
-        kinds = (self.tables, self.actions, self.meters, self.counters)
-        by_id = {each.id: each for kind in kinds for each in kind.values()}
-        object.__setattr__(self, "_by_id", by_id)
-
     def table(self, table_id: int) -> Table | None:
-        found = self._named(table_id)
+        found = self._by_id.get(table_id)
         return found if isinstance(found, Table) else None
 
     def action(self, action_id: int) -> Action | None:
-        found = self._named(action_id)
+        found = self._by_id.get(action_id)
         return found if isinstance(found, Action) else None
 
     def cells(self, array_id: int) -> Cells | None:
         """The meter or counter of this id."""
-        found = self._named(array_id)
+        found = self._by_id.get(array_id)
         return found if isinstance(found, Cells) else None
 
     @property
@@ -124,9 +120,11 @@ class Pipeline:
         """Width of a port number."""
         return next((field.bits for field in self.packet_out if field.name == "egress_port"), 32)
 
-    def _named(self, p4_id: int) -> Table | Action | Cells | None:
-        by_id: dict[int, Table | Action | Cells] = self.__dict__["_by_id"]
-        return by_id.get(p4_id)
+    @cached_property
+    def _by_id(self) -> Mapping[int, Table | Action | Cells]:
+        named: list[Table | Action | Cells] = [*self.tables.values(), *self.actions.values()]
+        named += [*self.meters.values(), *self.counters.values()]
+        return {each.id: each for each in named}
 
 
 def load(directory: Path = DIRECTORY) -> Pipeline:
@@ -165,7 +163,7 @@ def _cookie(p4info_text: bytes, device_config: bytes) -> int:
     return int.from_bytes(digest[:8], "big") or 1  # 0 is P4Runtime's "no cookie"
 
 
-def _table(table: p4i.Table, selectors: Mapping[int, Selector]) -> Table:
+def _table(table: p4i.Table, selectors: Mapping[int, ActionSelector]) -> Table:
     return Table(
         id=table.preamble.id,
         name=table.preamble.alias,
@@ -178,8 +176,8 @@ def _table(table: p4i.Table, selectors: Mapping[int, Selector]) -> Table:
     )
 
 
-def _selector(profile: p4i.ActionProfile) -> Selector:
-    return Selector(profile.preamble.alias, profile.max_group_size)
+def _selector(profile: p4i.ActionProfile) -> ActionSelector:
+    return ActionSelector(profile.preamble.alias, profile.max_group_size)
 
 
 def _cells(array: p4i.Meter | p4i.Counter) -> Cells:
