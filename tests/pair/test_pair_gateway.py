@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from corridor_lab import Make
-from sites import WAYS, Site, body
+from corridor_lab import corridors
+from sites import WAYS, Site, body, met
 
 from topologies.lab import Lab
-from topologies.traffic import await_ping, ping
+from topologies.system import Controller
+from topologies.traffic import ping
 
 FAMILIES = pytest.mark.parametrize("family", [0, 1], ids=["ipv4", "ipv6"])
 pytestmark = [FAMILIES, pytest.mark.parametrize(("source", "sink"), WAYS.values(), ids=WAYS)]
@@ -18,10 +19,13 @@ HEADERS = (28, 48)
 """Of IP and ICMP together."""
 
 
-@pytest.fixture(autouse=True)
-def made(lab: Lab, corridor: Make, source: Site, sink: Site, family: int) -> None:
-    corridor("gated", body(only=10))
-    await_ping(lab, source.host, sink.address[family])
+@pytest.fixture(scope="module", autouse=True)
+def standing(lab: Lab, controller: Controller) -> Iterator[None]:
+    """A router is a gateway where a corridor ends."""
+    with corridors(controller) as create:
+        create("gated", body(only=10))
+        met(lab)
+        yield
 
 
 @pytest.fixture
