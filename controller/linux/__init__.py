@@ -12,7 +12,7 @@ ever flushed. What is ours has protocol number 200 or is in nft table `inet corr
 | node_address | local route beside the SIDs, nft set and chain at the input hook | node_addresses |
 | local_sid | seg6local routes in table 0x40000 on `sr0`; nft map SID → mark for IPv4 | sids |
 | classifier_v6, _v4 | nft chain per VRF: mark, HTB class, named counters | classifier |
-| policy | table 0x20000 + p: encapsulation, first carrier → nexthop object; ip rule by mark | policies |
+| policy | table 0x20000 + p: encapsulation, first carrier → nexthop object; ip rule by mark (`rules`) | policies |
 | route_v6, _v4 | table 0x10000 + vrf (VRF 0: main) → nexthop object | routes |
 | next_hop | nexthop object, synthetic permanent neighbour | next_hops |
 | host_v6, _v4 | permanent neighbour | next_hops |

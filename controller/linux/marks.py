@@ -21,14 +21,19 @@ GROUP_BASE = 0x10000
 """Kernel ids of nexthop groups begin here; those of single next hops are the contract's own, of 16 bits."""
 MTU_RANGE = range(68, 0x7FFF)
 
+# The order of all our rules; module `rules` has what it is for.
 SID_PREFERENCE = 50
 DECAPSULATED_PREFERENCE = 51
+OWN_PREFERENCE = 60
+PLAIN_PREFERENCE = 61
+UNCOVERED_PREFERENCE = 62
+POLICY_PREFERENCE = 70
+OVERSIZE_PREFERENCE = 80
+EXPIRED_PREFERENCE = 81
+CORRIDOR_FENCE_PREFERENCE = 90
+VRF_ENTRANCE_PREFERENCE = 99
 VRF_PREFERENCE = 100
-POLICY_PREFERENCE = 200
-OVERSIZE_PREFERENCE = 300
-EXPIRED_PREFERENCE = 310
 FENCE_PREFERENCE = 400
-"""What carries a VRF's mark and found nothing ends here: it must never see the underlay's routes."""
 
 VRF_MASK = 0xFFFF0000
 POLICY_MASK = 0xFFFF

@@ -9,22 +9,9 @@ from pathlib import Path
 from controller.linux.edge_filter import CHAIN as EDGE_CHAIN
 from controller.linux.interfaces import Ports
 from controller.linux.kernel import STANDS, Command, Kernel, KernelError, Tool
-from controller.linux.marks import (
-    DECAPSULATED,
-    DECAPSULATED_PREFERENCE,
-    EXPIRED,
-    EXPIRED_PREFERENCE,
-    EXPIRED_TABLE,
-    FENCE_PREFERENCE,
-    MAIN_TABLE,
-    POLICY_MASK,
-    PROTOCOL,
-    SID_PREFERENCE,
-    SID_TABLE,
-    SR_DEVICE,
-    VRF_MASK,
-)
+from controller.linux.marks import EXPIRED, EXPIRED_TABLE, PROTOCOL, SR_DEVICE
 from controller.linux.node_addresses import NODE_CHAIN, NODE_RULES
+from controller.linux.rules import in_order
 from controller.linux.shaper import root_commands
 from controller.linux.sids import SRH_CHAIN
 from controller.linux.view import View
@@ -102,7 +89,7 @@ def prepare(kernel: Kernel, ports: Ports) -> None:
 def prepare_tables(kernel: Kernel, ports: Ports) -> None:
     """What entries are written into. Again also in operation, after someone else has removed it."""
     for tool in (Tool.IP6, Tool.IP4):
-        _require(kernel, tool, list(_commands(tool)))
+        _require(kernel, tool, [*_commands(tool), *in_order(tool, kernel.dump(tool).rules)])
     kernel.nft(list(_nft_lines(ports)))
     view = View(kernel, ports)
     roots = [SR_DEVICE, *(name for name in view.network_interfaces() if name in view.classes)]
@@ -133,24 +120,11 @@ def _set(name: str, value: int) -> None:
 
 
 def _commands(tool: Tool) -> Iterator[Command]:
-    fence = f"rule add pref {FENCE_PREFERENCE} not fwmark 0/{VRF_MASK:#x} unreachable protocol {PROTOCOL}"
     if tool is Tool.IP6:
         yield Command(tool, f"link add {SR_DEVICE} type ifb", tolerates=STANDS)
         yield Command(tool, f"link set {SR_DEVICE} mtu {_SR_MTU_BYTES} up")
-        # A customer's packet, which carries its VRF's mark, never meets the local SIDs.
-        # An IPv6 packet marked for decapsulation is still an outer one: it belongs to the underlay.
-        for preference, mark, lookup in (
-            (SID_PREFERENCE, f"0/{VRF_MASK:#x}", SID_TABLE),
-            (DECAPSULATED_PREFERENCE, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}", SID_TABLE),
-            (DECAPSULATED_PREFERENCE + 1, f"{DECAPSULATED:#x}/{POLICY_MASK:#x}", MAIN_TABLE),
-        ):
-            line = f"rule add pref {preference} fwmark {mark} lookup {lookup} protocol {PROTOCOL}"
-            yield Command(tool, line, tolerates=STANDS)
     # A plain route, where the kernel looks at the hop limit and answers Time Exceeded.
     yield Command(tool, f"route replace default dev {SR_DEVICE} table {EXPIRED_TABLE} protocol {PROTOCOL}")
-    expired = f"fwmark {EXPIRED:#x}/{POLICY_MASK:#x} lookup {EXPIRED_TABLE} protocol {PROTOCOL}"
-    yield Command(tool, f"rule add pref {EXPIRED_PREFERENCE} {expired}", tolerates=STANDS)
-    yield Command(tool, fence, tolerates=STANDS)
 
 
 def _nft_lines(ports: Ports) -> Iterator[str]:

@@ -82,7 +82,6 @@ DIFFERENCES = (
         "linux", "outer header", "copies hop limit and flow label, IPv4: 64 and 0", "the kernel's way (RFC 2473 6.3)"
     ),
     Difference("bmv2", "source MAC", "sends to hosts from the MAC of the port of entry", "it has that one at hand"),
-    Difference("linux", "corridor first", "routes to prefixes of the VRF first", "its ICMP errors find home so"),
     Difference("linux", "one extension header", "reads the whole chain of headers", "the kernel can, a parser cannot"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),

@@ -19,7 +19,22 @@ from icmp_messages import (
     icmp_v4,
     icmp_v6,
 )
-from packet_world import A4, A6, GATEWAY_4, GATEWAY_6, HOST, MAC, Z4, Z6
+from packet_world import (
+    A4,
+    A6,
+    CORRIDOR,
+    GATEWAY_4,
+    GATEWAY_6,
+    HOST,
+    MAC,
+    Z4,
+    Z6,
+    classifier,
+    route,
+    v4,
+    v6,
+    v6_prefix,
+)
 from scapy.layers.inet import ICMP, IP, UDP, IPerror, UDPerror
 from scapy.layers.inet6 import (
     ICMPv6EchoReply,
@@ -133,6 +148,15 @@ def test_the_gateway_answers_ipv4_pings(target: Target, size: int) -> None:
     assert checksum_holds(frame[14:])
 
 
+def test_a_corridor_does_not_come_between_a_host_and_its_gateway(target: Target) -> None:
+    """Nor carry the answer away, whatever its classifier says."""
+    ping = IPv6(src=A6, dst=GATEWAY_6) / ICMPv6EchoRequest(id=9, seq=8)
+    with target.holding(classifier(1, CORRIDOR, 60, dst=v6_prefix(f"{GATEWAY_6}/128"))):
+        port, frame = crosses(target, 2, from_host(2, ping))
+    assert port == 2
+    assert bytes(Ether(frame)[ICMPv6EchoReply])[4:] == bytes(ping[ICMPv6EchoRequest])[4:]
+
+
 # ---- errors
 
 
@@ -177,6 +201,16 @@ def test_packet_too_big(target: Target) -> None:
     """RFC 4443 clause 3.2; what just fits goes through."""
     assert crosses(target, 2, from_host(2, inner6(size=MTU)))[0] == 1
     assert error_about(target, inner6(size=MTU + 1)) == (TOO_BIG, 0, MTU)
+
+
+def test_errors_are_the_corridors_also_before_a_plain_route(target: Target) -> None:
+    """By which the packet would go, were it not of the corridor; and back they go by a route of the VRF as ever."""
+    ways = route("route_v6", 7, v6("2001:db8:2::"), 64, 11), route("route_v4", 7, v4("10.2.0.0"), 16, 11)
+    with target.holding(*ways):
+        assert error_about(target, inner6(size=MTU + 1)) == (TOO_BIG, 0, MTU)
+        assert error_about(target, inner6(hlim=1)) == (TIME_EXCEEDED, 0, 0)
+        assert error_about(target, inner4(size=MTU + 1, flags="DF")) == (UNREACHABLE_V4, FRAGMENTATION_NEEDED, MTU)
+        assert error_about(target, inner4(ttl=1)) == (TIME_EXCEEDED_V4, 0, 0)
 
 
 def test_fragmentation_needed(target: Target) -> None:

@@ -156,7 +156,7 @@ SID_FORMS = [
 BY_HAND = [
     ("route", ["ip", "-6", "route", "del", f"{BLOCK}:3::/48"], 1),
     ("SID", ["ip", "-6", "route", "del", f"{BLOCK}:2:e001::/64", "table", "262144"], 1),
-    ("rule", ["ip", "rule", "del", "pref", "200", "fwmark", "0x1/0xffff"], 1),
+    ("rule", ["ip", "rule", "del", "pref", "70", "fwmark", "0x1/0xffff"], 1),
     ("policy", ["ip", "route", "del", "default", "table", "131073"], 1),
     ("neighbour", ["ip", "neigh", "del", "fdc0:de::7d0", "dev", "eth3"], 1),
     ("group's routes", ["ip", "nexthop", "del", "id", str(0x10000 | 65535)], 3),

@@ -102,7 +102,7 @@ def test_routes_of_other_behaviours_or_tables_are_not_ours_to_show():
 ENCAP = {"dst": "default", "encap": "seg6", "mode": "encap.red", "dev": "sr0", "table": "131073", "protocol": "200"}
 SEGMENTS = ["fcbb:bb00:2:3::", "fcbb:bb00:4::"]
 WAY = {"dst": "fcbb:bb00:2:3::", "nhid": 7, "dev": "eth1", "table": "131073", "metric": 100}
-RULE = (200, 1, 0xFFFF, 131073)
+RULE = (marks.POLICY_PREFERENCE, 1, 0xFFFF, 131073)
 
 
 def test_policy_is_read_only_when_both_families_stand():
