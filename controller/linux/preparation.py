@@ -121,6 +121,8 @@ def _set(name: str, value: int) -> None:
 
 def _commands(tool: Tool) -> Iterator[Command]:
     if tool is Tool.IP6:
+        # While it is down the kernel may have no table of local addresses, and takes every IPv4 host for a broadcast.
+        yield Command(tool, "link set lo up")
         yield Command(tool, f"link add {SR_DEVICE} type ifb", tolerates=STANDS)
         yield Command(tool, f"link set {SR_DEVICE} mtu {_SR_MTU_BYTES} up")
     # A plain route, where the kernel looks at the hop limit and answers Time Exceeded.

@@ -23,7 +23,7 @@ from device_contract import Recorder
 from network_namespace import raw_socket
 from packet_world import gateway
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
+from scapy.layers.l2 import ARP, Ether
 from waiting import until, wait_until
 
 from controller.core.entries import Change, Entry, MeterEntry, Operation, Rejection
@@ -66,7 +66,9 @@ class Target:
     def own(self, frame: bytes) -> bool:
         """A frame of the router's kernel that has nothing to do with what is tested."""
         packet = Ether(frame)
-        return isinstance(packet.payload, IPv6) and str(packet.payload.dst).startswith("ff02")
+        if isinstance(packet.payload, IPv6):
+            return str(packet.payload.dst).startswith("ff02")
+        return isinstance(packet.payload, ARP) and packet.src in self.macs.values() and packet[ARP].op == 1
 
     # ---- life
 

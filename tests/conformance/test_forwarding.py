@@ -45,8 +45,12 @@ def test_a_port_without_a_role_carries_nothing(target: Target, packet: Packet) -
     is_dropped(target, 5, bytes(Ether(src=NEIGHBOUR, dst=MAC[5]) / packet))
 
 
-def test_an_unknown_host(target: Target) -> None:
-    is_dropped(target, 2, from_host(2, inner6(src=Z6, dst="2001:db8:1::77")))
+@pytest.mark.parametrize(
+    "packet", [inner6(src=Z6, dst="2001:db8:1::77"), inner4(src=Z4, dst="10.1.0.77")], ids=["ipv6", "ipv4"]
+)
+def test_an_unknown_host(target: Target, packet: Packet) -> None:
+    """It may be asked for, but hears nothing, and nobody else either."""
+    is_dropped(target, 2, from_host(2, packet))
 
 
 @pytest.mark.parametrize(
