@@ -36,7 +36,7 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     /* Why packets went no further, by drop_reason_t. */
     @id(0x12000003) counter<bit<8>>(32, CounterType.packets_and_bytes) drop_counter;
-    /* What the router sends of its own accord, by port of entry (RFC 4443 clause 2.4 (f), RFC 1812 clause 4.3.2.8). */
+    /* Echo replies and ICMP errors, by port of entry (RFC 4443 clause 2.4 (f), RFC 1812 clause 4.3.2.8). */
     @id(0x14000002) meter<bit<9>>(512, MeterType.packets) icmp_limit;
 
     // ---- what a port is ----
@@ -105,7 +105,11 @@ control ingress(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         }
         if (meta.answer != answer_t.NONE) {
             bit<2> limit = 0;
-            icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
+            /* Who has the gateway's address must be known also while errors are kept back. Such an answer stays on
+             * the link, and is no larger than its question. */
+            if (meta.answer != answer_t.ARP_REPLY && meta.answer != answer_t.ADVERTISEMENT) {
+                icmp_limit.execute_meter(standard_metadata.ingress_port, limit);
+            }
             if (limit == COLOR_RED) {
                 meta.answer = answer_t.NONE;
                 if (meta.drop_reason == drop_reason_t.NONE) {

@@ -108,8 +108,8 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
         target.cut_cables()
 
 
-def solicitation(source: str = A6, to: str = GROUP, mac: str = GROUP_MAC, **fields: int) -> bytes:
-    return from_host(2, IPv6(src=source, dst=to, hlim=255) / ICMPv6ND_NS(tgt=GATEWAY_6, **fields), to=mac)
+def solicitation(source: str = A6, to: str = GROUP, mac: str = GROUP_MAC, port: int = 2, **fields: int) -> bytes:
+    return from_host(port, IPv6(src=source, dst=to, hlim=255) / ICMPv6ND_NS(tgt=GATEWAY_6, **fields), to=mac)
 
 
 def echo6(**fields: object) -> Packet:
@@ -270,6 +270,22 @@ def test_answers_are_limited_and_counted(router: Bmv2) -> None:
     wait_until(lambda: sum(counted(router).values()) == sum(wanted.values()), "both are counted")
     assert counted(router) == wanted
     assert [(port, len(frame)) for port, frame in router.receive(3, seconds=0.2)] == [(LIMITED, len(frames[0]))]
+
+
+def test_neighbours_are_answered_whatever_the_limit(router: Bmv2) -> None:
+    """Without its MAC nobody reaches the gateway, however few errors it may send."""
+    router.drain()
+    before = counted(router).get(ICMP_LIMIT, 0)
+    for _ in range(3):
+        router.send(LIMITED, from_host(LIMITED, echo6()))
+    wait_until(lambda: counted(router).get(ICMP_LIMIT, 0) >= before + 2, "the limit is reached")
+    router.drain()
+    asked = from_host(LIMITED, ARP(psrc=A4, pdst=GATEWAY_4), to="ff:ff:ff:ff:ff:ff")
+    for _ in range(3):
+        router.send(LIMITED, asked)
+        router.send(LIMITED, solicitation(port=LIMITED))
+    heard = [Ether(frame).type for port, frame in router.receive(6) if port == LIMITED]
+    assert sorted(heard) == [0x806] * 3 + [0x86DD] * 3
 
 
 def test_an_echo_by_a_segment_list_is_answered_without_it(router: Bmv2) -> None:
