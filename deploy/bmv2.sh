@@ -9,13 +9,25 @@ prefix=${2:-/usr/local}
 docker=${DOCKER:-docker}
 
 complain() { echo "bmv2.sh: $1" >&2; exit 1; }
+there() { [ -e "$1" ] || [ -L "$1" ]; }
 command -v "$docker" >/dev/null || complain "$docker is not on the path"
 mkdir -p "$prefix/bin" "$prefix/lib"
 prefix=$(cd "$prefix" && pwd)
 command=$prefix/bin/simple_switch_grpc
-[ ! -e "$command" ] || grep -qs "$prefix/lib/bmv2/" "$command" || complain "$command is there already, and not from here"
-copied=$(mktemp -d "$prefix/lib/bmv2.XXXXXX")
-trap 'rm -rf "$copied"' EXIT
+home=$prefix/lib/bmv2
+mark=.from-bmv2.sh  # stands in a directory that this script has filled, and may replace
+! there "$command" || grep -qsF "$home/" "$command" || complain "$command is there already, and not from here"
+! there "$home" || [ -f "$home/$mark" ] || complain "$home is there already, and not from here"
+
+# All is made beside its place. What stood there before goes when the new stands, or comes back.
+work=$(mktemp -d "$home.XXXXXX")
+leave() {
+    there "$home" || ! there "$work/old" || mv "$work/old" "$home"
+    rm -rf "$work" "${wrapper:-$work}"
+}
+trap leave EXIT
+copied=$work/new
+mkdir "$copied"
 
 # Links are followed and directories left out: one directory holds it all.
 "$docker" run --rm --entrypoint sh "$image" -ec '
@@ -26,12 +38,14 @@ loader=$(cd "$copied" && echo ld-linux*.so.*)
 "$copied/$loader" --library-path "$copied" "$copied/simple_switch_grpc" --version >/dev/null ||
     complain "simple_switch_grpc of $image does not run on this machine"
 
-chmod 755 "$copied"
-rm -rf "$prefix/lib/bmv2"
-mv "$copied" "$prefix/lib/bmv2"
-cat >"$command" <<END
+echo "$image" >"$copied/$mark"
+wrapper=$(mktemp "$command.XXXXXX")
+cat >"$wrapper" <<END
 #!/bin/sh
-exec "$prefix/lib/bmv2/$loader" --library-path "$prefix/lib/bmv2" "$prefix/lib/bmv2/simple_switch_grpc" "\$@"
+exec "$home/$loader" --library-path "$home" "$home/simple_switch_grpc" "\$@"
 END
-chmod 755 "$command"
+chmod 755 "$copied" "$wrapper"
+! there "$home" || mv "$home" "$work/old"
+mv "$copied" "$home"
+mv "$wrapper" "$command"
 echo "$command $("$command" --version)"

@@ -31,11 +31,17 @@ def image(tmp_path: Path) -> Path:
     return programs
 
 
-def fetch(image: Path, prefix: Path) -> subprocess.CompletedProcess[str]:
+def fetch(image: Path, prefix: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     docker = image.parent / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
-    environment = {**os.environ, "DOCKER": str(docker), "IMAGE": "some/image:1", "IMAGE_PATH": str(image)}
+    environment = {
+        **os.environ,
+        **environment,
+        "DOCKER": str(docker),
+        "IMAGE": "some/image:1",
+        "IMAGE_PATH": str(image),
+    }
     argv = [SCRIPT, "some/image:1", prefix]
     return subprocess.run(argv, capture_output=True, text=True, env=environment, check=False, timeout=20)
 
@@ -70,3 +76,50 @@ def test_a_program_of_ones_own_is_left_alone(image: Path, tmp_path: Path) -> Non
     done = fetch(image, tmp_path / "prefix")
     assert (done.returncode, own.read_text()) == (1, "built here")
     assert "there already" in done.stderr
+
+
+def test_a_directory_of_ones_own_is_left_alone(image: Path, tmp_path: Path) -> None:
+    """Also where the program that stands is from here."""
+    prefix = tmp_path / "prefix"
+    own = prefix / "lib" / "bmv2" / "libbm.so"
+    for _ in range(2):
+        own.parent.mkdir(parents=True)
+        own.write_text("built here")
+        done = fetch(image, prefix)
+        assert done.returncode == 1
+        assert f"{own.parent} is there already" in done.stderr
+        assert [path for path in (prefix / "lib").rglob("*") if path.is_file()] == [own]
+        shutil.rmtree(own.parent)
+        assert fetch(image, prefix).returncode == 0
+        shutil.rmtree(own.parent)
+
+
+def test_the_program_is_known_by_its_directorys_very_name(image: Path, tmp_path: Path) -> None:
+    """A dot is no other character's stand-in."""
+    own = tmp_path / "a.b" / "bin" / "simple_switch_grpc"
+    own.parent.mkdir(parents=True)
+    own.write_text(f"#!/bin/sh\nexec {tmp_path}/aXb/lib/bmv2/simple_switch_grpc\n")
+    assert fetch(image, tmp_path / "a.b").returncode == 1
+    assert "aXb" in own.read_text()
+
+
+@pytest.mark.parametrize("moved", ["*/new", "*/old", "*/simple_switch_grpc.??????"])
+def test_an_update_that_fails_leaves_what_runs(image: Path, tmp_path: Path, moved: str) -> None:
+    """A disk that takes no more when one of the three is moved: into place, out of the way, into place."""
+    prefix = tmp_path / "prefix"
+    assert fetch(image, prefix).returncode == 0
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    stub = tools / "mv"
+    stub.write_text(
+        f'#!/bin/sh\nfor each; do case $each in $REFUSED) exit 1;; esac; done\nexec {shutil.which("mv")} "$@"\n'
+    )
+    stub.chmod(0o755)
+    (image / "simple_switch_grpc").unlink()
+    (image / "simple_switch_grpc").symlink_to(shutil.which("ls") or "ls")
+    done = fetch(image, prefix, PATH=f"{tools}:{os.environ['PATH']}", REFUSED=moved)
+    assert done.returncode == 1
+    command = prefix / "bin" / "simple_switch_grpc"
+    assert subprocess.run([command, "--version"], check=True, capture_output=True).stdout
+    assert os.listdir(command.parent) == [command.name]
+    assert os.listdir(prefix / "lib") == ["bmv2"]
