@@ -49,10 +49,11 @@ def test_what_a_router_runs(lab: Lab, controller: Controller, mix: Mix, site: Si
     assert tables(before) >= {"policy", "classifier_v4", "classifier_v6", "local_sid", "next_hop", "port_role"}
     with both_ways(lab, KBPS) as results:
         lab.restart_router_agent(site.router)
+        for source, sink in WAYS.values():
+            await_ping(lab, source.host, sink.address[0], 30)
+        # Not sooner: nobody may read from a BMv2 that is given its program.
         wait_for("the same entries", lambda: entries(lab, site.router) == before, 30)
         wait_for("the node answers again", lambda: status(controller, site.router) == "UP")
-        for source, sink in WAYS.values():
-            await_ping(lab, source.host, sink.address[0])
     target = mix[SITES.index(site)]
     assert [got["lost"] == 0 for got in results] == [target == "linux"] * 2
     assert entries(lab, site.router) == before
