@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from exceptions import bearable
 from packet_world import ENTRIES, MAC
-from targets import TARGETS, Target, require
+from targets import TARGETS, Target, running
 
 HERE = Path(__file__).parent
 
@@ -27,15 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module", params=TARGETS, ids=lambda kind: kind.name)
 def bare_target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A router that runs, without a pipeline."""
-    require(request.param)
-    target = request.param(tmp_path_factory.mktemp(request.param.name), MAC)
-    try:
-        target.lay_cables()
-        target.start()
+    with running(request.param, tmp_path_factory.mktemp(request.param.name), MAC) as target:
         yield target
-    finally:
-        target.stop()
-        target.cut_cables()
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import select
 import selectors
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,7 +16,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import pytest
+import machine
+import namespaces
 from device_contract import Recorder
 from network_namespace import raw_socket
 from packet_world import gateway
@@ -30,8 +29,6 @@ from controller.core.entries import Change, Entry, MeterEntry, Operation, Reject
 from controller.drivers import pipeline
 from controller.drivers.p4runtime import P4RuntimeDevice
 
-REQUIRE_BMV2 = "CORRIDOR_REQUIRE_BMV2"
-"""Environment variable; 1: a machine without BMv2 fails instead of skipping."""
 CPU_PORT = 510
 DEVICE_ID = 1
 DEVICE = "domains/metro/nodes/r1"
@@ -53,7 +50,7 @@ class Target:
     def __init__(self, directory: Path, macs: Mapping[int, str]) -> None:
         self.socket_path = directory / "p4rt.sock"
         self.address = f"unix:{self.socket_path}"
-        self.namespace = f"cf-{self.name}{os.getpid()}"
+        self.namespace = namespaces.own(self.name)
         self.sockets: dict[int, socket.socket] = {}
         self.macs = macs
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,11 +69,6 @@ class Target:
 
     # ---- life
 
-    @classmethod
-    def missing(cls) -> list[str]:
-        """Tools that this machine lacks."""
-        return [tool for tool in ("ip", *cls.tools) if shutil.which(tool) is None]
-
     def lay_cables(self) -> None:
         run("ip", "netns", "add", self.namespace)
         for port, mac in self.macs.items():
@@ -93,13 +85,17 @@ class Target:
     def cut_cables(self) -> None:
         for sock in self.sockets.values():
             sock.close()
-        subprocess.run(["ip", "netns", "delete", self.namespace], check=False)
+        namespaces.delete(self.namespace)
 
     def start(self) -> None:
-        command = ["ip", "netns", "exec", self.namespace, *self.command()]
+        self.launch()
+        wait_until(self.socket_path.exists, f"{self.name} listens", seconds=20)
+
+    def launch(self) -> None:
+        """It ends with the thread that calls this, however that ends: not for a thread of a pool."""
+        command = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", self.namespace, *self.command()]
         self.socket_path.unlink(missing_ok=True)
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.socket_path.exists, f"{self.name} listens", seconds=20)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -107,8 +103,8 @@ class Target:
             self._process.wait()
 
     def come_back_empty(self) -> None:
-        """After `stop`: the router comes back as from the factory."""
-        self.start()
+        """After `stop`: the router is about to come back as from the factory."""
+        self.launch()
 
     def ip(self, *words: str) -> str:
         return run("ip", "-n", self.namespace, *words)
@@ -226,12 +222,12 @@ class Bmv2(Target):
     """The compiled program itself."""
 
     name = "bmv2"
-    tools = ("simple_switch_grpc",)
+    tools = (machine.BMV2,)
 
     def command(self) -> list[str]:
         # In a namespace of its own, so the management port can stay at its default.
         interfaces = [word for port in self.macs for word in ("-i", f"{port}@eth{port}")]
-        switch = ["simple_switch_grpc", "--no-p4", "--device-id", str(DEVICE_ID), *interfaces, "--log-level", "off"]
+        switch = [machine.BMV2, "--no-p4", "--device-id", str(DEVICE_ID), *interfaces, "--log-level", "off"]
         return [*switch, "--", "--grpc-server-addr", self.address, "--cpu-port", str(CPU_PORT)]
 
     def become_gateway(self, port: int, ipv4: str, ipv6: str) -> None:
@@ -274,10 +270,11 @@ class Linux(Target):
         """The kernel keeps everything, so it is another kernel that comes back."""
         self.cut_cables()
         self.lay_cables()
-        self.start()
+        self.launch()
 
 
 TARGETS: tuple[type[Target], ...] = (Linux, Bmv2)
+_K = TypeVar("_K", bound=Target)
 
 
 def _none(rejections: Sequence[Rejection]) -> None:
@@ -300,11 +297,20 @@ def run(*command: str) -> str:
 
 
 def require(kind: type[Target]) -> None:
-    """Skip where this machine cannot run the target; fail where it is said that it must."""
-    missing = kind.missing()
-    if kind is Bmv2 and missing and os.environ.get(REQUIRE_BMV2) == "1":
-        pytest.fail(f"not on the path, but required: {', '.join(missing)}")
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a network namespace")
-    if missing:
-        pytest.skip(f"not on the path: {', '.join(missing)}")
+    """What this machine needs to run the target."""
+    machine.require("ip", "setpriv", *kind.tools)
+
+
+@contextmanager
+def running(kind: type[_K], directory: Path, macs: Mapping[int, str]) -> Iterator[_K]:
+    """A target that runs, without a pipeline; no run that was killed has left it anything."""
+    require(kind)
+    namespaces.sweep()
+    target = kind(directory, macs)
+    try:
+        target.lay_cables()
+        target.start()
+        yield target
+    finally:
+        target.stop()
+        target.cut_cables()

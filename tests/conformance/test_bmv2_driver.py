@@ -11,7 +11,7 @@ import pytest
 from device_contract import Recorder, deletes, inserts
 from finsy.proto import U128, p4r, p4r_grpc
 from packet_entries import ENTRIES, GROUPS, HOSTS, PROGRAM_ONLY, modified
-from targets import DEVICE_ID, PIPELINE, Bmv2, require
+from targets import DEVICE_ID, PIPELINE, Bmv2, running
 from waiting import until
 
 from controller.core.entries import Change, Entry, Exact, MeterEntry, Operation, TableEntry
@@ -28,15 +28,8 @@ HEARTBEAT_S = 0.1
 @pytest.fixture(scope="module")
 def switch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
     """Without ports."""
-    require(Bmv2)
-    switch = Bmv2(tmp_path_factory.mktemp("bmv2"), {})
-    try:
-        switch.lay_cables()
-        switch.start()
+    with running(Bmv2, tmp_path_factory.mktemp("bmv2"), {}) as switch:
         yield switch
-    finally:
-        switch.stop()
-        switch.cut_cables()
 
 
 def held(*entries: Entry) -> dict[object, Entry]:

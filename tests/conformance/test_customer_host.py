@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 
+import namespaces
 import pytest
 from packet_world import A4, A6, ENTRIES, HOST, MAC, Z4, Z6
-from targets import Bmv2, require, run
+from targets import Bmv2, run, running
 from waiting import wait_until
 
 from controller.core.entries import Entry, Exact, TableEntry
@@ -56,7 +55,7 @@ class Host:
     """A namespace at the far end of port 2."""
 
     def __init__(self, target: Bmv2) -> None:
-        self.name = f"cf-host{os.getpid()}"
+        self.name = namespaces.own("host")
         run("ip", "netns", "add", self.name)
         target.ip("link", "set", "far2", "netns", self.name)
         self.inside("sysctl", "-qw", "net.ipv6.conf.far2.disable_ipv6=0", "net.ipv6.conf.far2.dad_transmits=1")
@@ -86,22 +85,14 @@ class Host:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    require(Bmv2)
-    target = Bmv2(tmp_path_factory.mktemp("bmv2"), MAC)
     addresses = (("ipv4", int.from_bytes(b"\x0a\x01\x00\x01")), ("ipv6", 0x20010DB8000100000000000000000001))
     gateway: list[Entry] = [TableEntry("gateway", (("port", Exact(2)),), "set_gateway", addresses)]
-    name = ""
-    try:
-        target.lay_cables()
-        target.start()
+    with running(Bmv2, tmp_path_factory.mktemp("bmv2"), MAC) as target:
         target.insert([*ENTRIES, *gateway])
-        found = Host(target)
-        name = found.name
-        yield found
-    finally:
-        target.stop()
-        target.cut_cables()
-        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+        try:
+            yield Host(target)
+        finally:
+            namespaces.delete(namespaces.own("host"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +75,7 @@ class TargetHarness:
     async def restart_empty(self) -> None:
         self.target.stop()
         await until(lambda: not self.device.connected, "the loss")
-        await asyncio.to_thread(self.target.come_back_empty)
+        self.target.come_back_empty()
 
     async def provoke_frame(self, port: int, frame: bytes) -> bool:
         self.target.send(port, frame)

@@ -1,4 +1,4 @@
-"""Packets to the router itself: echo (RFC 9259 clause 2.1), STAMP (RFC 8762), and nothing else."""
+"""Packets to the router itself: echo (RFC 9259 A.1), STAMP (RFC 8762), and nothing else."""
 
 from __future__ import annotations
 

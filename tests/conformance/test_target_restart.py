@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from crossing import crosses
 from device_contract import Recorder, inserts
@@ -35,7 +33,7 @@ async def test_a_restart(target: Target) -> None:
         keeps = differs(target.name, "restart")
         if keeps:
             assert crosses(target, 1, TRANSIT) == FORWARDED, "while its agent is away"
-        await asyncio.to_thread(target.start)
+        target.launch()
         await until(lambda: device.connected, "the return")
         assert [event for event, _ in heard.events] == ["connected", "disconnected", "connected"]
         assert dict(await device.read()) == (everything if keeps else {})

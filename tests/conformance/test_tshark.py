@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import machine
 import pytest
 from crossing import crosses
 from frames import from_core, from_host, inner4, inner6, outer, srh
@@ -16,8 +16,6 @@ from scapy.utils import wrpcap
 from targets import Target
 
 from controller.core.entries import Exact, TableEntry, Ternary
-
-pytestmark = pytest.mark.skipif(shutil.which("tshark") is None, reason="needs tshark")
 
 FIELDS = (
     "ipv6.src",
@@ -49,6 +47,7 @@ def classifier_v4(policy: int, priority: int, code_point: int) -> TableEntry:
 
 @pytest.fixture(scope="module")
 def steering(programmed: Target) -> Iterator[Target]:
+    machine.require("tshark")
     entries = []
     for carriers in (1, 2, 3):
         code_point = FIRST_CODE_POINT + carriers
