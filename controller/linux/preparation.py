@@ -28,6 +28,7 @@ _SYSCTLS = {
     "net/ipv6/fwmark_reflect": 1,
     "net/ipv4/fib_multipath_hash_policy": 0,
     "net/ipv6/fib_multipath_hash_policy": 0,
+    "net/ipv6/seg6_flowlabel": 1,
     "net/ipv4/conf/{}/rp_filter": 0,
     "net/ipv4/conf/{}/send_redirects": 0,
     "net/ipv6/conf/{}/forwarding": 1,
@@ -37,7 +38,8 @@ _SYSCTLS = {
     "net/ipv6/conf/{}/accept_ra": 0,
 }
 """`fwmark_reflect` brings the kernel's own ICMP errors back into the customer's VRF. Hash policy 0: a flow is told by
-its addresses and, in IPv6, its flow label (RFC 6438)."""
+its addresses and, in IPv6, its flow label (RFC 6438); `seg6_flowlabel` gives a tunnel one that is a hash of what it
+carries (RFC 6437 clause 3)."""
 
 _CHAINS = {
     "prerouting": (

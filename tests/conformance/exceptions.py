@@ -78,9 +78,7 @@ REFUSALS = (
 )
 DIFFERENCES = (
     # what a packet looks like
-    Difference(
-        "linux", "outer header", "copies hop limit and flow label, IPv4: 64 and 0", "the kernel's way (RFC 2473 6.3)"
-    ),
+    Difference("linux", "outer header", "copies the hop limit, of IPv6 alone the class", "the kernel's (RFC 2473 6.3)"),
     Difference("bmv2", "source MAC", "sends to hosts from the MAC of the port of entry", "it has that one at hand"),
     Difference("linux", "one extension header", "reads the whole chain of headers", "the kernel can, a parser cannot"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),

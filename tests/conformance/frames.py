@@ -54,7 +54,7 @@ def outer(dst: str, hlim: int = 64, **fields: object) -> Packet:
 def tunnelled(target: str, received: bytes, packet: Packet, first: str, *others: str) -> Packet:
     """What H.Encaps.Red makes of a customer's packet (RFC 8986 clause 5.2), with the carriers of its policy.
 
-    BMv2's outer flow label is any hash of the flow (RFC 6437), so it is taken from the received frame.
+    The outer flow label is any hash of the flow (RFC 6437), so it is taken from the received frame.
     """
     packet = packet.copy()
     header = _outer_header(target, received, packet, first)
@@ -65,17 +65,16 @@ def tunnelled(target: str, received: bytes, packet: Packet, first: str, *others:
 
 
 def _outer_header(target: str, received: bytes, packet: Packet, destination: str) -> Packet:
-    """Traffic class, flow label and hop limit as the target chooses them, and the customer's hop that it counts.
+    """Traffic class and hop limit as the target chooses them, and the customer's hop that it counts.
 
     `packet` is changed to what it is inside.
     """
-    ipv4 = isinstance(packet, IP)
+    ipv4, label = isinstance(packet, IP), Ether(received)[IPv6].fl
     if differs(target, "outer header"):
-        copied = {} if ipv4 else {"tc": packet.tc, "fl": packet.fl}
-        return outer(destination, nh=4 if ipv4 else 41, hlim=63 if ipv4 else packet.hlim - 1, **copied)
+        copied = {} if ipv4 else {"tc": packet.tc}
+        return outer(destination, nh=4 if ipv4 else 41, hlim=63 if ipv4 else packet.hlim - 1, fl=label, **copied)
     if ipv4:
         packet.ttl -= 1
     else:
         packet.hlim -= 1
-    label = Ether(received)[IPv6].fl
     return outer(destination, nh=4 if ipv4 else 41, tc=packet.tos if ipv4 else packet.tc, fl=label)

@@ -38,9 +38,26 @@ def test_three_carriers_make_a_reduced_srh_of_two(target: Target) -> None:
     assert len(frame) - len(from_host(2, inner6())) == 80
 
 
-def test_a_flow_keeps_its_outer_label_and_another_has_another(target: Target) -> None:
-    labels = [Ether(crosses(target, 2, from_host(2, inner6(fl=label)))[1])[IPv6].fl for label in (1, 2, 1)]
-    assert labels[0] == labels[2] != labels[1]
+FLOWS = {
+    "label": [inner6(fl=label) for label in range(1, 9)],
+    "no label": [inner6(fl=0, dst=f"2001:db8:2::{number}") for number in range(1, 9)],
+    "ipv4": [inner4(dst=f"10.2.0.{number}") for number in range(1, 9)],
+}
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+def test_a_flow_keeps_its_outer_label_and_another_has_another(target: Target, kind: str) -> None:
+    """RFC 6437 clause 3, RFC 6438 clause 3: of many flows nearly every one."""
+    first, again = ([outer_label(target, packet) for packet in FLOWS[kind]] for _ in range(2))
+    assert first == again
+    assert len(set(first)) >= 7
+
+
+def outer_label(target: Target, packet: Packet) -> int:
+    port, frame = crosses(target, 2, from_host(2, packet))
+    assert port == 1
+    label: int = Ether(frame)[IPv6].fl
+    return label
 
 
 def test_another_tenant_with_the_same_addresses_has_no_part_in_the_corridor(target: Target) -> None:

@@ -71,10 +71,9 @@ def test_only_the_flow_label_is_free() -> None:
 
 def test_the_targets_choose_differently() -> None:
     v6, v4 = customer6(hlim=9, tc=0xB9), customer4(ttl=9, tos=0xB9)
-    label = {"fl": 0xABCDE}
     expected = {
         BMV2: (tunnel(ONE, nh=41, tc=0xB9, **SOURCE) / customer6(hlim=8, tc=0xB9), 0xB9, 64, 8),
-        LINUX: (tunnel(ONE, nh=41, tc=0xB9, hlim=8, **label, **SOURCE) / customer6(hlim=9, tc=0xB9), 0, 63, 9),
+        LINUX: (tunnel(ONE, nh=41, tc=0xB9, hlim=8, **SOURCE) / customer6(hlim=9, tc=0xB9), 0, 63, 9),
     }
     for choices, (went6, tc, hlim, ttl) in expected.items():
         assert rides(v6, ONE, choices=choices).is_like(CORE, out(10, went6))

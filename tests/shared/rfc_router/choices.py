@@ -13,8 +13,6 @@ class Choices:
     """Outer hop limit of an IPv6 customer: the customer's (RFC 2473 clause 6.3), not 64."""
     entering_is_a_hop: bool = True
     """The packet's own hop limit is lowered before it is encapsulated (RFC 2473 clause 3.1), not the tunnel's after."""
-    copies_flow_label: bool = False
-    """Outer flow label: the customer's, for IPv4 zero. Otherwise a hash that nobody may rely on (RFC 6437)."""
     copies_ipv4_class: bool = True
     """Outer DSCP and ECN of an IPv4 customer (RFC 8986 clause 5: by local policy)."""
     source_mac_of_departure: bool = True
@@ -56,7 +54,6 @@ BMV2 = Choices(
 LINUX = Choices(
     copies_hop_limit=True,
     entering_is_a_hop=False,
-    copies_flow_label=True,
     copies_ipv4_class=False,
     hop_per_pass=False,
     checks_tlvs=True,

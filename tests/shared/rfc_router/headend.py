@@ -14,17 +14,16 @@ P = TypeVar("P", Ipv4, Ipv6, Ip)
 TUNNEL_HOP_LIMIT = 64
 GREEN, YELLOW, RED = 0, 1, 2
 FREE_LABEL = bytes([0, 0x0F, 0xFF, 0xFF])
-"""The Flow Label's bits in an IPv6 header."""
+"""The Flow Label's bits in an IPv6 header: of a tunnel's a hash of the flow that nobody may rely on (RFC 6437)."""
 
 
 @dataclass(frozen=True)
 class Tunnelled:
-    """A customer's packet in its tunnel, and the bits of the outer header that are the target's to choose."""
+    """A customer's packet in its tunnel."""
 
     packet: Ipv6
     next_hop: int
     corridor: int
-    free: bytes
 
 
 def admit(packet: Ip, tables: Tables, choices: Choices) -> None:
@@ -85,10 +84,9 @@ def encapsulate(packet: Ip, corridor: Found, color: int, tables: Tables, choices
         listed = tuple(reversed(carriers[1:]))
         srh = Srh(next_header, len(listed), len(listed) - 1, 0, 0, listed)
         inner, next_header = srh.octets() + inner, ROUTING
-    label, free = _flow_label(packet, choices)
     outer = Ipv6(
         _marked(_outer_class(packet, choices), corridor["corridor"], color, tables),
-        label,
+        0,
         next_header,
         packet.hop_limit if isinstance(packet, Ipv6) and choices.copies_hop_limit else TUNNEL_HOP_LIMIT,
         source["addr"],
@@ -98,7 +96,7 @@ def encapsulate(packet: Ip, corridor: Found, color: int, tables: Tables, choices
     )
     if not choices.entering_is_a_hop:
         outer = lowered(outer)
-    return Tunnelled(outer, policy["next_hop"], corridor["corridor"], free)
+    return Tunnelled(outer, policy["next_hop"], corridor["corridor"])
 
 
 def lowered(packet: P) -> P:
@@ -106,12 +104,6 @@ def lowered(packet: P) -> P:
     if packet.hop_limit <= 1:
         raise Dropped(Drop.HOP_LIMIT)
     return packet.one_hop_less()
-
-
-def _flow_label(packet: Ip, choices: Choices) -> tuple[int, bytes]:
-    if not choices.copies_flow_label:
-        return 0, FREE_LABEL
-    return (packet.flow_label if isinstance(packet, Ipv6) else 0), b""
 
 
 def _outer_class(packet: Ip, choices: Choices) -> int:

@@ -101,7 +101,7 @@ class Router:
             raise Dropped(Drop.TOO_BIG, corridor["mtu"])
         tunnelled = encapsulate(packet, corridor, color, self._tables, self._choices)
         counted.append(("corridor_counter", corridor["corridor"]))
-        return self._leave(tunnelled.packet, [tunnelled.next_hop], role, tunnelled.free, tuple(counted))
+        return self._leave(tunnelled.packet, [tunnelled.next_hop], role, FREE_LABEL, tuple(counted))
 
     def _from_network(self, packet: Ip, role: Found, frame: bytes) -> Outcome:
         if isinstance(packet, Ipv4):
