@@ -6,7 +6,7 @@ import pytest
 from crossing import crosses, is_dropped
 from device_contract import Recorder
 from exceptions import differs
-from frames import from_core, inner6, on_channel, outer
+from frames import from_core, inner6, on_channel, outer, srh
 from icmp_messages import checksum_holds
 from packet_world import SOURCE
 from scapy.layers.inet import TCP, UDP
@@ -44,9 +44,17 @@ def test_a_bad_checksum_has_no_answer(target: Target) -> None:
         is_dropped(target, 1, frame)
 
 
+LISTED = srh(17, 0, "fcbb:bb00:9::", SOURCE)
+"""The node as the last segment of a list (RFC 8754 clause 4.3.2)."""
+
+
 @pytest.mark.parametrize("size", [44, 1001])
-async def test_stamp_is_punted(target: Target, size: int) -> None:
-    frame = to_node(UDP(sport=5000, dport=STAMP) / Raw(b"s" * size), hlim=255)
+@pytest.mark.parametrize("before", [(), (LISTED,)], ids=["at once", "behind a list"])
+async def test_stamp_is_punted(target: Target, size: int, before: tuple[Packet, ...]) -> None:
+    probe: Packet = UDP(sport=5000, dport=STAMP) / Raw(b"s" * size)
+    for header in before:
+        probe = header / probe
+    frame = to_node(probe, hlim=255)
     listener = Recorder()
     async with target.controlled(listener):
         target.send(1, frame)
