@@ -56,6 +56,9 @@ parser corridor_parser(packet_in packet, out headers_t hdr, inout metadata_t met
             PROTO_DESTINATION_OPTIONS: peek_behind_extension;
             PROTO_FRAGMENT: parse_fragment;
             PROTO_AUTHENTICATION: peek_behind_extension;
+            PROTO_MOBILITY: peek_behind_extension;
+            PROTO_HOST_IDENTITY: peek_behind_extension;
+            PROTO_SHIM6: peek_behind_extension;
             PROTO_ICMPV6: parse_icmpv6;
             default: parse_upper_layer;
         }
@@ -122,19 +125,29 @@ parser corridor_parser(packet_in packet, out headers_t hdr, inout metadata_t met
         transition select(hdr.fragment.next_header, hdr.fragment.offset) {
             (PROTO_ROUTING, _): routing_header_seen;
             (PROTO_HOP_BY_HOP, _): routing_header_seen;
+            (PROTO_FRAGMENT, _): routing_header_seen;
+            (PROTO_AUTHENTICATION, _): routing_header_seen;
             (PROTO_DESTINATION_OPTIONS, _): routing_header_seen;
+            (PROTO_MOBILITY, _): routing_header_seen;
+            (PROTO_HOST_IDENTITY, _): routing_header_seen;
+            (PROTO_SHIM6, _): routing_header_seen;
             (_, 0): parse_upper_layer;
             default: accept;
         }
     }
 
-    /* A routing header may hide behind other extension headers (RFC 8200 clause 4.1). One is looked behind;
-     * a longer chain counts as hiding one, since what cannot be checked must not enter the SR domain. */
+    /* A routing header may hide behind other extension headers (RFC 8200 clause 4.1, RFC 7045 clause 4). One is looked
+     * behind; a longer chain counts as hiding one, since what cannot be checked must not enter the SR domain. */
     state peek_behind_extension {
         transition select(packet.lookahead<bit<8>>()) {
             PROTO_ROUTING: routing_header_seen;
             PROTO_HOP_BY_HOP: routing_header_seen;
+            PROTO_FRAGMENT: routing_header_seen;
+            PROTO_AUTHENTICATION: routing_header_seen;
             PROTO_DESTINATION_OPTIONS: routing_header_seen;
+            PROTO_MOBILITY: routing_header_seen;
+            PROTO_HOST_IDENTITY: routing_header_seen;
+            PROTO_SHIM6: routing_header_seen;
             default: accept;
         }
     }

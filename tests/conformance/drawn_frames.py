@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from packet_world import A4, A6, GATEWAY_4, GATEWAY_6, HOST, MAC, NEIGHBOUR, SOURCE, Z4, Z6, mac, v4, v6
 from rfc_router.answers import icmp4, icmp6
 from rfc_router.octets import (
+    AUTHENTICATION,
+    BETWEEN_HOSTS,
     DESTINATION_OPTIONS,
     FRAGMENT,
     HOP_BY_HOP,
@@ -104,6 +106,7 @@ def _forged(packet: bytes) -> list[bytes]:
     whole = Ipv6.read(packet)
     routing = Srh(UDP, 1, 0, 0, 0, (v6("fcbb:bb00:1::"),)).octets()
     other = bytes([UDP, 2, 0, 1]) + bytes(20)
+    whole_fragment, signature = bytes(6), bytes(10)
     chains = [
         (ROUTING, routing),
         (ROUTING, other),
@@ -111,6 +114,12 @@ def _forged(packet: bytes) -> list[bytes]:
         (HOP_BY_HOP, bytes([ROUTING, 0]) + PAD + routing),
         (DESTINATION_OPTIONS, bytes([UDP, 0]) + PAD),
         (HOP_BY_HOP, bytes([DESTINATION_OPTIONS, 0]) + PAD + bytes([ROUTING, 0]) + PAD + routing),
+        (HOP_BY_HOP, bytes([FRAGMENT, 0]) + PAD + bytes([ROUTING, 0]) + whole_fragment + routing),
+        (HOP_BY_HOP, bytes([AUTHENTICATION, 0]) + PAD + bytes([ROUTING, 1]) + signature + routing),
+        (FRAGMENT, bytes([AUTHENTICATION, 0]) + whole_fragment + bytes([ROUTING, 1]) + signature + routing),
+        (AUTHENTICATION, bytes([AUTHENTICATION, 1]) + signature + bytes([ROUTING, 1]) + signature + routing),
+        (AUTHENTICATION, bytes([UDP, 1]) + signature),
+        *((kind, bytes([ROUTING, 0]) + PAD + routing) for kind in sorted(BETWEEN_HOSTS)),
     ]
     return [replace(whole, next_header=kind, payload=head + whole.payload).octets() for kind, head in chains]
 

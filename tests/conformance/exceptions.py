@@ -81,6 +81,9 @@ DIFFERENCES = (
     Difference("linux", "outer header", "copies the hop limit, of IPv6 alone the class", "the kernel's (RFC 2473 6.3)"),
     Difference("bmv2", "source MAC", "sends to hosts from the MAC of the port of entry", "it has that one at hand"),
     Difference("linux", "one extension header", "reads the whole chain of headers", "the kernel can, a parser cannot"),
+    Difference(
+        "linux", "headers between hosts", "carries what is behind them", "the kernel knows no header behind mobility"
+    ),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     # what is told

@@ -6,6 +6,7 @@ What all targets do alike is in the other modules.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 from drop_reasons import (
@@ -19,6 +20,7 @@ from drop_reasons import (
     NO_ROLE,
     NOT_FOR_ROUTER,
     PROTOCOL,
+    ROUTING_HEADER,
     SCOPE,
     SEGMENT_LIST,
     TO_ROUTER,
@@ -132,16 +134,36 @@ def to_node(upper: Packet, **fields: object) -> bytes:
     return from_core(IPv6(**({"src": PEER, "dst": SOURCE} | fields)) / upper)
 
 
+def chained(*kinds: int) -> bytes:
+    """A routing header, to a SID, behind headers of these kinds."""
+    heads = [_head(kind, following) for kind, following in zip(kinds, (*kinds[1:], 43), strict=True)]
+    behind = bytes(srh(17, 1, "fcbb:bb00:1:e108::", Z6) / UDP_DATA)
+    return from_host(2, IPv6(src=A6, dst=Z6, nh=kinds[0]) / Raw(b"".join(heads) + behind))
+
+
+def _head(kind: int, following: int) -> bytes:
+    """Of the least length (RFC 8200 clause 4, RFC 4302 clause 2)."""
+    if kind == AUTHENTICATION:
+        return bytes([following, 1]) + bytes(10)
+    return bytes([following, 0]) + (bytes(6) if kind == FRAGMENT else b"\1\4" + bytes(4))
+
+
 def decapsulated(inner: Packet) -> bytes:
     ipv6 = isinstance(inner, IPv6)
     return from_core(outer("fcbb:bb00:1:e107::" if ipv6 else "fcbb:bb00:1:e207::", nh=41 if ipv6 else 4) / inner)
 
 
 UDP_DATA = UDP(sport=1, dport=2, chksum=1) / Raw(b"x" * 40)
+HOP_BY_HOP, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HOST_IDENTITY, SHIM = 0, 44, 51, 60, 135, 139, 140
+EXTENSIONS = (HOP_BY_HOP, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS, MOBILITY, HOST_IDENTITY, SHIM)
+CHAINS = [(each,) for each in EXTENSIONS] + [*product(EXTENSIONS, repeat=2)]
 FROM_NOBODY_6 = ("::", "::1", "ff02::5")
 FROM_NOBODY_4 = ("0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255")
 SILENT: dict[str, tuple[int, int, bytes]] = {
     "no role": (NO_ROLE, 5, from_host(2, inner6(), to="06:00:00:01:00:05")),
+    # ---- a way into the SR domain
+    **{f"routing header behind {chain}": (ROUTING_HEADER, 2, chained(*chain)) for chain in CHAINS},
+    "authentication in a fragment": (ROUTING_HEADER, 2, dying(IPv6ExtHdrFragment(nh=51) / Raw(b"\x11" + bytes(39)))),
     # ---- address resolution
     "ARP reply": (NOT_FOR_ROUTER, 2, from_host(2, ARP(op=2, psrc=A4, pdst=GATEWAY_4))),
     "ARP of a ring": (
@@ -198,7 +220,6 @@ SILENT: dict[str, tuple[int, int, bytes]] = {
     "destination options": (HOP_LIMIT, 2, dying(IPv6ExtHdrDestOpt() / UDP_DATA)),
     "authentication": (HOP_LIMIT, 2, dying(Raw(b"\x11" + bytes(39)), nh=51)),
     "mobility": (HOP_LIMIT, 2, dying(Raw(b"\x3b" + bytes(39)), nh=135)),
-    "authentication in a fragment": (HOP_LIMIT, 2, dying(IPv6ExtHdrFragment(nh=51) / Raw(b"\x11" + bytes(39)))),
     "seven bytes": (HOP_LIMIT, 2, dying(Raw(b"x" * 7), nh=17)),
     "seven bytes of IPv4": (HOP_LIMIT, 2, dying4(Raw(b"x" * 7), proto=17)),
     # ---- frames that do not hold together

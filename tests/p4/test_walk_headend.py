@@ -6,7 +6,7 @@ import pytest
 from rfc_router import BMV2, LINUX, Choices, Drop, Router, Sent
 from rfc_router.headend import GREEN, RED, YELLOW
 from scapy.layers.inet import IPOption_NOP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 from walk_frames import (
@@ -135,6 +135,28 @@ def test_a_chain_that_cannot_be_read_counts_as_hiding_a_routing_header() -> None
     packet = IPv6(src="2001:db8:1::2", dst="2001:db8:2::2", nh=0) / chain / Raw(b"x" * 8)
     assert arrives(router(*corridor(ONE)), SITE, packet).sent
     assert arrives(router(*corridor(ONE), choices=BMV2), SITE, packet).dropped is Drop.EDGE
+
+
+@pytest.mark.parametrize(
+    ("packet", "admitting"),
+    [
+        (IPv6(nh=135) / Raw(b"\x2b" + bytes(7)) / srh(17, 0, "2001:db8:2::2") / Raw(b"x" * 8), {LINUX}),
+        (IPv6(nh=135) / Raw(b"\x3b" + bytes(7)), {STRICT, LINUX, BMV2}),
+        (IPv6(nh=51) / Raw(b"\x3b\x01" + bytes(10)), {STRICT, LINUX, BMV2}),
+        (IPv6() / IPv6ExtHdrFragment(nh=51) / Raw(b"\x3b\x01" + bytes(10)), {STRICT, LINUX}),
+        (IPv6() / IPv6ExtHdrFragment(nh=43, offset=9) / Raw(b"x" * 8), {STRICT, LINUX}),
+        (IPv6() / IPv6ExtHdrFragment(nh=17, offset=9) / Raw(b"x" * 8), {STRICT, LINUX, BMV2}),
+    ],
+)
+def test_who_admits_which_headers(packet: Packet, admitting: set[Choices]) -> None:
+    """RFC 7045 clause 4 lists them; a later fragment names what the first begins with, and is nothing without it."""
+    packet.src, packet.dst = "2001:db8:1::2", "2001:db8:2::2"
+    sent = {
+        choices
+        for choices in (STRICT, LINUX, BMV2)
+        if arrives(router(*corridor(ONE), choices=choices), SITE, packet).sent
+    }
+    assert sent == admitting
 
 
 def test_a_corridor_without_its_list_or_source_falls_back_to_nothing() -> None:

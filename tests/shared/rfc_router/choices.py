@@ -27,6 +27,8 @@ class Choices:
     """Refuses a list whose TLVs do not fill its header (RFC 8754 clause 2.1), also where it wants none of them."""
     reads_chains: bool = True
     """Finds an SRH or an upper layer behind other extension headers."""
+    knows_headers_of_hosts: bool = True
+    """Looks for routing headers behind mobility, host identity and shim headers (RFC 7045 clause 4)."""
     parses_ahead: bool = False
     """Takes apart what stands behind the IPv6 header whoever it is for, and drops what breaks off there."""
     cuts_trailer: bool = True
@@ -56,6 +58,7 @@ LINUX = Choices(
     entering_is_a_hop=False,
     copies_ipv4_class=False,
     hop_per_pass=False,
+    knows_headers_of_hosts=False,
     checks_tlvs=True,
     verifies_inner=False,
     answers_any_code=True,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rfc_router.choices import Choices
-from rfc_router.octets import IPV4, IPV6, ROUTING, Ip, Ipv4, Ipv6, Malformed, Srh
+from rfc_router.octets import BETWEEN_HOSTS, EXTENSIONS, IPV4, IPV6, ROUTING, Ip, Ipv4, Ipv6, Malformed, Srh
 from rfc_router.outcome import Drop, Dropped
 from rfc_router.tables import Found, Tables
 
@@ -44,10 +44,16 @@ def admit(packet: Ip, tables: Tables, choices: Choices) -> None:
 
 def _hides_routing_header(packet: Ipv6, choices: Choices) -> bool:
     """RFC 8754 5.1, RFC 8200 4.1. Where a chain cannot be read to its end, it counts as hiding one."""
+    kinds = [packet.next_header]
     try:
-        chain = [each.kind for each in packet.extensions()]
+        for each in packet.extensions():
+            if each.kind in BETWEEN_HOSTS and not choices.knows_headers_of_hosts:
+                break
+            if not each.is_later_fragment or not choices.reads_chains:  # where it says what the first begins with
+                kinds.append(each.next_header)
     except Malformed:
         return True
+    chain = [kind for kind in kinds if kind in EXTENSIONS]
     return ROUTING in chain or (len(chain) > 1 and not choices.reads_chains)
 
 
