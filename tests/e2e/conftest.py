@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from corridor_lab import PROGRAMS, Make, corridors, cuts, in_order, require_lab
+from corridor_lab import PROGRAMS, in_order, require_lab
+from corridor_lab import corridor as corridor
+from corridor_lab import fibres as fibres
+from corridor_lab import lab as lab
 
-from topologies.lab import Lab, up
+from topologies.lab import up
 from topologies.system import Controller, running
 
 METRO = Path(__file__).parents[2] / "topologies" / "metro-beijing.yaml"
@@ -24,26 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    require_lab()
+    require_lab(TARGET)
     run_dir = tmp_path_factory.mktemp("lab")
     with running(METRO, lambda: in_order(up(METRO, TARGET, run_dir, PROGRAMS))) as system:
         yield system
-
-
-@pytest.fixture(scope="session")
-def lab(controller: Controller) -> Lab:
-    return controller.lab
-
-
-@pytest.fixture
-def corridor(controller: Controller) -> Iterator[Make]:
-    """Create corridors that are gone after the test."""
-    with corridors(controller) as create:
-        yield create
-
-
-@pytest.fixture
-def fibres(lab: Lab, controller: Controller) -> Iterator[list[str]]:
-    """Fibres that a test cut; mended afterwards."""
-    with cuts(lab, controller) as cut:
-        yield cut

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import chain_entries
 import pytest
 import router_chain
+from machine import require
 from p4_client import Client, additions
 from router_chain import reaches
 from waiting import wait_until
@@ -45,11 +44,7 @@ class Chain:
 @pytest.fixture(scope="session")
 def lab() -> None:
     """Root and the tools, or the reason why not."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: network namespaces")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
+    require(*TOOLS)
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import machine
 import pytest
 
 from topologies.lab import Lab, Programs
@@ -24,13 +23,9 @@ Make = Callable[..., dict[str, Any]]
 """Creates a corridor that is gone after the test: (id, body, tenant), and returns it settled."""
 
 
-def require_lab() -> None:
-    """Skip where this machine cannot run a lab."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    if missing:
-        pytest.skip(f"missing: {', '.join(missing)}")
+def require_lab(*targets: str) -> None:
+    """What this machine needs to run a lab with routers of these targets."""
+    machine.require(*TOOLS, *([machine.BMV2] if "bmv2" in targets else []))
 
 
 def in_order(lab: Lab) -> Lab:
@@ -61,8 +56,20 @@ def corridors(controller: Controller) -> Iterator[Make]:
         controller.delete(corridor_id, tenant)
 
 
-@contextmanager
-def cuts(lab: Lab, controller: Controller) -> Iterator[list[str]]:
+@pytest.fixture(scope="session")
+def lab(controller: Controller) -> Lab:
+    return controller.lab
+
+
+@pytest.fixture
+def corridor(controller: Controller) -> Iterator[Make]:
+    """Create corridors that are gone after the test."""
+    with corridors(controller) as create:
+        yield create
+
+
+@pytest.fixture
+def fibres(lab: Lab, controller: Controller) -> Iterator[list[str]]:
     """Fibres that a test cut; mended afterwards."""
     cut: list[str] = []
     yield cut

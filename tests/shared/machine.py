@@ -12,9 +12,9 @@ REQUIRE_BMV2 = "CORRIDOR_REQUIRE_BMV2"
 """Environment variable; 1: a test that this machine cannot run fails."""
 
 
-def require(*tools: str) -> None:
+def require(*tools: str, root: bool = True) -> None:
     """Root, for network namespaces, and these on the path; the test is skipped, or fails, without them."""
-    lacking = ["root"] if os.geteuid() else []
+    lacking = ["root"] if root and os.geteuid() else []
     lacking += [tool for tool in tools if shutil.which(tool) is None]
     if not lacking:
         return
