@@ -243,6 +243,29 @@ def test_corridor_counter_counts_customer_packets_and_bytes(chain, version):
     assert (packets, octets) == (10, 10 * (1000 + header))
 
 
+@pytest.mark.parametrize(
+    ("ends", "carried"),
+    [
+        ({"src": "169.254.3.4"}, 0),
+        ({"dst": "169.254.3.4"}, 0),
+        ({"src": "240.0.0.1"}, 0),
+        ({"dst": "240.0.0.1"}, 0),
+        ({"src": "169.253.255.255", "dst": "169.255.0.1"}, 10),
+    ],
+)
+def test_ipv4_addresses_that_no_router_forwards(unchanged, ends, carried):
+    """Link-local ones (RFC 3927 clause 7) and reserved ones (RFC 1812 clause 5.3.7), in a corridor for everything."""
+    client, vrf = unchanged.clients["r1"], VRFS["a"]
+    all_of_them = client.schema.entry("classifier_v4", {"vrf": vrf}, "set_policy", 7, policy=54, corridor=vrf, mtu=1500)
+    client.write(INSERT, [all_of_them])
+    before = client.count(vrf)[0]
+    packet = IP(**{"src": "10.1.0.2", "dst": "10.99.0.1"} | ends) / ICMP()
+    forge_frame("h1", bytes(Ether(src="0a:00:00:00:00:01", dst=mac("r1", 3)) / packet))
+    assert received(ping("h1", ADDRESSES[6], count=1)) == 1
+    assert client.count(vrf)[0] == before + carried + 1
+    client.write(DELETE, [all_of_them])
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_nothing_is_decapsulated_behind_a_list_that_is_not_at_its_end(chain, echoes, version):
     """Also where the routing header is none that the kernel follows (RFC 8986 4.5, 4.7: Segments Left must be 0)."""
