@@ -28,7 +28,7 @@ e2e: setup
 # One after the other: traffic is measured on a machine that does nothing else.
 test: check unit e2e
 
-# What `test` leaves out where there is no BMv2: here that is a failure.
+# What `test` leaves out where BMv2, root or a tool is missing: here that is a failure.
 test-bmv2: setup
 	@command -v simple_switch_grpc >/dev/null || \
 		{ echo "test-bmv2: simple_switch_grpc is not on the path; deploy/bmv2.sh gets it" >&2; exit 1; }
