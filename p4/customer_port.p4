@@ -101,10 +101,11 @@ control customer_port(inout headers_t hdr, inout metadata_t meta, inout standard
                      20w0xfffff);
             }
         } else if (hdr.ipv4.isValid()) {
-            /* RFC 1812 clause 5.3.7: 0/8, 127/8, multicast and above. */
+            /* RFC 1812 clause 5.3.7: 0/8, 127/8, multicast and above; RFC 3927 clause 7: 169.254/16. */
             if (hdr.ipv4.dst_addr[31:29] == 7 || hdr.ipv4.src_addr[31:29] == 7
                     || hdr.ipv4.dst_addr[31:24] == 0 || hdr.ipv4.src_addr[31:24] == 0
-                    || hdr.ipv4.dst_addr[31:24] == 127 || hdr.ipv4.src_addr[31:24] == 127) {
+                    || hdr.ipv4.dst_addr[31:24] == 127 || hdr.ipv4.src_addr[31:24] == 127
+                    || hdr.ipv4.dst_addr[31:16] == IPV4_LINK_LOCAL || hdr.ipv4.src_addr[31:16] == IPV4_LINK_LOCAL) {
                 meta.drop_reason = drop_reason_t.SCOPE;
                 return;
             }

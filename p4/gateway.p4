@@ -92,7 +92,7 @@ control gateway_port(inout headers_t hdr, inout metadata_t meta, inout standard_
             meta.may_be_told = has_ipv6 && (hdr.udp.isValid() || hdr.payload.isValid()
                                             || hdr.inner_ipv6.isValid() || hdr.inner_ipv4.isValid());
         } else {
-            meta.may_be_told = has_ipv4 && hdr.payload.isValid() && hdr.ipv4.src_addr[31:16] != IPV4_LINK_LOCAL;
+            meta.may_be_told = has_ipv4 && hdr.payload.isValid();
         }
     }
 }

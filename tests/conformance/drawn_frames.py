@@ -80,7 +80,8 @@ def customers4(draw: st.DrawFn, towards_us: bool = False) -> bytes:
     source, destination = (Z4, A4) if towards_us else (A4, Z4)
     hosts = [*[destination] * 6, "10.99.0.1", "10.3.0.1"]
     if not towards_us:
-        hosts += [A4, "224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0"]
+        hosts += [A4, "224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0", "169.254.9.9"]
+        source = draw(st.sampled_from((*[source] * 9, "169.254.3.4", "127.0.0.1")))
     options = draw(st.sampled_from((b"", b"", b"", b"\x01\x01\x01\0"))) if not towards_us else b""
     packet = ipv4(v4(source), v4(draw(st.sampled_from(hosts))), draw(udp()), draw(HOPS), draw(CLASSES), options)
     if draw(st.integers(0, 7)) == 0 and not towards_us:

@@ -204,16 +204,17 @@ SILENT: dict[str, tuple[int, int, bytes]] = {
     **{f"echo from {source}": (TO_ROUTER, 2, from_host(2, echo4(src=source))) for source in FROM_NOBODY_4},
     # ---- addresses that nobody routes
     **{f"from {source}": (SCOPE, 2, from_host(2, inner6(src=source))) for source in FROM_NOBODY_6},
-    **{f"from {source}": (SCOPE, 2, from_host(2, inner4(src=source))) for source in FROM_NOBODY_4},
+    **{f"from {each}": (SCOPE, 2, from_host(2, inner4(src=each))) for each in (*FROM_NOBODY_4, "169.254.1.1")},
+    "link-local IPv4 at its last hop": (SCOPE, 2, dying4(UDP_DATA, src="169.254.1.1")),
     **{f"to {each}": (SCOPE, 2, from_host(2, inner6(dst=each))) for each in ("::", "::1", "fe80::1")},
     **{
-        f"to {each}": (SCOPE, 2, from_host(2, inner4(dst=each))) for each in ("0.0.0.1", "127.0.0.1", "255.255.255.255")
+        f"to {each}": (SCOPE, 2, from_host(2, inner4(dst=each)))
+        for each in ("0.0.0.1", "127.0.0.1", "169.254.255.1", "255.255.255.255")
     },
     # ---- no error about it
     "redirect": (HOP_LIMIT, 2, dying(ICMPv6ND_Redirect())),
     "ICMP redirect": (HOP_LIMIT, 2, dying4(ICMP(type=5) / (b"x" * 40))),
     "unknown ICMP": (HOP_LIMIT, 2, dying4(ICMP(type=42) / (b"x" * 40))),
-    "link-local IPv4": (HOP_LIMIT, 2, dying4(UDP_DATA, src="169.254.1.1")),
     "later fragment": (HOP_LIMIT, 2, dying4(UDP_DATA, frag=8)),
     "later IPv6 fragment": (HOP_LIMIT, 2, dying(IPv6ExtHdrFragment(offset=8, nh=17) / Raw(b"x" * 40))),
     "hop-by-hop": (HOP_LIMIT, 2, dying(IPv6ExtHdrHopByHop() / UDP_DATA)),

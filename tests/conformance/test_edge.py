@@ -29,6 +29,8 @@ FORGED = {
     / UDP(),
     "multicast": inner6(dst="ff0e::1"),
     "link-local source": inner6(src="fe80::1"),
+    "link-local IPv4 source": inner4(src="169.254.3.4"),
+    "link-local IPv4 destination": inner4(dst="169.254.3.4"),
     "checksum": inner4(chksum=0x1234),
     "IPv4 options": inner4(options=b"\x01\x01\x01\x00"),
     "ARP": ARP(pdst="10.1.0.1"),

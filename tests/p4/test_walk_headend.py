@@ -111,6 +111,8 @@ OPTION_THEN_SRH = IPv6ExtHdrHopByHop(nh=43) / srh(17, 1, "fcbb:bb00:1::", "2001:
         (customer4(dst="224.0.0.5"), Drop.MARTIAN),
         (customer4(dst="255.255.255.255"), Drop.MARTIAN),
         (customer4(src="127.0.0.1"), Drop.MARTIAN),
+        (customer4(src="169.254.0.9"), Drop.MARTIAN),
+        (customer4(dst="169.254.0.9"), Drop.MARTIAN),
         (customer4(src="0.0.0.0"), Drop.MARTIAN),
         (customer4(chksum=1), Drop.MALFORMED),
         (customer4(len=200), Drop.MALFORMED),

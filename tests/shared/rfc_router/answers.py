@@ -20,7 +20,6 @@ ECHO6, ECHO4, REPLY6, REPLY4 = 128, 8, 129, 0
 REDIRECT6 = 137
 ERRORS4 = {3, 4, 5, 11, 12}
 """Unreachable, source quench, redirect, time exceeded, parameter problem (RFC 1122 clause 3.2.2)."""
-LINK_LOCAL4 = 0xA9FE
 
 
 def icmp6(source: int, destination: int, message: bytes, hop_limit: int = OWN_HOP_LIMIT, label: int = 0) -> Ipv6:
@@ -91,8 +90,6 @@ def _error4(packet: Ipv4, why: Drop, gateway: int, mtu: int) -> Ipv4 | None:
     is_later_fragment = int.from_bytes(packet.head[6:8], "big") & 0x1FFF
     is_error = packet.protocol == ICMP and bool(packet.payload) and packet.payload[0] in ERRORS4
     if not gateway or is_later_fragment or is_error or len(packet.payload) < QUOTED:
-        return None
-    if packet.source >> 16 == LINK_LOCAL4:
         return None
     kind, code, word = (3, 4, mtu) if why is Drop.TOO_BIG else (11, 0, 0)
     message = bytes([kind, code, 0, 0]) + word.to_bytes(4, "big") + packet.octets()[: IPV4_OCTETS + QUOTED]

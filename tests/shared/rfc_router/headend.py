@@ -12,6 +12,7 @@ from rfc_router.tables import Found, Tables
 
 P = TypeVar("P", Ipv4, Ipv6, Ip)
 TUNNEL_HOP_LIMIT = 64
+LINK_LOCAL4 = 0xA9FE
 GREEN, YELLOW, RED = 0, 1, 2
 FREE_LABEL = bytes([0, 0x0F, 0xFF, 0xFF])
 """The Flow Label's bits in an IPv6 header: of a tunnel's a hash of the flow that nobody may rely on (RFC 6437)."""
@@ -65,8 +66,10 @@ def _is_ipv6_martian(packet: Ipv6) -> bool:
 
 
 def _is_ipv4_martian(packet: Ipv4) -> bool:
-    """RFC 1812 5.3.7 and 4.2.2.11: no multicast, no reserved, no loopback, no "this network"."""
-    return any(each >> 28 >= 0xE or each >> 24 in (0, 127) for each in (packet.source, packet.destination))
+    """RFC 1812 5.3.7 and 4.2.2.11: no multicast, no reserved, no loopback, no "this network"; RFC 3927 7: no scope of
+    the link."""
+    ends = packet.source, packet.destination
+    return any(each >> 28 >= 0xE or each >> 24 in (0, 127) or each >> 16 == LINK_LOCAL4 for each in ends)
 
 
 def classify(packet: Ip, vrf: int, tables: Tables) -> Found | None:
