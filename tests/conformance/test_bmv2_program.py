@@ -60,7 +60,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
-from targets import Bmv2, require
+from targets import Bmv2, running
 from waiting import wait_until
 
 from controller.core.entries import Exact, MeterEntry, TableEntry, Ternary
@@ -98,16 +98,9 @@ BESIDES = [
 
 @pytest.fixture(scope="module")
 def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmv2]:
-    require(Bmv2)
-    target = Bmv2(tmp_path_factory.mktemp("bmv2"), {**MAC, 5: "06:00:00:01:00:05"})
-    try:
-        target.lay_cables()
-        target.start()
+    with running(Bmv2, tmp_path_factory.mktemp("bmv2"), {**MAC, 5: "06:00:00:01:00:05"}) as target:
         target.insert([*ENTRIES, *GROUPS, *BESIDES])
         yield target
-    finally:
-        target.stop()
-        target.cut_cables()
 
 
 def solicitation(source: str = A6, to: str = GROUP, mac: str = GROUP_MAC, port: int = 2, **fields: int) -> bytes:
