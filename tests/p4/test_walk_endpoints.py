@@ -163,6 +163,17 @@ def test_two_segments_of_one_node_are_two_hops_by_the_letter() -> None:
     assert arrives(router(*segments, choices=BMV2), CORE, came).dropped is Drop.NO_ROUTE
 
 
+def test_a_hop_may_count_only_where_the_node_is_left() -> None:
+    """One that looks at the hop limit when it forwards ends a tunnel of its own whatever that is."""
+    here = "fcbb:bb00:1:e107::"
+    for choices, why in ((STRICT, Drop.HOP_LIMIT), (replace(STRICT, hop_per_pass=False), None)):
+        came = tunnel(HERE, hlim=1, nh=43) / srh(41, 1, here) / for_us()
+        assert arrives(router(END, sid(here, 64, "u_dt6", vrf=VRF), choices=choices), CORE, came).dropped is why
+        away = tunnel(HERE, hlim=1, nh=43) / srh(41, 1, NEXT) / customer6()
+        for entry in (END, END_X):
+            assert arrives(router(entry, choices=choices), CORE, away).dropped is Drop.HOP_LIMIT
+
+
 # ---- decapsulation (RFC 8986 4.4 to 4.8)
 
 DT6 = sid("fcbb:bb00:1:e107::", 64, "u_dt6", vrf=VRF)

@@ -113,18 +113,26 @@ class Router:
             sid = self._tables.find("local_sid", dst=packet.destination)
             if sid is None:
                 break
-            if counted and not self._choices.hop_per_pass:
-                packet = replace(packet, hop_limit=packet.hop_limit + 1)
-            onward = process(packet, sid, self._choices)
+            onward = self._processed(packet, sid)
             if not onward.again:
                 return self._behind(onward, role)
             assert isinstance(onward.packet, Ipv6)
-            packet, counted = onward.packet, True
+            packet, counted = onward.packet, self._choices.hop_per_pass
         return self._route(packet if counted else lowered(packet), 0, role)
+
+    def _processed(self, packet: Ipv6, sid: Found) -> Onward:
+        if self._choices.hop_per_pass:
+            return process(packet, sid, self._choices)
+        onward = process(replace(packet, hop_limit=packet.hop_limit + 2), sid, self._choices)
+        if onward.uncovered:
+            return onward
+        assert isinstance(onward.packet, Ipv6)
+        return replace(onward, packet=replace(onward.packet, hop_limit=packet.hop_limit))
 
     def _behind(self, onward: Onward, role: Found) -> Outcome:
         """Handed over by a segment; an uncovered packet is forwarded like any other, so that it loses a hop here."""
-        packet = lowered(onward.packet) if onward.uncovered else onward.packet
+        counted = self._choices.hop_per_pass and not onward.uncovered
+        packet = onward.packet if counted else lowered(onward.packet)
         if onward.next_hop is None:
             return self._route(packet, onward.vrf, role)
         return self._leave(packet, [onward.next_hop], role)
