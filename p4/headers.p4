@@ -64,6 +64,11 @@ const bit<3> IPV4_DO_NOT_FRAGMENT = 2;
 
 const bit<6> DSCP_CONTROL = 48;           // CS6, of ICMP errors (RFC 1812 clause 4.3.2.5)
 
+const bit<2> ECN_NOT_ECT = 0;             // RFC 3168 clause 5
+const bit<2> ECN_ECT_1 = 1;
+const bit<2> ECN_ECT_0 = 2;
+const bit<2> ECN_CE = 3;
+
 const bit<2> COLOR_RED = 2;               // 0 is green, 1 yellow (RFC 2698)
 
 const bit<3> FLAVOR_PSP = 1;
@@ -96,7 +101,8 @@ enum bit<8> drop_reason_t {
     SEGMENT_LIST = 17,       // nothing left of it, or it does not hold together
     UPPER_LAYER = 18,        // not what this SID takes behind the last segment
     TO_ROUTER = 19,          // for the router itself, and nothing that it answers
-    ICMP_LIMIT = 20          // an answer kept back to keep to the rate; an error's packet has its own reason
+    ICMP_LIMIT = 20,         // an answer kept back to keep to the rate; an error's packet has its own reason
+    CONGESTION = 21          // met on the way, and the packet's ends would not understand the mark
 }
 
 /* What the router itself sends instead of the packet. */

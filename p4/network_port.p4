@@ -193,11 +193,14 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
             bool takes_ipv6 = ends_here || meta.behavior == behavior_t.END_DT6 || meta.behavior == behavior_t.U_DT6;
             bool takes_ipv4 = ends_here || !takes_ipv6;
             bool whole = !hdr.fragment.isValid();    // nobody here puts fragments together
+            bit<2> outer_ecn = hdr.ipv6.ecn;
+            bit<2> inner_ecn = ECN_NOT_ECT;
             if (whole && takes_ipv6 && hdr.inner_ipv6.isValid()) {
                 if (hdr.inner_ipv6.version != 6 || (hdr.inner_ipv6.payload_len |+| 40) > meta.upper_length) {
                     meta.drop_reason = drop_reason_t.MALFORMED;
                     return;
                 }
+                inner_ecn = hdr.inner_ipv6.ecn;
                 decapsulate_ipv6();
             } else if (whole && takes_ipv4 && hdr.inner_ipv4.isValid()) {
                 if (hdr.inner_ipv4.version != 4 || hdr.inner_ipv4.total_len < 20
@@ -213,10 +216,23 @@ control network_port(inout headers_t hdr, inout metadata_t meta, inout standard_
                     meta.drop_reason = drop_reason_t.CHECKSUM;
                     return;
                 }
+                inner_ecn = hdr.inner_ipv4.ecn;
                 decapsulate_ipv4();
             } else {
                 meta.drop_reason = drop_reason_t.UPPER_LAYER;
                 return;
+            }
+            /* RFC 6040 clause 4.2, figure 4: congestion met on the way goes on with the packet, if that can tell of it. */
+            if (outer_ecn == ECN_CE && inner_ecn == ECN_NOT_ECT) {
+                meta.drop_reason = drop_reason_t.CONGESTION;
+                return;
+            }
+            if (outer_ecn == ECN_CE || (outer_ecn == ECN_ECT_1 && inner_ecn == ECN_ECT_0)) {
+                if (hdr.ipv6.isValid()) {
+                    hdr.ipv6.ecn = outer_ecn;
+                } else {
+                    hdr.ipv4.ecn = outer_ecn;
+                }
             }
         }
         if (meta.behavior == behavior_t.END_X || meta.behavior == behavior_t.U_A

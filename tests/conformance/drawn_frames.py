@@ -29,7 +29,7 @@ Arrival: TypeAlias = tuple[int, bytes]
 """Port and frame."""
 
 HOPS = st.sampled_from((64, 64, 64, 64, 64, 255, 255, 2, 2, 1, 0))
-CLASSES = st.sampled_from((0, 46 << 2, 12 << 2 | 1, 3))
+CLASSES = st.sampled_from((0, 46 << 2, 12 << 2 | 1, 2, 3))
 LABELS = st.sampled_from((0, 0x12345, 0xFFFFF))
 PAD = b"\x01\x04\0\0\0\0"
 """The options of an extension header of eight octets."""

@@ -84,6 +84,7 @@ DIFFERENCES = (
     Difference(
         "linux", "headers between hosts", "carries what is behind them", "the kernel knows no header behind mobility"
     ),
+    Difference("linux", "congestion", "uncovers packets as they were", "the kernel's segments never look at ECN"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     # what is told

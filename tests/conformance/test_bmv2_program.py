@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 from drop_reasons import (
     CHECKSUM,
+    CONGESTION,
     HOP_LIMIT,
     ICMP_LIMIT,
     IPV4_OPTIONS,
@@ -141,9 +142,10 @@ def _head(kind: int, following: int) -> bytes:
     return bytes([following, 0]) + (bytes(6) if kind == FRAGMENT else b"\1\4" + bytes(4))
 
 
-def decapsulated(inner: Packet) -> bytes:
+def decapsulated(inner: Packet, **fields: int) -> bytes:
     ipv6 = isinstance(inner, IPv6)
-    return from_core(outer("fcbb:bb00:1:e107::" if ipv6 else "fcbb:bb00:1:e207::", nh=41 if ipv6 else 4) / inner)
+    sid = "fcbb:bb00:1:e107::" if ipv6 else "fcbb:bb00:1:e207::"
+    return from_core(outer(sid, nh=41 if ipv6 else 4, **fields) / inner)
 
 
 UDP_DATA = UDP(sport=1, dport=2, chksum=1) / Raw(b"x" * 40)
@@ -250,6 +252,8 @@ SILENT: dict[str, tuple[int, int, bytes]] = {
     "inner IPv4 of version 6": (MALFORMED, 1, decapsulated(inner4(dst=A4, version=6))),
     "inner IPv4 options": (IPV4_OPTIONS, 1, decapsulated(inner4(dst=A4, options=b"\1\1\1\0"))),
     "inner IPv4 damaged": (CHECKSUM, 1, decapsulated(inner4(dst=A4, chksum=1))),
+    "congestion that IPv6 cannot tell of": (CONGESTION, 1, decapsulated(inner6(dst=A6), tc=3)),
+    "congestion that IPv4 cannot tell of": (CONGESTION, 1, decapsulated(inner4(dst=A4), tc=3)),
     # ---- nothing to go by
     "no policy": (NO_POLICY, 2, from_host(2, inner6(dst="2001:db8:2::99"))),
     "no group": (NO_NEXT_HOP, 1, from_core(outer(GROUPLESS) / inner6())),

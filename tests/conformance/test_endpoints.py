@@ -103,3 +103,26 @@ def test_a_bad_inner_checksum(target: Target) -> None:
     # A router that lowers the TTL updates the checksum by the difference (RFC 1624), so it stays as wrong as it was.
     expected = inner4(src=Z4, dst=A4, ttl=63, chksum=0x1234 + 0x100)
     assert crosses(target, 1, frame) == (2, to_host(target.name, 2, expected))
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside", "after"), [(3, 2, 3), (3, 1, 3), (1, 2, 1), (2, 1, 1), (0, 3, 3), (1, 0, 0)]
+)
+def test_congestion_met_by_a_tunnel_goes_on_with_the_packet(
+    target: Target, outside: int, inside: int, after: int
+) -> None:
+    """RFC 6040 clause 4.2, figure 4."""
+    marked = inside if differs(target.name, "congestion") else after
+    six = from_core(outer("fcbb:bb00:1:e107::", tc=outside) / inner6(src=Z6, dst=A6, tc=40 | inside))
+    assert crosses(target, 1, six) == (2, to_host(target.name, 2, inner6(src=Z6, dst=A6, hlim=63, tc=40 | marked)))
+    four = from_core(outer("fcbb:bb00:1:e207::", nh=4, tc=outside) / inner4(src=Z4, dst=A4, tos=40 | inside))
+    assert crosses(target, 1, four) == (2, to_host(target.name, 2, inner4(src=Z4, dst=A4, ttl=63, tos=40 | marked)))
+
+
+def test_congestion_that_a_packet_cannot_tell_of(target: Target) -> None:
+    """RFC 6040 clause 4.2: dropped, as a router without ECN would have."""
+    frame = from_core(outer("fcbb:bb00:1:e107::", tc=3) / inner6(src=Z6, dst=A6))
+    if differs(target.name, "congestion"):
+        assert crosses(target, 1, frame) == (2, to_host(target.name, 2, inner6(src=Z6, dst=A6, hlim=63)))
+    else:
+        is_dropped(target, 1, frame)

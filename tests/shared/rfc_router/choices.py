@@ -36,6 +36,8 @@ class Choices:
     verifies_inner: bool = True
     """An uncovered IPv4 packet's version, lengths and checksum (RFC 1812 clause 5.2.2)."""
     takes_inner_options: bool = True
+    merges_ecn: bool = True
+    """Hands on the congestion that a tunnel met (RFC 6040 clause 4.2)."""
     writes_no_zero_sum: bool = False
     """An IPv4 echo reply's checksum of zero is written 0xffff, which is as good (RFC 1624 clause 3)."""
     answers_any_code: bool = False
@@ -61,5 +63,6 @@ LINUX = Choices(
     knows_headers_of_hosts=False,
     checks_tlvs=True,
     verifies_inner=False,
+    merges_ecn=False,
     answers_any_code=True,
 )

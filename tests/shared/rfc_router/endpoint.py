@@ -32,6 +32,14 @@ LBL = 32
 ARGUMENT = {"u_n": 80, "u_a": 64}
 ADVANCING = {"end", "end_flavors", "u_n"}
 CROSS_CONNECTING = {"end_x", "end_x_flavors", "u_a"}
+NOT_ECT, ECT_1, ECT_0, CE = range(4)
+"""RFC 3168 clause 5."""
+MERGED = {
+    NOT_ECT: {NOT_ECT: NOT_ECT, ECT_0: NOT_ECT, ECT_1: NOT_ECT, CE: None},
+    ECT_0: {NOT_ECT: ECT_0, ECT_0: ECT_0, ECT_1: ECT_1, CE: CE},
+    ECT_1: {NOT_ECT: ECT_1, ECT_0: ECT_1, ECT_1: ECT_1, CE: CE},
+    CE: {NOT_ECT: CE, ECT_0: CE, ECT_1: CE, CE: CE},
+}
 FAMILY = {"end_dt6": IPV6, "u_dt6": IPV6, "end_dt4": IPV4, "u_dt4": IPV4, "end_dx4": IPV4}
 
 
@@ -138,7 +146,19 @@ def _decapsulated(packet: Ipv6, family: int, choices: Choices) -> Ip:
     protocol, octets = packet.upper_layer()
     if protocol != family:
         raise Dropped(Drop.UPPER_LAYER)
-    return _inner(octets + packet.trailer, family, choices)
+    inner = _inner(octets + packet.trailer, family, choices)
+    return _congested(inner, packet.traffic_class & 3) if choices.merges_ecn else inner
+
+
+def _congested(inner: Ip, outer: int) -> Ip:
+    """RFC 6040 clause 4.2, figure 4: the ECN field that goes on, by the inner one and then by the outer one."""
+    gone = MERGED[inner.traffic_class & 3][outer]
+    if gone is None:
+        raise Dropped(Drop.CONGESTION)
+    marked = inner.traffic_class & ~3 | gone
+    if isinstance(inner, Ipv6):
+        return replace(inner, traffic_class=marked)
+    return replace(inner, head=inner.head[:1] + bytes([marked]) + inner.head[2:]).sealed()
 
 
 def _inner(octets: bytes, family: int, choices: Choices) -> Ip:

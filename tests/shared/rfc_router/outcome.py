@@ -21,6 +21,7 @@ class Drop(StrEnum):
     HOP_LIMIT = "the hop limit ends here"
     SEGMENTS = "a list that does not hold together, or ends before a decapsulation"
     UPPER_LAYER = "not what the segment decapsulates"
+    CONGESTION = "the tunnel met congestion that the packet cannot tell of"
     NO_ROUTE = "no route"
     NO_NEXT_HOP = "no next hop"
     NO_HOST = "nobody has that address"
