@@ -13,7 +13,7 @@ from controller.linux.marks import EXPIRED, EXPIRED_TABLE, PROTOCOL, SR_DEVICE
 from controller.linux.node_addresses import NODE_CHAIN, NODE_RULES
 from controller.linux.rules import in_order
 from controller.linux.shaper import root_commands
-from controller.linux.sids import SRH_CHAIN
+from controller.linux.sids import SRH_CHAIN, SRH_RULES
 from controller.linux.view import View
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ _CHAINS = {
     ),
     "input": (f"ip6 daddr @node_addresses goto {NODE_CHAIN}",),
     NODE_CHAIN: NODE_RULES,
+    SRH_CHAIN: SRH_RULES,
 }
 
 
@@ -143,6 +144,8 @@ def _nft_lines(ports: Ports) -> Iterator[str]:
     yield f"add map {table} customer_ports {{ type ifname : mark; }}"
     yield f"add set {table} node_addresses {{ type ipv6_addr; }}"
     yield f"add map {table} decapsulation {{ type ipv6_addr : mark; flags interval; }}"
+    yield f"add map {table} segment_lists {{ type ipv6_addr : verdict; flags interval; }}"
+    yield f"add set {table} decapsulating {{ type ipv6_addr; flags interval; }}"
     yield f"add map {table} classifiers_v6 {{ type mark : verdict; }}"
     yield f"add map {table} classifiers_v4 {{ type mark : verdict; }}"
     for chain in (EDGE_CHAIN, SRH_CHAIN, NODE_CHAIN, "network_port", "customer_port"):

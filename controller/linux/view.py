@@ -15,6 +15,8 @@ _SMALL = (
     "set inet corridor network_ports",
     "map inet corridor customer_ports",
     "map inet corridor decapsulation",
+    "map inet corridor segment_lists",
+    "set inet corridor decapsulating",
     "set inet corridor node_addresses",
 )
 

@@ -290,6 +290,16 @@ def test_nothing_is_decapsulated_behind_a_list_that_is_not_at_its_end(chain, ech
     assert echoes("h3")[index] == before + 1 + 1
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_sid_within_a_sid_comes_and_goes(unchanged, version):
+    """While by the outer one traffic goes on."""
+    client, sid = unchanged.clients["r3"], f"{BLOCK}:{terminal('r3', 'a', version)}::"
+    inner = client.schema.entry("local_sid", {"dst": f"{sid}1/128"}, "end_dt6", vrf=VRFS["a"])
+    for kind in (INSERT, DELETE):
+        client.write(kind, [inner])
+        assert received(ping("h1", ADDRESSES[version])) == 3
+
+
 def test_list_that_names_a_vrf_says_nothing_once_it_is_at_its_end(unchanged):
     """The active segment cross-connects; the list, which holds another SID of this node, has no more to say."""
     client, own = unchanged.clients["r3"], f"{BLOCK}:3:f001::"

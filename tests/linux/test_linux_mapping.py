@@ -5,6 +5,7 @@ The dumps are what iproute2 6.1 and nftables 1.0.6 printed for such objects.
 
 from __future__ import annotations
 
+from ipaddress import IPv6Network
 from itertools import pairwise
 
 import grpc
@@ -86,7 +87,51 @@ def test_next_hop_without_one_of_its_parts_is_not_there(missing):
 )
 def test_seg6local_routes_are_read_as_local_sids(route, prefix, action, params):
     wanted = TableEntry("local_sid", (("dst", Lpm(0xFCBBBB000001 << 80, prefix)),), action, params)
-    assert read(kernel([route]), "local_sid") == [wanted]
+    assert read(kernel([route], nft_objects=covered("fcbb:bb00:1::/48")), "local_sid") == [wanted]
+
+
+def covered(*prefixes):
+    """The nft set of the SIDs that decapsulate at the end of a list alone."""
+    elements = [{"prefix": {"addr": a, "len": int(n)}} for a, n in (text.split("/") for text in prefixes)]
+    return [{"set": {"name": "decapsulating", "elem": elements}}]
+
+
+def test_decapsulating_sid_is_there_only_under_its_guard():
+    crossing = sid("fcbb:bb00:1::/48", "End.DX4", nh4="169.254.1.2")
+    for elements in ((), ("fcbb:bb00:1::/64",), ("fcbb:bb00:2::/48",)):
+        assert read(kernel([crossing], nft_objects=covered(*elements)), "local_sid") == []
+    assert len(read(kernel([crossing], nft_objects=covered("fcbb::/16")), "local_sid")) == 1
+
+
+SIDS = st.builds(
+    lambda value, length: IPv6Network((value << 112, length), strict=False), st.integers(0, 15), st.integers(12, 16)
+)
+
+
+def decapsulating(network):
+    match = (("dst", Lpm(int(network.network_address), network.prefixlen)),)
+    return TableEntry("local_sid", match, "u_dt6", (("vrf", 0),))
+
+
+@given(st.sets(SIDS), st.sets(SIDS, min_size=1))
+def test_the_guard_is_of_the_outermost_sids(before, changed):
+    """Whatever comes and goes, for an nft set holds no prefix within another; and no more is told than what changes."""
+
+    def outermost(some):
+        return {each for each in some if not any(each != other and each.subnet_of(other) for other in some)}
+
+    standing = [sid(str(each), "End.DT6", inner_table="main") for each in before]
+    canned = kernel(standing, nft_objects=covered(*map(str, outermost(before))))
+    updates = [(Operation.DELETE if each in before else Operation.INSERT, decapsulating(each)) for each in changed]
+    assert write(canned, *updates) == {}
+    guard, lines = outermost(before), [line for tool, line in canned.told if tool == "nft"]
+    for line in lines:
+        verb, named = line.split()[0], line.partition("{")[2].strip(" }").split(", ")
+        elements = {IPv6Network(each) for each in named}
+        assert elements <= guard if verb == "delete" else elements.isdisjoint(guard)
+        guard = guard - elements if verb == "delete" else guard | elements
+    assert guard == outermost(before ^ changed)
+    assert len(lines) <= 2
 
 
 def test_routes_of_other_behaviours_or_tables_are_not_ours_to_show():
