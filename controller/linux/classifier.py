@@ -92,7 +92,10 @@ def _answered(view: View, mtu: int) -> bool:
 
 
 def _answer(mtu: int, key: Hashable) -> Iterator[Command]:
-    """A route without encapsulation whose MTU makes the kernel answer; shared by all corridors of that MTU."""
+    """A route without encapsulation whose MTU makes the kernel answer; shared by all corridors of that MTU.
+
+    Route and rule stay when the last of them goes: no packet then has the mark that they are for.
+    """
     table = oversize_table(mtu)
     for tool, everything in ((Tool.IP6, "::/0"), (Tool.IP4, "0.0.0.0/0")):
         if tool is Tool.IP4 or mtu >= _MINIMUM_MTU["classifier_v6"]:
