@@ -158,6 +158,15 @@ control forwarding(inout headers_t hdr, inout metadata_t meta, inout standard_me
                 meta.drop_reason = drop_reason_t.NO_HOST;
             }
         }
+        /* What the link, or someone else, put behind a packet is no part of it: a corridor's MTU is of what its header
+         * says. */
+        if (hdr.outer_ipv6.isValid()) {
+            truncate((bit<32>) hdr.outer_ipv6.payload_len + (14 + 40));
+        } else if (hdr.ipv6.isValid()) {
+            truncate((bit<32>) hdr.ipv6.payload_len + (14 + 40));
+        } else {
+            truncate((bit<32>) hdr.ipv4.total_len + 14);
+        }
     }
 }
 

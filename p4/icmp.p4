@@ -56,6 +56,7 @@ control own_messages(inout headers_t hdr, inout metadata_t meta, inout standard_
         hdr.ipv6.src_addr = asked;
         hdr.ipv6.hop_limit = OWN_HOP_LIMIT;
         change_type(ICMPV6_ECHO_REPLY, 0x0100);    // + 129 - 128
+        truncate((bit<32>) hdr.ipv6.payload_len + (14 + 40));
     }
 
     @hidden action echo_reply_ipv4() {
@@ -66,6 +67,7 @@ control own_messages(inout headers_t hdr, inout metadata_t meta, inout standard_
         change_type(ICMP_ECHO_REPLY, 0xf7ff);      // - 8
         /* Zero in either writing is a right sum, but of a message of nothing but zeros only this one is. */
         hdr.icmp.checksum = hdr.icmp.checksum == 0 ? 16w0xffff : hdr.icmp.checksum;
+        truncate((bit<32>) hdr.ipv4.total_len + 14);
     }
 
     // ---- errors: a header in front of what is quoted, everything behind cut off ----

@@ -98,6 +98,7 @@ def from_customers(draw: st.DrawFn) -> Arrival:
     if family == IPV6:
         packet = draw(st.sampled_from((packet, packet, *_forged(packet))))
     packet = _spoiled(draw, packet)
+    packet += draw(st.sampled_from((b"", b"", b"", b"\0" * 18, b"z" * 700)))
     to = draw(st.sampled_from((MAC[port],) * 7 + (MAC[1],)))
     return port, frame(to, HOST[port], family, packet)
 
@@ -154,6 +155,7 @@ def questions(draw: st.DrawFn, answered: bool = True) -> Arrival:
     else:
         to = draw(st.sampled_from((Z4, Z4, "10.99.0.1", *[GATEWAY_4] * 2 * answered)))
         packet = _asked4(draw, v4(to), protocol, message + (b"" if to == GATEWAY_4 else more), hops)
+    packet += draw(st.sampled_from((b"", b"", b"z" * 9)))
     return 2, frame(MAC[2], HOST[2], family, packet)
 
 

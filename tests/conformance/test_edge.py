@@ -10,7 +10,7 @@ from packet_world import A6, CARRIERS, CHANNEL, MAC, Z6
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
 from scapy.layers.l2 import ARP
-from scapy.packet import Raw
+from scapy.packet import Packet, Raw
 from targets import Target
 
 FORGED = {
@@ -71,3 +71,13 @@ def test_a_chain_of_extension_headers(target: Target) -> None:
         return
     port, frame = crosses(target, 2, from_host(2, packet))
     assert (port, frame) == (1, on_channel(1, tunnelled(target.name, frame, packet, CARRIERS[0])))
+
+
+@pytest.mark.parametrize("packet", [inner6(), inner4()], ids=["IPv6", "IPv4"])
+@pytest.mark.parametrize("more", [6, 3000])
+def test_what_follows_a_packet_stays_outside(target: Target, packet: Packet, more: int) -> None:
+    """A frame may be padded (RFC 894, RFC 2464 clause 3), and whatever it is padded with is no part of the packet,
+    and would go round the MTU of the corridor."""
+    carriers = CARRIERS[:1] if isinstance(packet, IPv6) else CARRIERS[:2]
+    port, frame = crosses(target, 2, from_host(2, packet) + b"z" * more)
+    assert (port, frame) == (1, on_channel(1, tunnelled(target.name, frame, packet, *carriers)))

@@ -31,8 +31,6 @@ class Choices:
     """Looks for routing headers behind mobility, host identity and shim headers (RFC 7045 clause 4)."""
     parses_ahead: bool = False
     """Takes apart what stands behind the IPv6 header whoever it is for, and drops what breaks off there."""
-    cuts_trailer: bool = True
-    """What the link padded a frame with is not forwarded."""
     verifies_inner: bool = True
     """An uncovered IPv4 packet's version, lengths and checksum (RFC 1812 clause 5.2.2)."""
     takes_inner_options: bool = True
@@ -51,7 +49,6 @@ BMV2 = Choices(
     reads_tlvs=False,
     reads_chains=False,
     parses_ahead=True,
-    cuts_trailer=False,
     takes_inner_options=False,
     writes_no_zero_sum=True,
 )

@@ -146,7 +146,7 @@ def _decapsulated(packet: Ipv6, family: int, choices: Choices) -> Ip:
     protocol, octets = packet.upper_layer()
     if protocol != family:
         raise Dropped(Drop.UPPER_LAYER)
-    inner = _inner(octets + packet.trailer, family, choices)
+    inner = _inner(octets, family, choices)
     return _congested(inner, packet.traffic_class & 3) if choices.merges_ecn else inner
 
 

@@ -101,7 +101,6 @@ def encapsulate(packet: Ip, corridor: Found, color: int, tables: Tables, choices
         source["addr"],
         carriers[0],
         inner,
-        packet.trailer,
     )
     if not choices.entering_is_a_hop:
         outer = lowered(outer)

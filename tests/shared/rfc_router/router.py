@@ -182,5 +182,4 @@ class Router:
     def _ethernet(self, destination: int, source: int, packet: Ip) -> bytes:
         kind = IPV6_TYPE if isinstance(packet, Ipv6) else IPV4_TYPE
         macs = destination.to_bytes(MAC_OCTETS, "big") + source.to_bytes(MAC_OCTETS, "big")
-        trailer = b"" if self._choices.cuts_trailer else packet.trailer
-        return macs + kind.to_bytes(2, "big") + packet.octets() + trailer
+        return macs + kind.to_bytes(2, "big") + packet.octets()  # what the link padded a frame with stays on it
