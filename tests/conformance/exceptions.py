@@ -86,6 +86,7 @@ DIFFERENCES = (
     ),
     Difference("linux", "congestion", "uncovers packets as they were", "the kernel's segments never look at ECN"),
     Difference("linux", "inner checksum", "does not verify what it uncovers", "its receiver verifies"),
+    Difference("bmv2", "padded solicitation", "drops it", "BMv2 sums what follows the message, too"),
     Difference("bmv2", "echo checksum", "answers with the error carried over", "BMv2 cannot sum a payload of any size"),
     # what is told
     Difference("linux", "no route", "answers Destination Unreachable", "RFC 4443 3.1: a router should; BMv2 is silent"),

@@ -107,6 +107,17 @@ def test_a_neighbour_finds_the_gateway(target: Target, to: str, destination: str
     assert frame[14:] == advertisement(A6, solicited=1, link_address=link_address)
 
 
+@pytest.mark.parametrize("padding", [b"\0" * 6, b"z" * 6], ids=["zeros", "anything"])
+def test_a_solicitation_in_a_longer_frame(target: Target, padding: bytes) -> None:
+    """Which no link asks for: it is longer than the least frame. What is behind it is no part of it."""
+    frame = from_host(2, solicitation(A6, SOLICITED_NODE), to=SOLICITED_NODE_MAC) + padding
+    if any(padding) and differs(target.name, "padded solicitation"):
+        is_dropped(target, 2, frame)
+        return
+    port, answer = crosses(target, 2, frame)
+    assert (port, answer[14:]) == (2, advertisement(A6, solicited=1))
+
+
 def test_a_host_without_an_address_hears_whose_it_is(target: Target) -> None:
     """Duplicate address detection (RFC 4862 clause 5.4.3): the answer goes to all nodes."""
     target.send(2, from_host(2, solicitation("::", SOLICITED_NODE), to=SOLICITED_NODE_MAC))
@@ -136,6 +147,13 @@ def test_the_gateway_answers_pings(target: Target, size: int) -> None:
     reply = IPv6(src=GATEWAY_6, dst=A6, hlim=64, fl=label) / ICMPv6EchoReply(id=9, seq=7, data=data)
     assert (port, frame) == (2, bytes(Ether(src=MAC[2], dst=HOST[2]) / reply))
     assert checksum_holds(frame[14:])
+
+
+def test_what_follows_a_ping_does_not_come_back(target: Target) -> None:
+    for ping in (IPv6(src=A6, dst=GATEWAY_6) / ICMPv6EchoRequest(data=b"x"), IP(src=A4, dst=GATEWAY_4) / ICMP() / b"x"):
+        port, frame = crosses(target, 2, from_host(2, ping) + b"z" * 20)
+        assert (port, len(frame)) == (2, 14 + len(ping))
+        assert checksum_holds(frame[14:])
 
 
 @pytest.mark.parametrize("size", [0, 1, 56, 1400])
