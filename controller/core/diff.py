@@ -9,11 +9,13 @@ from controller.core.entries import (
     Change,
     CrossConnect,
     Entry,
+    GroupEntry,
     MeterEntry,
     Operation,
     ProtectionGroup,
     SliceMeter,
     SlotAssignment,
+    TableEntry,
 )
 
 _ORDER = (
@@ -67,7 +69,7 @@ def _write_rank(old: Entry | None, new: Entry) -> int:
 
 def _place(old: Entry | None, change: Change) -> tuple[int, bool]:
     """A device is asked anew at each change of operation too; lists of an OTN node are taken apart by its driver."""
-    packet = not isinstance(change.entry, SlotAssignment | ProtectionGroup | SliceMeter | CrossConnect)
+    packet = isinstance(change.entry, TableEntry | GroupEntry | MeterEntry)
     return _write_rank(old, change.entry), packet and change.operation is Operation.MODIFY
 
 
