@@ -41,8 +41,6 @@ class Limits:
 
     tlvs: bool = True
     bad_inner: bool = True
-    trailers: bool = True
-    chains: bool = True
 
 
 @st.composite
@@ -207,13 +205,13 @@ def from_core(draw: st.DrawFn, destinations: tuple[int, ...], limits: Limits) ->
     next_header, payload = inner_header, inner
     if listed:
         next_header, payload = ROUTING, draw(_lists(inner_header, listed, limits)) + inner
-    if limits.chains and draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 9)) == 0:
         kind = draw(st.sampled_from((HOP_BY_HOP, DESTINATION_OPTIONS)))
         next_header, payload = kind, bytes([next_header, 0]) + PAD + payload
     fields = {"hop_limit": draw(HOPS), "traffic_class": draw(CLASSES), "flow_label": draw(LABELS)}
     packet = ipv6(v6(SOURCE) ^ 0x10 << 80, draw(st.sampled_from(destinations)), payload, next_header, **fields)
     octets = _spoiled(draw, packet.octets())
-    if limits.trailers and draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 9)) == 0:
         octets += b"\0" * draw(st.integers(1, 20))
     port = draw(st.sampled_from((1, 1, 4)))
     return port, frame(MAC[port], NEIGHBOUR, IPV6, octets)
