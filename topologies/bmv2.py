@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from topologies.network import Router
-from topologies.processes import favoured
 
+PROGRAM = "simple_switch_grpc"
 CPU_PORT = 510
 """511 is BMv2's drop port."""
 
@@ -35,12 +35,11 @@ class Bmv2Router(Router):
         return {}
 
 
-def command(program: Sequence[str], device_id: int, ports: Sequence[int], listen: Path) -> list[str]:
+def command(program: Sequence[str], device_id: int, ports: Iterable[int], listen: Path) -> list[str]:
     """How BMv2 is started on interfaces `eth{port}`, empty, with P4Runtime at the socket `listen`.
 
-    Its Thrift server keeps the default port, which is the namespace's own. As the optical switches, it comes before
-    the programs that make its traffic.
+    Its Thrift server keeps the default port: where others may have that, `program` brings `--thrift-port`.
     """
     switch = ["--no-p4", "--device-id", str(device_id), "--log-level", "off"]
     switch += [word for port in ports for word in ("-i", f"{port}@eth{port}")]
-    return [*favoured(), *program, *switch, "--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]
+    return [*program, *switch, "--", "--grpc-server-addr", f"unix:{listen}", "--cpu-port", str(CPU_PORT)]

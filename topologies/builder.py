@@ -27,7 +27,7 @@ from topologies.network import (
     port_mac,
     vsctl,
 )
-from topologies.processes import Process, environment, spawn
+from topologies.processes import Process, environment, favoured, spawn
 
 RMEM_DEFAULT = Path("/proc/sys/net/core/rmem_default")
 RMEM_BYTES = 4 << 20
@@ -49,7 +49,7 @@ class Programs:
 
     router: tuple[str, ...] = (sys.executable, "-m", "controller.linux")
     line_card: tuple[str, ...] = (sys.executable, "-m", "controller.linecard")
-    bmv2: tuple[str, ...] = ("simple_switch_grpc",)
+    bmv2: tuple[str, ...] = (bmv2.PROGRAM,)
     line_card_arguments: tuple[str, ...] = ()
     """For every line card, such as `--step-ms 0`."""
     fibre: str = str(Path(sys.prefix) / "libexec" / "fibre")
@@ -240,7 +240,8 @@ class Builder:
         name, listen = names.short(node.name), self._directory(node) / "p4rt.sock"
         ports = [1, *(port.port for port in node.access_ports)]
         if self._state.targets[name] == "bmv2":
-            command = bmv2.command(self._programs.bmv2, node.node_id, ports, listen)
+            # As the optical switches, it comes before the programs that make its traffic.
+            command = [*favoured(), *bmv2.command(self._programs.bmv2, node.node_id, ports, listen)]
         else:
             command = [*self._programs.router, "--device-id", str(node.node_id), "--listen", f"unix:{listen}"]
             command += [word for port in ports for word in ("--port", f"{port}@eth{port}")]

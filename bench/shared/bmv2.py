@@ -18,8 +18,8 @@ from finsy.proto import U128, p4r, p4r_grpc
 
 from controller.drivers.p4runtime import P4RuntimeDevice
 from controller.drivers.pipeline import Pipeline
+from topologies.bmv2 import PROGRAM, command
 
-PROGRAM = "simple_switch_grpc"
 DEVICE_ID, EPOCH = 1, 1
 ELECTION_ID = EPOCH << 64
 """Of the first session of a controller of this epoch."""
@@ -76,13 +76,11 @@ async def connected(pipeline: Pipeline) -> AsyncIterator[tuple[P4RuntimeDevice, 
 @contextlib.contextmanager
 def _switch(path: Path) -> Iterator[str]:
     """Its address, while it runs."""
-    address = f"unix:{path}"
-    command = [PROGRAM, "--no-p4", "--device-id", str(DEVICE_ID), "--thrift-port", str(_free_port())]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([*command, "--log-level", "off", "--", "--grpc-server-addr", address], **quiet)
+    switch = command([PROGRAM, "--thrift-port", str(_free_port())], DEVICE_ID, (), path)
+    process = subprocess.Popen(switch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(path)
-        yield address
+        yield f"unix:{path}"
     finally:
         process.kill()
         process.wait()

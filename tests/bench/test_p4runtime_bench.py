@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from machine import BMV2, require
+from machine import require
+
+from topologies.bmv2 import PROGRAM
 
 BENCH = Path(__file__).parents[2] / "bench"
 
@@ -30,7 +32,7 @@ def southbound(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_rows_of_a_driver_are_well_formed(tmp_path: Path) -> None:
-    require(BMV2, root=False)
+    require(PROGRAM, root=False)
     file = tmp_path / "rows.json"
     done = ran(file, os.environ["PATH"])
     assert done.returncode == 0, done.stderr

@@ -28,8 +28,8 @@ from waiting import until, wait_until
 from controller.core.entries import Change, Entry, MeterEntry, Operation, Rejection
 from controller.drivers import pipeline
 from controller.drivers.p4runtime import P4RuntimeDevice
+from topologies import bmv2
 
-CPU_PORT = 510
 DEVICE_ID = 1
 DEVICE = "domains/metro/nodes/r1"
 PIPELINE = pipeline.load()
@@ -222,13 +222,10 @@ class Bmv2(Target):
     """The compiled program itself."""
 
     name = "bmv2"
-    tools = (machine.BMV2,)
+    tools = (bmv2.PROGRAM,)
 
     def command(self) -> list[str]:
-        # In a namespace of its own, so the management port can stay at its default.
-        interfaces = [word for port in self.macs for word in ("-i", f"{port}@eth{port}")]
-        switch = [machine.BMV2, "--no-p4", "--device-id", str(DEVICE_ID), *interfaces, "--log-level", "off"]
-        return [*switch, "--", "--grpc-server-addr", self.address, "--cpu-port", str(CPU_PORT)]
+        return bmv2.command([bmv2.PROGRAM], DEVICE_ID, self.macs, self.socket_path)
 
     def become_gateway(self, port: int, ipv4: str, ipv6: str) -> None:
         self.insert([gateway(port, ipv4, ipv6)])

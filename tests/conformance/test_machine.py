@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from machine import BMV2, REQUIRE_BMV2
+from machine import REQUIRE_BMV2
 from targets import Bmv2, Linux, Target, require
+
+from topologies.bmv2 import PROGRAM
 
 NO_ROOT, NO_TOOLS = "root", "tools"
 
@@ -35,7 +37,7 @@ def test_what_is_missing_skips(lacking: str, kind: type[Target], monkeypatch: py
     assert outcome(kind).type is pytest.skip.Exception
 
 
-@pytest.mark.parametrize(("kind", "tool"), [(Linux, "nft"), (Bmv2, BMV2)])
+@pytest.mark.parametrize(("kind", "tool"), [(Linux, "nft"), (Bmv2, PROGRAM)])
 def test_what_is_required_fails(lacking: str, kind: type[Target], tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REQUIRE_BMV2, "1")
     raised = outcome(kind)

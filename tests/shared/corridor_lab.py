@@ -11,6 +11,7 @@ from typing import Any
 import machine
 import pytest
 
+from topologies.bmv2 import PROGRAM
 from topologies.lab import Lab, Programs
 from topologies.system import Controller, profiles
 
@@ -25,7 +26,7 @@ Make = Callable[..., dict[str, Any]]
 
 def require_lab(*targets: str) -> None:
     """What this machine needs to run a lab with routers of these targets."""
-    machine.require(*TOOLS, *([machine.BMV2] if "bmv2" in targets else []))
+    machine.require(*TOOLS, *([PROGRAM] if "bmv2" in targets else []))
 
 
 def in_order(lab: Lab) -> Lab:

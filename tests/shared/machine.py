@@ -7,7 +7,6 @@ import shutil
 
 import pytest
 
-BMV2 = "simple_switch_grpc"
 REQUIRE_BMV2 = "CORRIDOR_REQUIRE_BMV2"
 """Environment variable; 1: a test that this machine cannot run fails."""
 

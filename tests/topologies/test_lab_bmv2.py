@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import machine
 import pytest
 from finsy.proto import p4r, p4r_grpc
 from stub_lab import STUBS, new_run_dir
 
 from controller.drivers import pipeline
+from topologies.bmv2 import PROGRAM
 from topologies.lab import Lab, Programs, temporary
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(shutil.which("simple_switch_grpc") is None, reason="needs simple_switch_grpc"),
-]
+pytestmark = pytest.mark.root
 PAIR = Path(__file__).parents[2] / "topologies" / "pair.yaml"
 LINUX, BMV2 = "west-r", "east-r"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
+    machine.require(PROGRAM)
     programs = Programs(router=STUBS.router, line_card=STUBS.line_card)
     with temporary(PAIR, run_dir=new_run_dir("bmv2"), programs=programs, targets={BMV2: "bmv2"}) as lab:
         yield lab
