@@ -63,13 +63,13 @@ _CHAINS = {
         "meta pkttype != host drop",
         f"ip6 daddr fe80::/10 icmpv6 type {_ND} accept",
         f"ip6 saddr fe80::/10 icmpv6 type {_ND} accept",
-        "ip6 daddr { fe80::/10, ff00::/8 } drop",
-        "ip6 saddr { ::, fe80::/10 } drop",
+        "ip6 daddr { ::/127, fe80::/10, ff00::/8 } drop",
+        "ip6 saddr { ::/127, fe80::/10, ff00::/8 } drop",
         # IPv4 options are refused at the edge (RFC 7126), multicast stays local, and so does what is link-local (RFC
         # 3927 clause 7) or reserved (RFC 1812 clause 5.3.7).
         "ip hdrlength != 5 drop",
-        "ip daddr { 169.254.0.0/16, 224.0.0.0/3 } drop",
-        "ip saddr { 169.254.0.0/16, 224.0.0.0/3 } drop",
+        "ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } drop",
+        "ip saddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } drop",
         # Encapsulated first, it would expire as an outer packet, and the answer would go to ourselves.
         f"ip6 hoplimit <= 1 meta mark set meta mark | {EXPIRED:#x} accept",
         f"ip ttl <= 1 meta mark set meta mark | {EXPIRED:#x} accept",

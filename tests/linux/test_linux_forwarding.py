@@ -254,7 +254,8 @@ def test_corridor_counter_counts_customer_packets_and_bytes(chain, version):
     ],
 )
 def test_ipv4_addresses_that_no_router_forwards(unchanged, ends, carried):
-    """Link-local ones (RFC 3927 clause 7) and reserved ones (RFC 1812 clause 5.3.7), in a corridor for everything."""
+    """Link-local ones (RFC 3927 clause 7), loopback, this network's and reserved ones (RFC 1812 clauses 5.3.7 and
+    4.2.2.11), in a corridor for everything."""
     client, vrf = unchanged.clients["r1"], VRFS["a"]
     all_of_them = client.schema.entry("classifier_v4", {"vrf": vrf}, "set_policy", 7, policy=54, corridor=vrf, mtu=1500)
     client.write(INSERT, [all_of_them])
