@@ -41,6 +41,8 @@ OUTPUT_ONLY = {
     "etag": "",
     "create_time": None,
     "update_time": None,
+    "slo": None,
+    "last_move": None,
 }
 IMMUTABLE = ("name", "isolation")
 CHANGEABLE = (
@@ -56,6 +58,8 @@ CHANGEABLE = (
     "reference_packet_bytes",
     "priority",
     "allow_interruption",
+    "recovery",
+    "reordering",
     "path_constraints",
 )
 

@@ -12,8 +12,18 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controller.api.codec import encode
-from controller.api.gen.corridor.v1 import corridor_pb2, defragmentation_pb2, topology_pb2
+from controller.api.gen.corridor.v1 import (
+    controllers_pb2,
+    corridor_pb2,
+    defragmentation_pb2,
+    drift_pb2,
+    maintenance_pb2,
+    topology_pb2,
+)
+from controller.core.drift import Drift
 from controller.core.errors import Invalid
+from controller.core.leadership import Controller
+from controller.core.maintenance import Draining
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
 
@@ -22,6 +32,9 @@ MESSAGES: dict[Any, Any] = {
     CorridorEvent: corridor_pb2.CorridorEvent,
     TopologyView: topology_pb2.Topology,
     Defragmentation: defragmentation_pb2.Defragmentation,
+    Draining: maintenance_pb2.Draining,
+    Drift: drift_pb2.Drift,
+    Controller: controllers_pb2.Controller,
 }
 """The message of each shape that the API speaks of by itself."""
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from controller.core.promises import Move, Recovery, Reordering, Slo
+
 
 class Isolation(StrEnum):
     """How a corridor is kept apart from the rest of the traffic."""
@@ -310,6 +312,22 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupPath:
+    """The other way of a protected soft corridor: stands before the failure, shares no risk with the path."""
+
+    nodes: tuple[str, ...] = ()
+    """Routers visited, A to Z."""
+    links: tuple[str, ...] = ()
+    """IP adjacencies, A to Z."""
+    forward: SegmentList = SegmentList()
+    forward_ipv4: SegmentList = SegmentList()
+    reverse: SegmentList = SegmentList()
+    reverse_ipv4: SegmentList = SegmentList()
+    latency_us: int = 0
+    """One-way, computed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Leg:
     """What one domain carries of a corridor."""
 
@@ -333,6 +351,8 @@ class Leg:
     forward_enforcement: Enforcement = Enforcement.SHAPED
     """How the A end's router holds A to Z to the profile. Told by what the router is now, not by the plan."""
     reverse_enforcement: Enforcement = Enforcement.SHAPED
+    backup: BackupPath | None = None
+    """Of a protected soft corridor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +379,9 @@ class Corridor:
     priority: int = 0
     """Order of restoration, higher first (0..7)."""
     allow_interruption: bool = False
+    """A change that cannot be made without loss, or against `reordering`, is made all the same; else it is refused."""
+    recovery: Recovery = Recovery()
+    reordering: Reordering = Reordering.ALLOW
     path_constraints: PathConstraints = PathConstraints()
     state: State = State.PROVISIONING
     stage: Stage = Stage.BUILD
@@ -372,6 +395,10 @@ class Corridor:
     etag: str = ""
     create_time: datetime | None = None
     update_time: datetime | None = None
+    slo: Slo | None = None
+    """Whether it gets what it was promised, as far as that is known. Told by what is measured now, not stored."""
+    last_move: Move | None = None
+    """The last change of path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +460,10 @@ class Node:
     access_ports: tuple[AccessPort, ...] = ()
     capabilities: Capabilities = Capabilities()
     status: Status = Status.MISSING
+    trouble: str = ""
+    """Why the controller has no connection to it, for people; empty where it has one."""
+    drained: bool = False
+    """Kept free for maintenance: nothing new is placed on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,6 +508,8 @@ class Link:
     """Adjacency: claimed by soft corridors, wire rate."""
     reserved_reverse_kbps: int = 0
     status: Status = Status.MISSING
+    drained: bool = False
+    """Kept free for maintenance: nothing new is placed on it. Of an adjacency also where something below it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from controller.api.gen.corridor.v1 import promises_pb2 as corridor_dot_v1_dot_promises__pb2
 from controller.api.gen.corridor.v1 import slice_pb2 as corridor_dot_v1_dot_slice__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63orridor/v1/corridor.proto\x12\x0b\x63orridor.v1\x1a\x17\x63orridor/v1/slice.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x08\x45ndPoint\x12\x11\n\x04node\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x11\n\x04port\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x15\n\ripv4_prefixes\x18\x03 \x03(\t\x12\x15\n\ripv6_prefixes\x18\x04 \x03(\t\x12\x11\n\x04\x64scp\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_dscp\"Y\n\x07Profile\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1b\n\x0e\x62\x61ndwidth_kbps\x18\x02 \x01(\rB\x03\xe0\x41\x02\x12\x1e\n\x16reverse_bandwidth_kbps\x18\x03 \x01(\r\"\x96\x03\n\x0fPathConstraints\x12\x39\n\tobjective\x18\x01 \x01(\x0e\x32&.corridor.v1.PathConstraints.Objective\x12\x10\n\x08max_hops\x18\x02 \x01(\r\x12\x15\n\rmax_jitter_us\x18\x03 \x01(\r\x12\x15\n\rinclude_nodes\x18\x04 \x03(\t\x12\x15\n\rinclude_links\x18\x05 \x03(\t\x12\x15\n\rexclude_nodes\x18\x06 \x03(\t\x12\x15\n\rexclude_links\x18\x07 \x03(\t\x12\x15\n\rexclude_srlgs\x18\x08 \x03(\r\x12\x1e\n\x16include_any_affinities\x18\t \x03(\t\x12\x1e\n\x16include_all_affinities\x18\n \x03(\t\x12\x1e\n\x16\x65xclude_any_affinities\x18\x0b \x03(\t\"L\n\tObjective\x12\x19\n\x15OBJECTIVE_UNSPECIFIED\x10\x00\x12\t\n\x05\x44\x45LAY\x10\x01\x12\x07\n\x03IGP\x10\x02\x12\x06\n\x02TE\x10\x03\x12\x08\n\x04LOAD\x10\x04\"\x92\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13observed_generation\x18\x06 \x01(\r\"\xac\x01\n\x0bLatencyTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06source\x18\x02 \x01(\x0e\x32\x1f.corridor.v1.LatencyTerm.Source\x12\x10\n\x08value_us\x18\x03 \x01(\r\"L\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MEASURED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\x0c\n\x08\x43OMPUTED\x10\x03\"L\n\x0bSegmentList\x12\x10\n\x08\x63\x61rriers\x18\x01 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x16\n\x0eoverhead_bytes\x18\x03 \x01(\r\"\xdd\x05\n\x03Leg\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65lay_budget_us\x18\x02 \x01(\r\x12\r\n\x05nodes\x18\x03 \x03(\t\x12\r\n\x05links\x18\x04 \x03(\t\x12)\n\x07\x66orward\x18\x05 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0c\x66orward_ipv4\x18\x06 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12)\n\x07reverse\x18\x07 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0creverse_ipv4\x18\x08 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12\"\n\x06slices\x18\t \x03(\x0b\x32\x12.corridor.v1.Slice\x12)\n\x07latency\x18\n \x03(\x0b\x32\x18.corridor.v1.LatencyTerm\x12\x12\n\nlatency_us\x18\x0b \x01(\r\x12,\n\x0bpath_method\x18\x0c \x01(\x0e\x32\x17.corridor.v1.Leg.Method\x12\x14\n\x0cpath_gap_ppm\x18\r \x01(\r\x12\x39\n\x13\x66orward_enforcement\x18\x0e \x01(\x0e\x32\x1c.corridor.v1.Leg.Enforcement\x12\x39\n\x13reverse_enforcement\x18\x0f \x01(\x0e\x32\x1c.corridor.v1.Leg.Enforcement\"w\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x08\n\x04KEPT\x10\x01\x12\x0c\n\x08SHORTEST\x10\x02\x12\t\n\x05LARAC\x10\x03\x12\n\n\x06LABELS\x10\x04\x12\r\n\tSUURBALLE\x10\x05\x12\r\n\tCONFLICTS\x10\x06\x12\x08\n\x04MILP\x10\x07\"C\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\n\n\x06SHAPED\x10\x01\x12\x0b\n\x07POLICED\x10\x02\"\xe9\x0b\n\x08\x43orridor\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x08\x12\x10\n\x03uid\x18\x02 \x01(\tB\x03\xe0\x41\x03\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12)\n\x05\x61_end\x18\x04 \x01(\x0b\x32\x15.corridor.v1.EndPointB\x03\xe0\x41\x02\x12)\n\x05z_end\x18\x05 \x01(\x0b\x32\x15.corridor.v1.EndPointB\x03\xe0\x41\x02\x12\x37\n\tisolation\x18\x06 \x01(\x0e\x32\x1f.corridor.v1.Corridor.IsolationB\x03\xe0\x41\x05\x12\x36\n\x0breservation\x18\x07 \x01(\x0e\x32!.corridor.v1.Corridor.Reservation\x12\x34\n\nprotection\x18\x08 \x01(\x0e\x32 .corridor.v1.Corridor.Protection\x12+\n\x08profiles\x18\t \x03(\x0b\x32\x14.corridor.v1.ProfileB\x03\xe0\x41\x02\x12\x1b\n\x0e\x61\x63tive_profile\x18\n \x01(\tB\x03\xe0\x41\x02\x12\x16\n\x0emax_latency_us\x18\x0b \x01(\r\x12\x16\n\tmtu_bytes\x18\x0c \x01(\rH\x00\x88\x01\x01\x12#\n\x16reference_packet_bytes\x18\r \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08priority\x18\x0e \x01(\r\x12\x1a\n\x12\x61llow_interruption\x18\x0f \x01(\x08\x12\x36\n\x10path_constraints\x18\x1b \x01(\x0b\x32\x1c.corridor.v1.PathConstraints\x12/\n\x05state\x18\x10 \x01(\x0e\x32\x1b.corridor.v1.Corridor.StateB\x03\xe0\x41\x03\x12/\n\x05stage\x18\x11 \x01(\x0e\x32\x1b.corridor.v1.Corridor.StageB\x03\xe0\x41\x03\x12\x18\n\x0breconciling\x18\x12 \x01(\x08\x42\x03\xe0\x41\x03\x12\x10\n\x03vrf\x18\x13 \x01(\rB\x03\xe0\x41\x03\x12#\n\x04legs\x18\x14 \x03(\x0b\x32\x10.corridor.v1.LegB\x03\xe0\x41\x03\x12/\n\nconditions\x18\x15 \x03(\x0b\x32\x16.corridor.v1.ConditionB\x03\xe0\x41\x03\x12\x17\n\ngeneration\x18\x16 \x01(\rB\x03\xe0\x41\x03\x12 \n\x13observed_generation\x18\x17 \x01(\rB\x03\xe0\x41\x03\x12\x0c\n\x04\x65tag\x18\x18 \x01(\t\x12\x34\n\x0b\x63reate_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x03\xe0\x41\x03\x12\x34\n\x0bupdate_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x03\xe0\x41\x03\":\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x08\n\x04HARD\x10\x01\x12\x08\n\x04SOFT\x10\x02\"@\n\x0bReservation\x12\x1b\n\x17RESERVATION_UNSPECIFIED\x10\x00\x12\x08\n\x04PEAK\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\"S\n\nProtection\x12\x1a\n\x16PROTECTION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bUNPROTECTED\x10\x01\x12\x0b\n\x07RESTORE\x10\x02\x12\x0b\n\x07PROTECT\x10\x03\"^\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROVISIONING\x10\x01\x12\x06\n\x02UP\x10\x02\x12\x0c\n\x08\x44\x45GRADED\x10\x03\x12\x08\n\x04\x44OWN\x10\x04\x12\x0c\n\x08\x44\x45LETING\x10\x05\"L\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\t\n\x05\x42UILD\x10\x01\x12\t\n\x05STEER\x10\x02\x12\t\n\x05\x43LEAN\x10\x03\x12\x0b\n\x07SETTLED\x10\x04:]\xea\x41Z\n\x1c\x63orridor-controller/Corridor\x12%tenants/{tenant}/corridors/{corridor}*\tcorridors2\x08\x63orridorB\x0c\n\n_mtu_bytesB\x19\n\x17_reference_packet_bytes\"\xee\x01\n\rCorridorEvent\x12\x10\n\x08sequence\x18\x01 \x01(\r\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.corridor.v1.CorridorEvent.Type\x12\'\n\x08\x63orridor\x18\x03 \x01(\x0b\x32\x15.corridor.v1.Corridor\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07UPDATED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x63orridor/v1/corridor.proto\x12\x0b\x63orridor.v1\x1a\x1a\x63orridor/v1/promises.proto\x1a\x17\x63orridor/v1/slice.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x08\x45ndPoint\x12\x11\n\x04node\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x11\n\x04port\x18\x02 \x01(\tB\x03\xe0\x41\x02\x12\x15\n\ripv4_prefixes\x18\x03 \x03(\t\x12\x15\n\ripv6_prefixes\x18\x04 \x03(\t\x12\x11\n\x04\x64scp\x18\x05 \x01(\rH\x00\x88\x01\x01\x42\x07\n\x05_dscp\"Y\n\x07Profile\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x1b\n\x0e\x62\x61ndwidth_kbps\x18\x02 \x01(\rB\x03\xe0\x41\x02\x12\x1e\n\x16reverse_bandwidth_kbps\x18\x03 \x01(\r\"\x96\x03\n\x0fPathConstraints\x12\x39\n\tobjective\x18\x01 \x01(\x0e\x32&.corridor.v1.PathConstraints.Objective\x12\x10\n\x08max_hops\x18\x02 \x01(\r\x12\x15\n\rmax_jitter_us\x18\x03 \x01(\r\x12\x15\n\rinclude_nodes\x18\x04 \x03(\t\x12\x15\n\rinclude_links\x18\x05 \x03(\t\x12\x15\n\rexclude_nodes\x18\x06 \x03(\t\x12\x15\n\rexclude_links\x18\x07 \x03(\t\x12\x15\n\rexclude_srlgs\x18\x08 \x03(\r\x12\x1e\n\x16include_any_affinities\x18\t \x03(\t\x12\x1e\n\x16include_all_affinities\x18\n \x03(\t\x12\x1e\n\x16\x65xclude_any_affinities\x18\x0b \x03(\t\"L\n\tObjective\x12\x19\n\x15OBJECTIVE_UNSPECIFIED\x10\x00\x12\t\n\x05\x44\x45LAY\x10\x01\x12\x07\n\x03IGP\x10\x02\x12\x06\n\x02TE\x10\x03\x12\x08\n\x04LOAD\x10\x04\"\x92\x01\n\tCondition\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12)\n\x05since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13observed_generation\x18\x06 \x01(\r\"\xac\x01\n\x0bLatencyTerm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06source\x18\x02 \x01(\x0e\x32\x1f.corridor.v1.LatencyTerm.Source\x12\x10\n\x08value_us\x18\x03 \x01(\r\"L\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0c\n\x08MEASURED\x10\x01\x12\x0e\n\nCONFIGURED\x10\x02\x12\x0c\n\x08\x43OMPUTED\x10\x03\"L\n\x0bSegmentList\x12\x10\n\x08\x63\x61rriers\x18\x01 \x03(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x16\n\x0eoverhead_bytes\x18\x03 \x01(\r\"\xf4\x01\n\nBackupPath\x12\r\n\x05nodes\x18\x01 \x03(\t\x12\r\n\x05links\x18\x02 \x03(\t\x12)\n\x07\x66orward\x18\x03 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0c\x66orward_ipv4\x18\x04 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12)\n\x07reverse\x18\x05 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0creverse_ipv4\x18\x06 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12\x12\n\nlatency_us\x18\x07 \x01(\r\"\x86\x06\n\x03Leg\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x65lay_budget_us\x18\x02 \x01(\r\x12\r\n\x05nodes\x18\x03 \x03(\t\x12\r\n\x05links\x18\x04 \x03(\t\x12)\n\x07\x66orward\x18\x05 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0c\x66orward_ipv4\x18\x06 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12)\n\x07reverse\x18\x07 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12.\n\x0creverse_ipv4\x18\x08 \x01(\x0b\x32\x18.corridor.v1.SegmentList\x12\"\n\x06slices\x18\t \x03(\x0b\x32\x12.corridor.v1.Slice\x12)\n\x07latency\x18\n \x03(\x0b\x32\x18.corridor.v1.LatencyTerm\x12\x12\n\nlatency_us\x18\x0b \x01(\r\x12,\n\x0bpath_method\x18\x0c \x01(\x0e\x32\x17.corridor.v1.Leg.Method\x12\x14\n\x0cpath_gap_ppm\x18\r \x01(\r\x12\x39\n\x13\x66orward_enforcement\x18\x0e \x01(\x0e\x32\x1c.corridor.v1.Leg.Enforcement\x12\x39\n\x13reverse_enforcement\x18\x0f \x01(\x0e\x32\x1c.corridor.v1.Leg.Enforcement\x12\'\n\x06\x62\x61\x63kup\x18\x10 \x01(\x0b\x32\x17.corridor.v1.BackupPath\"w\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x08\n\x04KEPT\x10\x01\x12\x0c\n\x08SHORTEST\x10\x02\x12\t\n\x05LARAC\x10\x03\x12\n\n\x06LABELS\x10\x04\x12\r\n\tSUURBALLE\x10\x05\x12\r\n\tCONFLICTS\x10\x06\x12\x08\n\x04MILP\x10\x07\"C\n\x0b\x45nforcement\x12\x1b\n\x17\x45NFORCEMENT_UNSPECIFIED\x10\x00\x12\n\n\x06SHAPED\x10\x01\x12\x0b\n\x07POLICED\x10\x02\"\x8e\r\n\x08\x43orridor\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x08\x12\x10\n\x03uid\x18\x02 \x01(\tB\x03\xe0\x41\x03\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12)\n\x05\x61_end\x18\x04 \x01(\x0b\x32\x15.corridor.v1.EndPointB\x03\xe0\x41\x02\x12)\n\x05z_end\x18\x05 \x01(\x0b\x32\x15.corridor.v1.EndPointB\x03\xe0\x41\x02\x12\x37\n\tisolation\x18\x06 \x01(\x0e\x32\x1f.corridor.v1.Corridor.IsolationB\x03\xe0\x41\x05\x12\x36\n\x0breservation\x18\x07 \x01(\x0e\x32!.corridor.v1.Corridor.Reservation\x12\x34\n\nprotection\x18\x08 \x01(\x0e\x32 .corridor.v1.Corridor.Protection\x12+\n\x08profiles\x18\t \x03(\x0b\x32\x14.corridor.v1.ProfileB\x03\xe0\x41\x02\x12\x1b\n\x0e\x61\x63tive_profile\x18\n \x01(\tB\x03\xe0\x41\x02\x12\x16\n\x0emax_latency_us\x18\x0b \x01(\r\x12\x16\n\tmtu_bytes\x18\x0c \x01(\rH\x00\x88\x01\x01\x12#\n\x16reference_packet_bytes\x18\r \x01(\rH\x01\x88\x01\x01\x12\x10\n\x08priority\x18\x0e \x01(\r\x12\x1a\n\x12\x61llow_interruption\x18\x0f \x01(\x08\x12\'\n\x08recovery\x18\x1c \x01(\x0b\x32\x15.corridor.v1.Recovery\x12+\n\nreordering\x18\x1d \x01(\x0e\x32\x17.corridor.v1.Reordering\x12\x36\n\x10path_constraints\x18\x1b \x01(\x0b\x32\x1c.corridor.v1.PathConstraints\x12/\n\x05state\x18\x10 \x01(\x0e\x32\x1b.corridor.v1.Corridor.StateB\x03\xe0\x41\x03\x12/\n\x05stage\x18\x11 \x01(\x0e\x32\x1b.corridor.v1.Corridor.StageB\x03\xe0\x41\x03\x12\x18\n\x0breconciling\x18\x12 \x01(\x08\x42\x03\xe0\x41\x03\x12\x10\n\x03vrf\x18\x13 \x01(\rB\x03\xe0\x41\x03\x12#\n\x04legs\x18\x14 \x03(\x0b\x32\x10.corridor.v1.LegB\x03\xe0\x41\x03\x12/\n\nconditions\x18\x15 \x03(\x0b\x32\x16.corridor.v1.ConditionB\x03\xe0\x41\x03\x12\x17\n\ngeneration\x18\x16 \x01(\rB\x03\xe0\x41\x03\x12 \n\x13observed_generation\x18\x17 \x01(\rB\x03\xe0\x41\x03\x12\x0c\n\x04\x65tag\x18\x18 \x01(\t\x12\x34\n\x0b\x63reate_time\x18\x19 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x03\xe0\x41\x03\x12\x34\n\x0bupdate_time\x18\x1a \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x03\xe0\x41\x03\x12\"\n\x03slo\x18\x1e \x01(\x0b\x32\x10.corridor.v1.SloB\x03\xe0\x41\x03\x12)\n\tlast_move\x18\x1f \x01(\x0b\x32\x11.corridor.v1.MoveB\x03\xe0\x41\x03\":\n\tIsolation\x12\x19\n\x15ISOLATION_UNSPECIFIED\x10\x00\x12\x08\n\x04HARD\x10\x01\x12\x08\n\x04SOFT\x10\x02\"@\n\x0bReservation\x12\x1b\n\x17RESERVATION_UNSPECIFIED\x10\x00\x12\x08\n\x04PEAK\x10\x01\x12\n\n\x06\x41\x43TIVE\x10\x02\"S\n\nProtection\x12\x1a\n\x16PROTECTION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bUNPROTECTED\x10\x01\x12\x0b\n\x07RESTORE\x10\x02\x12\x0b\n\x07PROTECT\x10\x03\"^\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROVISIONING\x10\x01\x12\x06\n\x02UP\x10\x02\x12\x0c\n\x08\x44\x45GRADED\x10\x03\x12\x08\n\x04\x44OWN\x10\x04\x12\x0c\n\x08\x44\x45LETING\x10\x05\"L\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\t\n\x05\x42UILD\x10\x01\x12\t\n\x05STEER\x10\x02\x12\t\n\x05\x43LEAN\x10\x03\x12\x0b\n\x07SETTLED\x10\x04:]\xea\x41Z\n\x1c\x63orridor-controller/Corridor\x12%tenants/{tenant}/corridors/{corridor}*\tcorridors2\x08\x63orridorB\x0c\n\n_mtu_bytesB\x19\n\x17_reference_packet_bytes\"\xee\x01\n\rCorridorEvent\x12\x10\n\x08sequence\x18\x01 \x01(\r\x12-\n\x04type\x18\x02 \x01(\x0e\x32\x1f.corridor.v1.CorridorEvent.Type\x12\'\n\x08\x63orridor\x18\x03 \x01(\x0b\x32\x15.corridor.v1.Corridor\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07UPDATED\x10\x02\x12\x0b\n\x07\x44\x45LETED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -77,44 +78,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CORRIDOR'].fields_by_name['create_time']._serialized_options = b'\340A\003'
   _globals['_CORRIDOR'].fields_by_name['update_time']._loaded_options = None
   _globals['_CORRIDOR'].fields_by_name['update_time']._serialized_options = b'\340A\003'
+  _globals['_CORRIDOR'].fields_by_name['slo']._loaded_options = None
+  _globals['_CORRIDOR'].fields_by_name['slo']._serialized_options = b'\340A\003'
+  _globals['_CORRIDOR'].fields_by_name['last_move']._loaded_options = None
+  _globals['_CORRIDOR'].fields_by_name['last_move']._serialized_options = b'\340A\003'
   _globals['_CORRIDOR']._loaded_options = None
   _globals['_CORRIDOR']._serialized_options = b'\352AZ\n\034corridor-controller/Corridor\022%tenants/{tenant}/corridors/{corridor}*\tcorridors2\010corridor'
-  _globals['_ENDPOINT']._serialized_start=161
-  _globals['_ENDPOINT']._serialized_end=283
-  _globals['_PROFILE']._serialized_start=285
-  _globals['_PROFILE']._serialized_end=374
-  _globals['_PATHCONSTRAINTS']._serialized_start=377
-  _globals['_PATHCONSTRAINTS']._serialized_end=783
-  _globals['_PATHCONSTRAINTS_OBJECTIVE']._serialized_start=707
-  _globals['_PATHCONSTRAINTS_OBJECTIVE']._serialized_end=783
-  _globals['_CONDITION']._serialized_start=786
-  _globals['_CONDITION']._serialized_end=932
-  _globals['_LATENCYTERM']._serialized_start=935
-  _globals['_LATENCYTERM']._serialized_end=1107
-  _globals['_LATENCYTERM_SOURCE']._serialized_start=1031
-  _globals['_LATENCYTERM_SOURCE']._serialized_end=1107
-  _globals['_SEGMENTLIST']._serialized_start=1109
-  _globals['_SEGMENTLIST']._serialized_end=1185
-  _globals['_LEG']._serialized_start=1188
-  _globals['_LEG']._serialized_end=1921
-  _globals['_LEG_METHOD']._serialized_start=1733
-  _globals['_LEG_METHOD']._serialized_end=1852
-  _globals['_LEG_ENFORCEMENT']._serialized_start=1854
-  _globals['_LEG_ENFORCEMENT']._serialized_end=1921
-  _globals['_CORRIDOR']._serialized_start=1924
-  _globals['_CORRIDOR']._serialized_end=3437
-  _globals['_CORRIDOR_ISOLATION']._serialized_start=2918
-  _globals['_CORRIDOR_ISOLATION']._serialized_end=2976
-  _globals['_CORRIDOR_RESERVATION']._serialized_start=2978
-  _globals['_CORRIDOR_RESERVATION']._serialized_end=3042
-  _globals['_CORRIDOR_PROTECTION']._serialized_start=3044
-  _globals['_CORRIDOR_PROTECTION']._serialized_end=3127
-  _globals['_CORRIDOR_STATE']._serialized_start=3129
-  _globals['_CORRIDOR_STATE']._serialized_end=3223
-  _globals['_CORRIDOR_STAGE']._serialized_start=3225
-  _globals['_CORRIDOR_STAGE']._serialized_end=3301
-  _globals['_CORRIDOREVENT']._serialized_start=3440
-  _globals['_CORRIDOREVENT']._serialized_end=3678
-  _globals['_CORRIDOREVENT_TYPE']._serialized_start=3611
-  _globals['_CORRIDOREVENT_TYPE']._serialized_end=3678
+  _globals['_ENDPOINT']._serialized_start=189
+  _globals['_ENDPOINT']._serialized_end=311
+  _globals['_PROFILE']._serialized_start=313
+  _globals['_PROFILE']._serialized_end=402
+  _globals['_PATHCONSTRAINTS']._serialized_start=405
+  _globals['_PATHCONSTRAINTS']._serialized_end=811
+  _globals['_PATHCONSTRAINTS_OBJECTIVE']._serialized_start=735
+  _globals['_PATHCONSTRAINTS_OBJECTIVE']._serialized_end=811
+  _globals['_CONDITION']._serialized_start=814
+  _globals['_CONDITION']._serialized_end=960
+  _globals['_LATENCYTERM']._serialized_start=963
+  _globals['_LATENCYTERM']._serialized_end=1135
+  _globals['_LATENCYTERM_SOURCE']._serialized_start=1059
+  _globals['_LATENCYTERM_SOURCE']._serialized_end=1135
+  _globals['_SEGMENTLIST']._serialized_start=1137
+  _globals['_SEGMENTLIST']._serialized_end=1213
+  _globals['_BACKUPPATH']._serialized_start=1216
+  _globals['_BACKUPPATH']._serialized_end=1460
+  _globals['_LEG']._serialized_start=1463
+  _globals['_LEG']._serialized_end=2237
+  _globals['_LEG_METHOD']._serialized_start=2049
+  _globals['_LEG_METHOD']._serialized_end=2168
+  _globals['_LEG_ENFORCEMENT']._serialized_start=2170
+  _globals['_LEG_ENFORCEMENT']._serialized_end=2237
+  _globals['_CORRIDOR']._serialized_start=2240
+  _globals['_CORRIDOR']._serialized_end=3918
+  _globals['_CORRIDOR_ISOLATION']._serialized_start=3399
+  _globals['_CORRIDOR_ISOLATION']._serialized_end=3457
+  _globals['_CORRIDOR_RESERVATION']._serialized_start=3459
+  _globals['_CORRIDOR_RESERVATION']._serialized_end=3523
+  _globals['_CORRIDOR_PROTECTION']._serialized_start=3525
+  _globals['_CORRIDOR_PROTECTION']._serialized_end=3608
+  _globals['_CORRIDOR_STATE']._serialized_start=3610
+  _globals['_CORRIDOR_STATE']._serialized_end=3704
+  _globals['_CORRIDOR_STAGE']._serialized_start=3706
+  _globals['_CORRIDOR_STAGE']._serialized_end=3782
+  _globals['_CORRIDOREVENT']._serialized_start=3921
+  _globals['_CORRIDOREVENT']._serialized_end=4159
+  _globals['_CORRIDOREVENT_TYPE']._serialized_start=4092
+  _globals['_CORRIDOREVENT_TYPE']._serialized_end=4159
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from controller.api.gen.corridor.v1 import promises_pb2 as _promises_pb2
 from controller.api.gen.corridor.v1 import slice_pb2 as _slice_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -325,6 +326,58 @@ class SegmentList(_message.Message):
 Global___SegmentList: _TypeAlias = SegmentList  # noqa: Y015
 
 @_typing.final
+class BackupPath(_message.Message):
+    """The other way of a protected soft corridor: stands before the failure, shares no risk with the path. Its headends
+    switch to it themselves when they hear nothing of their own probes any more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    FORWARD_FIELD_NUMBER: _builtins.int
+    FORWARD_IPV4_FIELD_NUMBER: _builtins.int
+    REVERSE_FIELD_NUMBER: _builtins.int
+    REVERSE_IPV4_FIELD_NUMBER: _builtins.int
+    LATENCY_US_FIELD_NUMBER: _builtins.int
+    latency_us: _builtins.int
+    """One-way, computed."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Routers visited, A to Z."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IP adjacencies, A to Z."""
+
+    @_builtins.property
+    def forward(self) -> Global___SegmentList: ...
+    @_builtins.property
+    def forward_ipv4(self) -> Global___SegmentList: ...
+    @_builtins.property
+    def reverse(self) -> Global___SegmentList: ...
+    @_builtins.property
+    def reverse_ipv4(self) -> Global___SegmentList: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+        links: _abc.Iterable[_builtins.str] | None = ...,
+        forward: Global___SegmentList | None = ...,
+        forward_ipv4: Global___SegmentList | None = ...,
+        reverse: Global___SegmentList | None = ...,
+        reverse_ipv4: Global___SegmentList | None = ...,
+        latency_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "forward_ipv4", b"forward_ipv4", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "forward_ipv4", b"forward_ipv4", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupPath: _TypeAlias = BackupPath  # noqa: Y015
+
+@_typing.final
 class Leg(_message.Message):
     """What one domain carries of a corridor."""
 
@@ -409,6 +462,7 @@ class Leg(_message.Message):
     PATH_GAP_PPM_FIELD_NUMBER: _builtins.int
     FORWARD_ENFORCEMENT_FIELD_NUMBER: _builtins.int
     REVERSE_ENFORCEMENT_FIELD_NUMBER: _builtins.int
+    BACKUP_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     """`domains/{domain}`."""
     delay_budget_us: _builtins.int
@@ -441,6 +495,10 @@ class Leg(_message.Message):
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[_slice_pb2.Slice]: ...
     @_builtins.property
     def latency(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencyTerm]: ...
+    @_builtins.property
+    def backup(self) -> Global___BackupPath:
+        """Of a protected soft corridor."""
+
     def __init__(
         self,
         *,
@@ -459,10 +517,11 @@ class Leg(_message.Message):
         path_gap_ppm: _builtins.int = ...,
         forward_enforcement: Global___Leg.Enforcement.ValueType = ...,
         reverse_enforcement: Global___Leg.Enforcement.ValueType = ...,
+        backup: Global___BackupPath | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "forward_ipv4", b"forward_ipv4", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "forward", b"forward", "forward_ipv4", b"forward_ipv4", "reverse", b"reverse", "reverse_ipv4", b"reverse_ipv4"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_enforcement", b"forward_enforcement", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap_ppm", b"path_gap_ppm", "path_method", b"path_method", "reverse", b"reverse", "reverse_enforcement", b"reverse_enforcement", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "delay_budget_us", b"delay_budget_us", "domain", b"domain", "forward", b"forward", "forward_enforcement", b"forward_enforcement", "forward_ipv4", b"forward_ipv4", "latency", b"latency", "latency_us", b"latency_us", "links", b"links", "nodes", b"nodes", "path_gap_ppm", b"path_gap_ppm", "path_method", b"path_method", "reverse", b"reverse", "reverse_enforcement", b"reverse_enforcement", "reverse_ipv4", b"reverse_ipv4", "slices", b"slices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -604,6 +663,8 @@ class Corridor(_message.Message):
     REFERENCE_PACKET_BYTES_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     ALLOW_INTERRUPTION_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
+    REORDERING_FIELD_NUMBER: _builtins.int
     PATH_CONSTRAINTS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
@@ -616,6 +677,8 @@ class Corridor(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    SLO_FIELD_NUMBER: _builtins.int
+    LAST_MOVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`tenants/{tenant}/corridors/{corridor}`."""
     uid: _builtins.str
@@ -634,6 +697,8 @@ class Corridor(_message.Message):
     priority: _builtins.int
     """Order of restoration, higher first (0..7)."""
     allow_interruption: _builtins.bool
+    """A change that cannot be made without loss, or against `reordering`, is made all the same; else it is refused."""
+    reordering: _promises_pb2.Reordering.ValueType
     state: Global___Corridor.State.ValueType
     stage: Global___Corridor.Stage.ValueType
     reconciling: _builtins.bool
@@ -655,6 +720,10 @@ class Corridor(_message.Message):
         """At least one; names are unique."""
 
     @_builtins.property
+    def recovery(self) -> _promises_pb2.Recovery:
+        """How a failure is met and how its end; unset: the defaults."""
+
+    @_builtins.property
     def path_constraints(self) -> Global___PathConstraints: ...
     @_builtins.property
     def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Leg]:
@@ -666,6 +735,14 @@ class Corridor(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def slo(self) -> _promises_pb2.Slo:
+        """Whether it gets what it was promised, as far as that is known."""
+
+    @_builtins.property
+    def last_move(self) -> _promises_pb2.Move:
+        """The last change of path."""
+
     def __init__(
         self,
         *,
@@ -684,6 +761,8 @@ class Corridor(_message.Message):
         reference_packet_bytes: _builtins.int | None = ...,
         priority: _builtins.int = ...,
         allow_interruption: _builtins.bool = ...,
+        recovery: _promises_pb2.Recovery | None = ...,
+        reordering: _promises_pb2.Reordering.ValueType = ...,
         path_constraints: Global___PathConstraints | None = ...,
         state: Global___Corridor.State.ValueType = ...,
         stage: Global___Corridor.Stage.ValueType = ...,
@@ -696,10 +775,12 @@ class Corridor(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        slo: _promises_pb2.Slo | None = ...,
+        last_move: _promises_pb2.Move | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "create_time", b"create_time", "mtu_bytes", b"mtu_bytes", "path_constraints", b"path_constraints", "reference_packet_bytes", b"reference_packet_bytes", "update_time", b"update_time", "z_end", b"z_end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "create_time", b"create_time", "last_move", b"last_move", "mtu_bytes", b"mtu_bytes", "path_constraints", b"path_constraints", "recovery", b"recovery", "reference_packet_bytes", b"reference_packet_bytes", "slo", b"slo", "update_time", b"update_time", "z_end", b"z_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "active_profile", b"active_profile", "allow_interruption", b"allow_interruption", "conditions", b"conditions", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "generation", b"generation", "isolation", b"isolation", "legs", b"legs", "max_latency_us", b"max_latency_us", "mtu_bytes", b"mtu_bytes", "name", b"name", "observed_generation", b"observed_generation", "path_constraints", b"path_constraints", "priority", b"priority", "profiles", b"profiles", "protection", b"protection", "reconciling", b"reconciling", "reference_packet_bytes", b"reference_packet_bytes", "reservation", b"reservation", "stage", b"stage", "state", b"state", "uid", b"uid", "update_time", b"update_time", "vrf", b"vrf", "z_end", b"z_end"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "_reference_packet_bytes", b"_reference_packet_bytes", "a_end", b"a_end", "active_profile", b"active_profile", "allow_interruption", b"allow_interruption", "conditions", b"conditions", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "generation", b"generation", "isolation", b"isolation", "last_move", b"last_move", "legs", b"legs", "max_latency_us", b"max_latency_us", "mtu_bytes", b"mtu_bytes", "name", b"name", "observed_generation", b"observed_generation", "path_constraints", b"path_constraints", "priority", b"priority", "profiles", b"profiles", "protection", b"protection", "reconciling", b"reconciling", "recovery", b"recovery", "reference_packet_bytes", b"reference_packet_bytes", "reordering", b"reordering", "reservation", b"reservation", "slo", b"slo", "stage", b"stage", "state", b"state", "uid", b"uid", "update_time", b"update_time", "vrf", b"vrf", "z_end", b"z_end"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mtu_bytes: _TypeAlias = _typing.Literal["mtu_bytes"]  # noqa: Y015
     _WhichOneofArgType__mtu_bytes: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes"]  # noqa: Y015

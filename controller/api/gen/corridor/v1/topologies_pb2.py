@@ -23,6 +23,8 @@ _sym_db = _symbol_database.Default()
 
 
 from controller.api.gen.corridor.v1 import defragmentation_pb2 as corridor_dot_v1_dot_defragmentation__pb2
+from controller.api.gen.corridor.v1 import drift_pb2 as corridor_dot_v1_dot_drift__pb2
+from controller.api.gen.corridor.v1 import maintenance_pb2 as corridor_dot_v1_dot_maintenance__pb2
 from controller.api.gen.corridor.v1 import topology_pb2 as corridor_dot_v1_dot_topology__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
@@ -30,7 +32,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63orridor/v1/topologies.proto\x12\x0b\x63orridor.v1\x1a!corridor/v1/defragmentation.proto\x1a\x1a\x63orridor/v1/topology.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"H\n\x12GetTopologyRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology\"v\n\x11\x44\x65\x66ragmentRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology\x12\x16\n\tmax_moves\x18\x02 \x01(\rB\x03\xe0\x41\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x32\x82\x02\n\nTopologies\x12s\n\x0bGetTopology\x12\x1f.corridor.v1.GetTopologyRequest\x1a\x15.corridor.v1.Topology\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=domains/*/topology}\x12\x7f\n\nDefragment\x12\x1e.corridor.v1.DefragmentRequest\x1a\x1c.corridor.v1.Defragmentation\"3\x82\xd3\xe4\x93\x02-\"(/v1/{name=domains/*/topology}:defragment:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63orridor/v1/topologies.proto\x12\x0b\x63orridor.v1\x1a!corridor/v1/defragmentation.proto\x1a\x17\x63orridor/v1/drift.proto\x1a\x1d\x63orridor/v1/maintenance.proto\x1a\x1a\x63orridor/v1/topology.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\"H\n\x12GetTopologyRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology\"v\n\x11\x44\x65\x66ragmentRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology\x12\x16\n\tmax_moves\x18\x02 \x01(\rB\x03\xe0\x41\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"W\n\x0fGetDriftRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe0\x41\x02\xfa\x41\x1e\n\x1c\x63orridor-controller/Topology\x12\x10\n\x08read_now\x18\x02 \x01(\x08\"8\n\x0c\x44rainRequest\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x02\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\"#\n\x0eUndrainRequest\x12\x11\n\x04name\x18\x01 \x01(\tB\x03\xe0\x41\x02\x32\xa4\x05\n\nTopologies\x12s\n\x0bGetTopology\x12\x1f.corridor.v1.GetTopologyRequest\x1a\x15.corridor.v1.Topology\",\xda\x41\x04name\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=domains/*/topology}\x12\x7f\n\nDefragment\x12\x1e.corridor.v1.DefragmentRequest\x1a\x1c.corridor.v1.Defragmentation\"3\x82\xd3\xe4\x93\x02-\"(/v1/{name=domains/*/topology}:defragment:\x01*\x12p\n\x08GetDrift\x12\x1c.corridor.v1.GetDriftRequest\x1a\x12.corridor.v1.Drift\"2\xda\x41\x04name\x82\xd3\xe4\x93\x02%\x12#/v1/{name=domains/*/topology}:drift\x12\x91\x01\n\x05\x44rain\x12\x19.corridor.v1.DrainRequest\x1a\x15.corridor.v1.Draining\"V\x82\xd3\xe4\x93\x02P\"\"/v1/{name=domains/*/nodes/*}:drain:\x01*Z\'\"\"/v1/{name=domains/*/links/*}:drain:\x01*\x12\x99\x01\n\x07Undrain\x12\x1b.corridor.v1.UndrainRequest\x1a\x15.corridor.v1.Draining\"Z\x82\xd3\xe4\x93\x02T\"$/v1/{name=domains/*/nodes/*}:undrain:\x01*Z)\"$/v1/{name=domains/*/links/*}:undrain:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +45,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEFRAGMENTREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Topology'
   _globals['_DEFRAGMENTREQUEST'].fields_by_name['max_moves']._loaded_options = None
   _globals['_DEFRAGMENTREQUEST'].fields_by_name['max_moves']._serialized_options = b'\340A\002'
+  _globals['_GETDRIFTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETDRIFTREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002\372A\036\n\034corridor-controller/Topology'
+  _globals['_DRAINREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DRAINREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002'
+  _globals['_UNDRAINREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_UNDRAINREQUEST'].fields_by_name['name']._serialized_options = b'\340A\002'
   _globals['_TOPOLOGIES'].methods_by_name['GetTopology']._loaded_options = None
   _globals['_TOPOLOGIES'].methods_by_name['GetTopology']._serialized_options = b'\332A\004name\202\323\344\223\002\037\022\035/v1/{name=domains/*/topology}'
   _globals['_TOPOLOGIES'].methods_by_name['Defragment']._loaded_options = None
   _globals['_TOPOLOGIES'].methods_by_name['Defragment']._serialized_options = b'\202\323\344\223\002-\"(/v1/{name=domains/*/topology}:defragment:\001*'
-  _globals['_GETTOPOLOGYREQUEST']._serialized_start=223
-  _globals['_GETTOPOLOGYREQUEST']._serialized_end=295
-  _globals['_DEFRAGMENTREQUEST']._serialized_start=297
-  _globals['_DEFRAGMENTREQUEST']._serialized_end=415
-  _globals['_TOPOLOGIES']._serialized_start=418
-  _globals['_TOPOLOGIES']._serialized_end=676
+  _globals['_TOPOLOGIES'].methods_by_name['GetDrift']._loaded_options = None
+  _globals['_TOPOLOGIES'].methods_by_name['GetDrift']._serialized_options = b'\332A\004name\202\323\344\223\002%\022#/v1/{name=domains/*/topology}:drift'
+  _globals['_TOPOLOGIES'].methods_by_name['Drain']._loaded_options = None
+  _globals['_TOPOLOGIES'].methods_by_name['Drain']._serialized_options = b'\202\323\344\223\002P\"\"/v1/{name=domains/*/nodes/*}:drain:\001*Z\'\"\"/v1/{name=domains/*/links/*}:drain:\001*'
+  _globals['_TOPOLOGIES'].methods_by_name['Undrain']._loaded_options = None
+  _globals['_TOPOLOGIES'].methods_by_name['Undrain']._serialized_options = b'\202\323\344\223\002T\"$/v1/{name=domains/*/nodes/*}:undrain:\001*Z)\"$/v1/{name=domains/*/links/*}:undrain:\001*'
+  _globals['_GETTOPOLOGYREQUEST']._serialized_start=279
+  _globals['_GETTOPOLOGYREQUEST']._serialized_end=351
+  _globals['_DEFRAGMENTREQUEST']._serialized_start=353
+  _globals['_DEFRAGMENTREQUEST']._serialized_end=471
+  _globals['_GETDRIFTREQUEST']._serialized_start=473
+  _globals['_GETDRIFTREQUEST']._serialized_end=560
+  _globals['_DRAINREQUEST']._serialized_start=562
+  _globals['_DRAINREQUEST']._serialized_end=618
+  _globals['_UNDRAINREQUEST']._serialized_start=620
+  _globals['_UNDRAINREQUEST']._serialized_end=655
+  _globals['_TOPOLOGIES']._serialized_start=658
+  _globals['_TOPOLOGIES']._serialized_end=1334
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from controller.api.gen.corridor.v1 import defragmentation_pb2 as corridor_dot_v1_dot_defragmentation__pb2
+from controller.api.gen.corridor.v1 import drift_pb2 as corridor_dot_v1_dot_drift__pb2
+from controller.api.gen.corridor.v1 import maintenance_pb2 as corridor_dot_v1_dot_maintenance__pb2
 from controller.api.gen.corridor.v1 import topologies_pb2 as corridor_dot_v1_dot_topologies__pb2
 from controller.api.gen.corridor.v1 import topology_pb2 as corridor_dot_v1_dot_topology__pb2
 
@@ -47,6 +49,21 @@ class TopologiesStub:
                 request_serializer=corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.SerializeToString,
                 response_deserializer=corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.FromString,
                 _registered_method=True)
+        self.GetDrift = channel.unary_unary(
+                '/corridor.v1.Topologies/GetDrift',
+                request_serializer=corridor_dot_v1_dot_topologies__pb2.GetDriftRequest.SerializeToString,
+                response_deserializer=corridor_dot_v1_dot_drift__pb2.Drift.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/corridor.v1.Topologies/Drain',
+                request_serializer=corridor_dot_v1_dot_topologies__pb2.DrainRequest.SerializeToString,
+                response_deserializer=corridor_dot_v1_dot_maintenance__pb2.Draining.FromString,
+                _registered_method=True)
+        self.Undrain = channel.unary_unary(
+                '/corridor.v1.Topologies/Undrain',
+                request_serializer=corridor_dot_v1_dot_topologies__pb2.UndrainRequest.SerializeToString,
+                response_deserializer=corridor_dot_v1_dot_maintenance__pb2.Draining.FromString,
+                _registered_method=True)
 
 
 class TopologiesServicer:
@@ -67,6 +84,28 @@ class TopologiesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDrift(self, request, context):
+        """Desired against actual, of every device: as it was last read back, or as it is now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """Keep a node or link free: nothing new is placed on it, and all corridors that can are moved off, make-before-break.
+        The answer comes when every move is made or refused. Called again, it tries again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Undrain(self, request, context):
+        """Maintenance is over. Nothing moves back by itself, but what found no room is tried again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TopologiesServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -79,6 +118,21 @@ def add_TopologiesServicer_to_server(servicer, server):
                     servicer.Defragment,
                     request_deserializer=corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.FromString,
                     response_serializer=corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.SerializeToString,
+            ),
+            'GetDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDrift,
+                    request_deserializer=corridor_dot_v1_dot_topologies__pb2.GetDriftRequest.FromString,
+                    response_serializer=corridor_dot_v1_dot_drift__pb2.Drift.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=corridor_dot_v1_dot_topologies__pb2.DrainRequest.FromString,
+                    response_serializer=corridor_dot_v1_dot_maintenance__pb2.Draining.SerializeToString,
+            ),
+            'Undrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Undrain,
+                    request_deserializer=corridor_dot_v1_dot_topologies__pb2.UndrainRequest.FromString,
+                    response_serializer=corridor_dot_v1_dot_maintenance__pb2.Draining.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -136,6 +190,87 @@ class Topologies:
             '/corridor.v1.Topologies/Defragment',
             corridor_dot_v1_dot_topologies__pb2.DefragmentRequest.SerializeToString,
             corridor_dot_v1_dot_defragmentation__pb2.Defragmentation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.v1.Topologies/GetDrift',
+            corridor_dot_v1_dot_topologies__pb2.GetDriftRequest.SerializeToString,
+            corridor_dot_v1_dot_drift__pb2.Drift.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.v1.Topologies/Drain',
+            corridor_dot_v1_dot_topologies__pb2.DrainRequest.SerializeToString,
+            corridor_dot_v1_dot_maintenance__pb2.Draining.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Undrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/corridor.v1.Topologies/Undrain',
+            corridor_dot_v1_dot_topologies__pb2.UndrainRequest.SerializeToString,
+            corridor_dot_v1_dot_maintenance__pb2.Draining.FromString,
             options,
             channel_credentials,
             insecure,

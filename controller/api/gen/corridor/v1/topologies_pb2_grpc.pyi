@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from controller.api.gen.corridor.v1 import defragmentation_pb2 as _defragmentation_pb2
+from controller.api.gen.corridor.v1 import drift_pb2 as _drift_pb2
+from controller.api.gen.corridor.v1 import maintenance_pb2 as _maintenance_pb2
 from controller.api.gen.corridor.v1 import topologies_pb2 as _topologies_pb2
 from controller.api.gen.corridor.v1 import topology_pb2 as _topology_pb2
 from grpc import aio as _aio
@@ -40,6 +42,14 @@ class TopologiesStub:
     """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
     The answer comes when all moves are made, or one of them fails.
     """
+    GetDrift: _grpc.UnaryUnaryMultiCallable[_topologies_pb2.GetDriftRequest, _drift_pb2.Drift]
+    """Desired against actual, of every device: as it was last read back, or as it is now."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_topologies_pb2.DrainRequest, _maintenance_pb2.Draining]
+    """Keep a node or link free: nothing new is placed on it, and all corridors that can are moved off, make-before-break.
+    The answer comes when every move is made or refused. Called again, it tries again.
+    """
+    Undrain: _grpc.UnaryUnaryMultiCallable[_topologies_pb2.UndrainRequest, _maintenance_pb2.Draining]
+    """Maintenance is over. Nothing moves back by itself, but what found no room is tried again."""
 
 @_typing.type_check_only
 class TopologiesAsyncStub(TopologiesStub):
@@ -51,6 +61,14 @@ class TopologiesAsyncStub(TopologiesStub):
     """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
     The answer comes when all moves are made, or one of them fails.
     """
+    GetDrift: _aio.UnaryUnaryMultiCallable[_topologies_pb2.GetDriftRequest, _drift_pb2.Drift]  # type: ignore[assignment]
+    """Desired against actual, of every device: as it was last read back, or as it is now."""
+    Drain: _aio.UnaryUnaryMultiCallable[_topologies_pb2.DrainRequest, _maintenance_pb2.Draining]  # type: ignore[assignment]
+    """Keep a node or link free: nothing new is placed on it, and all corridors that can are moved off, make-before-break.
+    The answer comes when every move is made or refused. Called again, it tries again.
+    """
+    Undrain: _aio.UnaryUnaryMultiCallable[_topologies_pb2.UndrainRequest, _maintenance_pb2.Draining]  # type: ignore[assignment]
+    """Maintenance is over. Nothing moves back by itself, but what found no room is tried again."""
 
 class TopologiesServicer(metaclass=_abc_1.ABCMeta):
     """What the network has, as planned and as discovered."""
@@ -71,5 +89,31 @@ class TopologiesServicer(metaclass=_abc_1.ABCMeta):
         """Free whole server ODUs by moving corridors into others on their own routes, make-before-break. Never done unasked.
         The answer comes when all moves are made, or one of them fails.
         """
+
+    @_abc_1.abstractmethod
+    def GetDrift(
+        self,
+        request: _topologies_pb2.GetDriftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_drift_pb2.Drift, _abc.Awaitable[_drift_pb2.Drift]]:
+        """Desired against actual, of every device: as it was last read back, or as it is now."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _topologies_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_maintenance_pb2.Draining, _abc.Awaitable[_maintenance_pb2.Draining]]:
+        """Keep a node or link free: nothing new is placed on it, and all corridors that can are moved off, make-before-break.
+        The answer comes when every move is made or refused. Called again, it tries again.
+        """
+
+    @_abc_1.abstractmethod
+    def Undrain(
+        self,
+        request: _topologies_pb2.UndrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_maintenance_pb2.Draining, _abc.Awaitable[_maintenance_pb2.Draining]]:
+        """Maintenance is over. Nothing moves back by itself, but what found no room is tried again."""
 
 def add_TopologiesServicer_to_server(servicer: TopologiesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

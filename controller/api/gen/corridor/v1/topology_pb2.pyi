@@ -277,6 +277,8 @@ class Node(_message.Message):
     ACCESS_PORTS_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`domains/{domain}/nodes/{node}`."""
     kind: Global___Node.Kind.ValueType
@@ -292,6 +294,10 @@ class Node(_message.Message):
     processing_us: _builtins.int
     """Configured one-way latency through the node."""
     status: Global___Status.ValueType
+    trouble: _builtins.str
+    """Why the controller has no connection to it, for people; empty where it has one."""
+    drained: _builtins.bool
+    """Kept free for maintenance: nothing new is placed on it."""
     @_builtins.property
     def access_ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessPort]: ...
     @_builtins.property
@@ -310,10 +316,12 @@ class Node(_message.Message):
         access_ports: _abc.Iterable[Global___AccessPort] | None = ...,
         capabilities: Global___Capabilities | None = ...,
         status: Global___Status.ValueType = ...,
+        trouble: _builtins.str = ...,
+        drained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ports", b"access_ports", "capabilities", b"capabilities", "delay_node_id", b"delay_node_id", "kind", b"kind", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "node_id", b"node_id", "processing_us", b"processing_us", "site", b"site", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_ports", b"access_ports", "capabilities", b"capabilities", "delay_node_id", b"delay_node_id", "drained", b"drained", "kind", b"kind", "latitude", b"latitude", "longitude", b"longitude", "name", b"name", "node_id", b"node_id", "processing_us", b"processing_us", "site", b"site", "status", b"status", "trouble", b"trouble"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,6 +380,7 @@ class Link(_message.Message):
     RESERVED_FORWARD_KBPS_FIELD_NUMBER: _builtins.int
     RESERVED_REVERSE_KBPS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`domains/{domain}/links/{link}`."""
     kind: Global___Link.Kind.ValueType
@@ -406,6 +415,8 @@ class Link(_message.Message):
     reserved_reverse_kbps: _builtins.int
     """Adjacency: claimed by soft corridors Z to A, wire rate."""
     status: Global___Status.ValueType
+    drained: _builtins.bool
+    """Kept free for maintenance: nothing new is placed on it. Of an adjacency also where something below it is."""
     @_builtins.property
     def affinities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Colours that constraints include or exclude (RFC 5305 administrative group, by name)."""
@@ -449,10 +460,11 @@ class Link(_message.Message):
         reserved_forward_kbps: _builtins.int = ...,
         reserved_reverse_kbps: _builtins.int = ...,
         status: Global___Status.ValueType = ...,
+        drained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "mtu_bytes", b"mtu_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "affinities", b"affinities", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "igp_metric", b"igp_metric", "jitter_us", b"jitter_us", "kind", b"kind", "length_km", b"length_km", "line", b"line", "line_slots", b"line_slots", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "te_metric", b"te_metric", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes", "a_node", b"a_node", "a_port", b"a_port", "affinities", b"affinities", "capacity_kbps", b"capacity_kbps", "container", b"container", "delay_us", b"delay_us", "drained", b"drained", "igp_metric", b"igp_metric", "jitter_us", b"jitter_us", "kind", b"kind", "length_km", b"length_km", "line", b"line", "line_slots", b"line_slots", "mtu_bytes", b"mtu_bytes", "name", b"name", "reserved_forward_kbps", b"reserved_forward_kbps", "reserved_reverse_kbps", b"reserved_reverse_kbps", "servers", b"servers", "slice_id", b"slice_id", "srlgs", b"srlgs", "status", b"status", "te_metric", b"te_metric", "trail", b"trail", "z_node", b"z_node", "z_port", b"z_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mtu_bytes: _TypeAlias = _typing.Literal["mtu_bytes"]  # noqa: Y015
     _WhichOneofArgType__mtu_bytes: _TypeAlias = _typing.Literal["_mtu_bytes", b"_mtu_bytes"]  # noqa: Y015
