@@ -18,7 +18,7 @@ from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_ma
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Link, LinkKind, NodeKind, Status
 from controller.core.topology import Event, LinkChanged, LinkGone, LinkUnplanned, NodeChanged, Topology, port_at
-from controller.drivers.device import Selector
+from controller.drivers.device import PathWatch, Selector
 from controller.probes import NEAREST_BRIDGE, Probe, build, parse
 from controller.restoration import Restoration
 from controller.state import NetworkState
@@ -109,6 +109,9 @@ class Discovery:
 
     def selector_moved(self, device: str, selector: Selector) -> None:
         self._restoration.selector_moved(device, selector)
+
+    def path_watched(self, device: str, watch: PathWatch) -> None:
+        self._restoration.path_watched(device, watch)
 
     # -- what follows -----------------------------------------------------------------------------------------------
 

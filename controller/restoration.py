@@ -17,7 +17,7 @@ from controller.core.plan import Plan, advance, plan
 from controller.core.protection import EXPOSED, SWITCHED, Service, judged, links_of, loss, service_of
 from controller.core.records import Record
 from controller.core.topology import Event, LinkChanged, NodeChanged
-from controller.drivers.device import Selector
+from controller.drivers.device import PathWatch, Selector
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -64,6 +64,9 @@ class Restoration:
         if selector.working in names and self._selectors.get((device, selector.working)) != selector:
             self._selectors[device, selector.working] = selector
             self._wake(names[selector.working])
+
+    def path_watched(self, device: str, watch: PathWatch) -> None:
+        """A headend says how its watched paths are, and which list each protected policy takes."""
 
     def _signal_fails(self, record: Record) -> frozenset[int]:
         """Slices that an end of which hears nothing; what a node said that is not reached now counts no more.

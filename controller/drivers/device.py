@@ -25,6 +25,34 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionState:
+    """One watched way around a path (`path_probe`), as the packet node's own probes find it."""
+
+    session: int
+    up: bool
+    round_trip_us: int = 0
+    """Out and back; 0 where none was measured yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyState:
+    """One protected policy (`policy_backup`): which list its traffic takes now."""
+
+    policy: int
+    on_backup: bool
+    reason: str = ""
+    """What moved it last: SIGNAL_FAIL, REVERTED, BACKUP_LOST, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathWatch:
+    """What a packet node says of its probes by itself: all after it connected, then what changed."""
+
+    sessions: tuple[SessionState, ...] = ()
+    policies: tuple[PolicyState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """Slots that carry a slice at one node, by direction: A to Z, Z to A."""
 
@@ -82,6 +110,9 @@ class DeviceListener(Protocol):
 
     def selector_moved(self, device: str, selector: Selector) -> None:
         """What the end of a protected slice says of it: at first, and whenever it changed."""
+
+    def path_watched(self, device: str, watch: PathWatch) -> None:
+        """What a packet node's probes found: all at first, then what changed; round trips once a second."""
 
 
 class Device(Protocol):

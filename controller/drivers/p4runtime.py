@@ -24,7 +24,7 @@ from controller.background import background
 from controller.core.entries import Change, Entry, MeterEntry, Rejection
 from controller.core.errors import DeviceRejected, DeviceUnreachable
 from controller.core.model import Capabilities, Liveness
-from controller.drivers.device import DeviceListener
+from controller.drivers.device import DeviceListener, PathWatch
 from controller.drivers.p4runtime_codec import (
     counter_request,
     decode,
@@ -37,6 +37,7 @@ from controller.drivers.p4runtime_codec import (
 from controller.drivers.p4runtime_fields import Unencodable
 from controller.drivers.p4runtime_meters import MeterCells
 from controller.drivers.p4runtime_session import ElectionIdTaken, P4RuntimeSession, ReadRefused, SessionLost
+from controller.drivers.p4runtime_watch import decode_watch
 from controller.drivers.p4runtime_write import write
 from controller.drivers.pipeline import Pipeline
 
@@ -211,6 +212,13 @@ class P4RuntimeDevice:
                     tending = self._arbitrated(session, group, tending, message.arbitration)
                 elif message.HasField("packet") and self.connected:
                     self._listener.frame_received(self._name, *decode_frame(self._pipeline, message.packet))
+                elif message.HasField("other") and not self.fenced_off:
+                    # Also before it is ready: all is told once, behind the arbitration.
+                    self._watched(decode_watch(message.other))
+
+    def _watched(self, watch: PathWatch | None) -> None:
+        if watch is not None:
+            self._listener.path_watched(self._name, watch)
 
     def _election_id(self) -> int:
         """Of a new session."""

@@ -15,7 +15,7 @@ from waiting import until
 
 from controller.core.entries import Change, Entry, Operation
 from controller.core.errors import DeviceUnreachable
-from controller.drivers.device import Device, Selector
+from controller.drivers.device import Device, PathWatch, Selector
 
 LLDP_FRAME = bytes.fromhex("0180c200000e 0a0000000001 88cc") + bytes(range(46))
 """What every device punts, and sends."""
@@ -29,6 +29,7 @@ class Recorder:
     ports: list[tuple[str, int, bool]] = field(default_factory=list)
     frames: list[tuple[str, int, bytes]] = field(default_factory=list)
     selectors: list[tuple[str, Selector]] = field(default_factory=list)
+    watches: list[tuple[str, PathWatch]] = field(default_factory=list)
 
     def device_connected(self, device: str) -> None:
         self.events.append(("connected", device))
@@ -44,6 +45,9 @@ class Recorder:
 
     def selector_moved(self, device: str, selector: Selector) -> None:
         self.selectors.append((device, selector))
+
+    def path_watched(self, device: str, watch: PathWatch) -> None:
+        self.watches.append((device, watch))
 
 
 class Harness(Protocol):
