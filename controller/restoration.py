@@ -13,11 +13,13 @@ from controller.core.conditions import with_condition, without_condition
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, State, Status
-from controller.core.plan import Plan, advance, plan
-from controller.core.protection import EXPOSED, SWITCHED, Service, judged, links_of, loss, service_of
+from controller.core.plan import Plan, plan
+from controller.core.protection import EXPOSED, SWITCHED, Service, links_of
 from controller.core.records import Record
 from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.drivers.device import PathWatch, Selector
+from controller.judgement import Judgement
+from controller.list_renewal import ListRenewal
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -42,52 +44,27 @@ class Restoration:
     def __init__(self, state: NetworkState, progress: Progress) -> None:
         self._state = state
         self._progress = progress
+        self._judgement = Judgement(state)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[str] = set()
         """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
         self._again: set[str] = set()
         """Of these, those that something was heard of since their task last looked."""
-        self._renewing: set[str] = set()
-        """Corridors whose lists are being encoded anew."""
-        self._selectors: dict[tuple[str, int], Selector] = {}
-        """By OTN node and working slice."""
+        self._renewal = ListRenewal(state, progress, self._judgement.cut, self._in_hand)
         self._unprotected_since: dict[str, float] = {}
         """Corridors with one route left, against their promise, by the clock of the event loop."""
         state.when_released = self._room
         state.when_settled = self._settled
-        state.when_lists_leave = self._renew_lists
+        state.when_lists_leave = self._renewal.begin
 
     def selector_moved(self, device: str, selector: Selector) -> None:
         """One end of a protected slice says which slice its traffic takes."""
-        names = {r.target.slice.id: r.name for r in self._state.records.values() if r.target and r.target.slice}
-        self._selectors = {key: each for key, each in self._selectors.items() if key[1] in names}
-        if selector.working in names and self._selectors.get((device, selector.working)) != selector:
-            self._selectors[device, selector.working] = selector
-            self._wake(names[selector.working])
+        name = self._judgement.selector_moved(device, selector)
+        if name is not None:
+            self._wake(name)
 
     def path_watched(self, device: str, watch: PathWatch) -> None:
-        """A headend says how its watched paths are, and which list each protected policy takes."""
-
-    def _signal_fails(self, record: Record) -> frozenset[int]:
-        """Slices that an end of which hears nothing; what a node said that is not reached now counts no more.
-
-        Nor does an end that hears nothing of the far one at all: that one's program may be starting anew.
-        """
-        if record.target is None or record.target.slice is None or record.target.protection is None:
-            return frozenset()
-        working, protection = record.target.slice.id, record.target.protection.id
-        nodes = self._state.topology.nodes
-        said = [
-            each
-            for (device, number), each in self._selectors.items()
-            if number == working and nodes[device].status is Status.UP and not each.far_end_silent
-        ]
-        failed = [working] * any(not each.working_ok for each in said)
-        return frozenset(failed + [protection] * any(not each.protection_ok for each in said))
-
-    def _service(self, record: Record) -> Service:
-        assert record.target is not None
-        return service_of(self._state.topology, record.corridor, record.target, self._signal_fails(record))
+        """A packet node says what its probes found, and which lists its protected policies take."""
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
@@ -167,49 +144,6 @@ class Restoration:
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
         await asyncio.gather(*(self._restore(record.name) for record in concerned))
 
-    def _renew_lists(self) -> None:
-        """Routes wait for these: their lists would leave the path. Who is looked after moves, and with it its lists."""
-        for name in sorted(self._state.leaving - self._renewing - self._in_hand):
-            self._renewing.add(name)
-            self._run(self._renew(name), "renewal of segment lists")
-
-    async def _renew(self, name: str) -> None:
-        """The same path by lists that keep to it under the old routes and the new; tried until routes need not wait."""
-        said = ""
-        try:
-            while name in self._state.leaving and not self._cut(name):
-                try:
-                    await self._renewed(name)
-                except (Conflict, Refused) as refusal:
-                    if str(refusal) != said:
-                        log.warning("%s: routes wait for its segment lists: %s", name, refusal)
-                    said = str(refusal)
-                if name in self._state.leaving:
-                    await asyncio.sleep(RETRY_S)
-        finally:
-            self._renewing.discard(name)
-
-    async def _renewed(self, name: str) -> None:
-        """Another list, never another path: whoever would have to move for it stays, and routes wait."""
-        async with self._progress.undisturbed(name):
-            record = self._state.records.get(name)
-            if record is None or record.target is None or name not in self._state.leaving or self._cut(name):
-                return
-            topology = self._state.topology
-            if not all(topology.usable(topology.links[link]) for link in record.target.leg.links):
-                return  # not known to be up: that will be heard of
-            change = plan(self._state.snapshot(), record.corridor)
-            assert change.record.target is not None
-            if change.record.target.leg.links != record.target.leg.links:
-                raise Infeasible("its path serves no longer what is asked of it", reason="WOULD_MOVE")
-            await self._progress.begin(change, EventType.UPDATED)
-        await self._progress.finished(name)
-
-    def _cut(self, name: str) -> bool:
-        """Its path is down: it is moved, or stays where it is until there is room."""
-        record = self._state.records.get(name)
-        return bool(record and record.target and self._service(record) is Service.LOST)
-
     async def _restore(self, name: str) -> None:
         """One task per corridor: it looks again after each change, and after news that came while it looked."""
         try:
@@ -221,7 +155,7 @@ class Restoration:
             self._in_hand.discard(name)
         if name in self._again:
             self._wake(name)
-        self._renew_lists()  # what was not renewed because it was in hand
+        self._renewal.begin()  # what was not renewed because it was in hand
 
     async def _restore_until_settled(self, name: str) -> None:
         """Until it stands or nothing can be done; a move that was rolled back is planned again after a pause."""
@@ -246,7 +180,7 @@ class Restoration:
         """Under the writer; True where a move was started."""
         if record is None or record.target is None:
             return False
-        service = self._service(record)
+        service = self._judgement.service(record)
         if service not in (Service.EXPOSED, Service.SWITCHED):
             self._unprotected_since.pop(record.name, None)
         match service:
@@ -256,14 +190,8 @@ class Restoration:
                 return await self._move(record)
             case Service.EXPOSED | Service.SWITCHED:
                 return await self._unprotected(record, service)
-        await self._judged(record, service)
+        await self._judgement.say(record, service)
         return False
-
-    async def _judged(self, record: Record, service: Service, why: str = "") -> None:
-        assert record.target is not None
-        now = self._state.now()
-        said = judged(self._state.topology, record.corridor, record.target, service, now, why)
-        await self._note(record, said)
 
     async def _unprotected(self, record: Record, service: Service) -> bool:
         """Say so; two whole slices are looked for when one has carried it alone for long."""
@@ -272,12 +200,12 @@ class Restoration:
             self._unprotected_since[record.name] = clock()
             self._run(self._later(record.name), "wait for protection")
         if clock() - self._unprotected_since[record.name] < PROTECTION_WAIT_S:
-            await self._judged(record, service)
+            await self._judgement.say(record, service)
             return False
         try:
             change = self._protected(record, service)
         except Refused as refusal:
-            await self._judged(record, service, str(refusal))
+            await self._judgement.say(record, service, str(refusal))
             return False
         await self._progress.begin(change, EventType.UPDATED)
         return True
@@ -305,37 +233,32 @@ class Restoration:
     async def _move(self, record: Record) -> bool:
         """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
         assert record.target is not None
-        reason = loss(self._state.topology, record.target, self._signal_fails(record))
+        reason = self._judgement.loss(record)
         corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
         for kind in (SWITCHED, EXPOSED):  # no slice carries the traffic any more
             corridor = without_condition(corridor, kind)
         now = self._state.now()
         if corridor.protection is Protection.UNPROTECTED:
-            await self._note(record, with_condition(corridor, "PathLost", True, "UNPROTECTED", reason, now))
+            await self._judgement.note(record, with_condition(corridor, "PathLost", True, "UNPROTECTED", reason, now))
             return False
         corridor = with_condition(corridor, "PathLost", True, "RESTORING", reason, now)
         try:
             change = plan(self._state.snapshot(), corridor)
         except Refused as refusal:
             why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
-            await self._note(record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now))
+            await self._judgement.note(
+                record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now)
+            )
             return False
         assert change.record.target is not None
         if record.target.leg.slices and change.record.target.leg.slices == record.target.leg.slices:
-            await self._note(record, with_condition(corridor, "PathLost", True, "SIGNAL_FAIL", reason, now))
+            await self._judgement.note(record, with_condition(corridor, "PathLost", True, "SIGNAL_FAIL", reason, now))
             return False  # its fibres are up: it is back when line cards hear something
         await self._progress.begin(change, EventType.UPDATED)
         return True
 
-    async def _note(self, record: Record, corridor: Corridor) -> None:
-        """Only what is said of the corridor changes."""
-        if corridor == record.corridor:
-            return
-        corridor = replace(corridor, update_time=self._state.now())
-        change = advance(self._state.snapshot(), record, replace(record, corridor=corridor))
-        await self._state.commit(change, EventType.UPDATED)
-
     async def close(self) -> None:
+        await self._renewal.close()
         await stopped(self._tasks)
 
 

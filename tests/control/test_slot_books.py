@@ -18,7 +18,7 @@ from simulated_network import SimulatedNetwork
 from small_domain import ring
 from waiting import until
 
-from controller import progress, restoration
+from controller import list_renewal, progress, restoration
 from controller.core.entries import SlotAssignment
 from controller.core.errors import Refused
 from controller.core.model import Corridor, Leg, Profile, Protection, Reservation, Stage, State, Status
@@ -63,6 +63,7 @@ def test_the_ledger_is_what_the_nodes_hold_after_everything_that_happens(history
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress, "RETRY_S", SOON_S)
         patch.setattr(restoration, "RETRY_S", SOON_S)
+        patch.setattr(list_renewal, "RETRY_S", SOON_S)
         asyncio.run(_live(history, f"sqlite:///{Path(directory) / 'corridor.db'}"))
 
 

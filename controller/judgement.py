@@ -1,0 +1,75 @@
+"""What carries a corridor now, by the links that are down and what line cards say, and what is then said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from controller.core.model import Corridor, EventType, Status
+from controller.core.plan import advance
+from controller.core.protection import Service, judged, loss, service_of
+from controller.core.records import Record
+from controller.drivers.device import Selector
+from controller.state import NetworkState
+
+
+class Judgement:
+    """Looks at corridors that stand; changes nothing but their public face."""
+
+    def __init__(self, state: NetworkState) -> None:
+        self._state = state
+        self._selectors: dict[tuple[str, int], Selector] = {}
+        """By OTN node and working slice."""
+
+    def selector_moved(self, device: str, selector: Selector) -> str | None:
+        """One end of a protected slice says which slice its traffic takes; the corridor that this is news of."""
+        names = {r.target.slice.id: r.name for r in self._state.records.values() if r.target and r.target.slice}
+        self._selectors = {key: each for key, each in self._selectors.items() if key[1] in names}
+        if selector.working not in names or self._selectors.get((device, selector.working)) == selector:
+            return None
+        self._selectors[device, selector.working] = selector
+        return names[selector.working]
+
+    def service(self, record: Record) -> Service:
+        assert record.target is not None
+        return service_of(self._state.topology, record.corridor, record.target, self._signal_fails(record))
+
+    def cut(self, name: str) -> bool:
+        """Its path is down: it is moved, or stays where it is until there is room."""
+        record = self._state.records.get(name)
+        return bool(record and record.target and self.service(record) is Service.LOST)
+
+    def loss(self, record: Record) -> str:
+        """What took the path of a lost corridor."""
+        assert record.target is not None
+        return loss(self._state.topology, record.target, self._signal_fails(record))
+
+    async def say(self, record: Record, service: Service, why: str = "") -> None:
+        """Under the writer. Store what is to be said of a corridor that is carried."""
+        assert record.target is not None
+        now = self._state.now()
+        await self.note(record, judged(self._state.topology, record.corridor, record.target, service, now, why))
+
+    async def note(self, record: Record, corridor: Corridor) -> None:
+        """Under the writer. Only what is said of the corridor changes."""
+        if corridor == record.corridor:
+            return
+        corridor = replace(corridor, update_time=self._state.now())
+        change = advance(self._state.snapshot(), record, replace(record, corridor=corridor))
+        await self._state.commit(change, EventType.UPDATED)
+
+    def _signal_fails(self, record: Record) -> frozenset[int]:
+        """Slices that an end of which hears nothing; what a node said that is not reached now counts no more.
+
+        Nor does an end that hears nothing of the far one at all: that one's program may be starting anew.
+        """
+        if record.target is None or record.target.slice is None or record.target.protection is None:
+            return frozenset()
+        working, protection = record.target.slice.id, record.target.protection.id
+        nodes = self._state.topology.nodes
+        said = [
+            each
+            for (device, number), each in self._selectors.items()
+            if number == working and nodes[device].status is Status.UP and not each.far_end_silent
+        ]
+        failed = [working] * any(not each.working_ok for each in said)
+        return frozenset(failed + [protection] * any(not each.protection_ok for each in said))
