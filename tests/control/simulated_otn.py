@@ -206,7 +206,7 @@ class Handshakes:
         await asyncio.shield(task)
 
     def _begin(self, source: SimulatedOtnNode, slice_id: int, count: int) -> None:
-        task = asyncio.create_task(self._run(source, slice_id, count))
+        task = asyncio.create_task(self._run(source, slice_id, count), name=f"handshake of slice {slice_id}")
         self.under_way[slice_id] = count, task
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to hear it
 
@@ -229,12 +229,16 @@ class Handshakes:
             del self.under_way[slice_id]
 
     async def _direction(self, way: list[SimulatedOtnNode], slice_id: int, direction: int, count: int) -> None:
+        before: list[int] = []
         for node in way:
             await asyncio.sleep(self.step_s)
+            if slice_id not in node.sizes:  # its program has been restarted since
+                raise ResizeRefused(node.name, "TIMEOUT", "a hop does not answer")
+            before.append(node.sizes[slice_id][direction])
             short = any(len(held.slots) < count for held in node.slots_of(slice_id))
             if short or node.rejects(slice_id, direction, count):
                 raise ResizeRefused(node.name, "REJECTED", "a hop has not the slots")
-        growing = count > way[0].sizes[slice_id][direction]
+        growing = count > before[0]
         for node in way[::-1] if growing else way:
             await asyncio.sleep(self.step_s)
             if slice_id in node.sizes:  # its program may have been restarted meanwhile

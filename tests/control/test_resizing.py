@@ -161,6 +161,22 @@ async def test_shrinking_over_a_cut_fibre_is_forced_in_the_end(controller: Contr
     assert nodes(controller)[0].commands == 4 * [(slice_id(controller), SMALL)], "first it was tried in band"
 
 
+async def test_a_source_that_restarts_while_the_far_end_judges_ends_in_one_size(controller: Controller) -> None:
+    """Every hop has been asked, none has committed: the source knows nothing any more of what it asked for."""
+    await stands(controller)
+    source, far = nodes(controller)[0], nodes(controller)[-1]
+
+    def restarts(_slice: int, _direction: int, _count: int) -> bool:
+        far.rejects = lambda _slice, _direction, _count: False
+        source.restart_line_card()
+        return False
+
+    far.rejects = restarts
+    await switch(controller, "training")
+    await controller.in_line()
+    all_have(controller, LARGE if now(controller).active_profile == "training" else SMALL)
+
+
 async def test_a_line_card_that_restarts_is_told_the_size_that_stands(controller: Controller) -> None:
     await stands(controller, reservation=Reservation.PEAK, active_profile="inference")
     await switch(controller, "training")
