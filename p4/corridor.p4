@@ -140,5 +140,5 @@ control egress(inout headers_t hdr, inout metadata_t meta, inout standard_metada
     apply { }
 }
 
-@pkginfo(name = "corridor", version = "1.1.0")
+@pkginfo(name = "corridor", version = "1.2.0")
 V1Switch(corridor_parser(), corridor_verify(), ingress(), egress(), corridor_checksum(), corridor_deparser()) main;

@@ -41,6 +41,49 @@ control headend(inout headers_t hdr, inout metadata_t meta, inout standard_metad
         size = 65536;
     }
 
+    // ---- protection: while the way of a list is down, another list takes its traffic ----
+
+    /* 1 while a session is down. Written by the switch's own liveness agent, which knows hold-off and wait-to-restore;
+     * a switch without one has all sessions up. */
+    @id(0x16000001) register<bit<1>, bit<16>>(65536) session_down;
+
+    /* One way around a path and back to the node: what the agent sends every interval, and takes for lost when none
+     * came back for `detect_us`. Carriers are exactly as on the wire; the last one is the node's own address. */
+    @noWarn("unused")
+    @id(0x0100001e) action probe_1(@id(1) bit<16> next_hop, @id(2) bit<32> interval_us, @id(3) bit<32> detect_us,
+                                   @id(4) bit<128> carrier1) { }
+
+    @noWarn("unused")
+    @id(0x0100001f) action probe_2(@id(1) bit<16> next_hop, @id(2) bit<32> interval_us, @id(3) bit<32> detect_us,
+                                   @id(4) bit<128> carrier1, @id(5) bit<128> carrier2) { }
+
+    @noWarn("unused")
+    @id(0x01000020) action probe_3(@id(1) bit<16> next_hop, @id(2) bit<32> interval_us, @id(3) bit<32> detect_us,
+                                   @id(4) bit<128> carrier1, @id(5) bit<128> carrier2, @id(6) bit<128> carrier3) { }
+
+    @id(0x02000011) table path_probe {
+        key = { meta.session : exact @id(1) @name("session"); }
+        actions = { probe_1; probe_2; probe_3; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
+    @noWarn("unused")
+    @id(0x01000021) action set_backup(@id(1) bit<16> backup, @id(2) bit<16> session, @id(3) bit<16> backup_session,
+                                      @id(4) bit<32> hold_off_ms, @id(5) bit<32> wait_to_restore_ms,
+                                      @id(6) bit<1> revertive) {
+        meta.backup = backup;
+        meta.session = session;
+        meta.backup_session = backup_session;
+    }
+
+    @id(0x02000012) table policy_backup {
+        key = { meta.policy : exact @id(1) @name("policy"); }
+        actions = { set_backup; @defaultonly NoAction; }
+        const default_action = NoAction();
+        size = 65536;
+    }
+
     @id(0x01000016) action set_tunnel_source(@id(1) bit<128> addr) { meta.tunnel_source = addr; }
 
     /* The node's own address, source of every tunnel. No key: the default action is the value. */
@@ -114,6 +157,15 @@ control headend(inout headers_t hdr, inout metadata_t meta, inout standard_metad
 
     apply {
         tunnel_source.apply();
+        if (policy_backup.apply().hit && path_probe.apply().hit) {
+            bit<1> list_is_down;
+            bit<1> backup_is_down;
+            session_down.read(list_is_down, meta.session);
+            session_down.read(backup_is_down, meta.backup_session);
+            if (list_is_down == 1 && backup_is_down == 0) {
+                meta.policy = meta.backup;
+            }
+        }
         /* A corridor without a list or a source must not fall back to the open network. */
         if (!policy.apply().hit || meta.tunnel_source == 0) {
             meta.drop_reason = drop_reason_t.NO_POLICY;

@@ -263,6 +263,9 @@ struct metadata_t {
     bit<16> ip_length;
     bit<16> mtu;
     bit<16> policy;
+    bit<16> session;          // what watches the list of this policy, and what the list that may take its place
+    bit<16> backup_session;
+    bit<16> backup;
     bit<16> corridor;
     bit<16> next_hop;
     bit<16> group;

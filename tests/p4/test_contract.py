@@ -49,8 +49,12 @@ TABLES = {
     "node_address": (0x0200000E, {"dst": ("EXACT", 128)}, {"to_node"}),
     "next_hop_group": (0x0200000F, {"group": ("EXACT", 16)}, {"set_next_hop"}),
     "color_policy": (0x02000010, {"corridor": ("EXACT", 16), "color": ("EXACT", 2)}, {"mark_dscp", "drop_colored"}),
+    "path_probe": (0x02000011, {"session": ("EXACT", 16)}, {"probe_1", "probe_2", "probe_3"}),
+    "policy_backup": (0x02000012, {"policy": ("EXACT", 16)}, {"set_backup"}),
 }
 
+PROBED = [("next_hop", 16), ("interval_us", 32), ("detect_us", 32)]
+SWITCHED = [("hold_off_ms", 32), ("wait_to_restore_ms", 32), ("revertive", 1)]
 # action: (id, [(parameter, bits)])
 ACTIONS = {
     "network": (0x01000001, [("mac", 48)]),
@@ -82,6 +86,10 @@ ACTIONS = {
     "drop_colored": (0x0100001B, []),
     "end_flavors": (0x0100001C, [("flavors", 3)]),
     "end_x_flavors": (0x0100001D, [("next_hop", 16), ("flavors", 3)]),
+    "probe_1": (0x0100001E, [*PROBED, ("carrier1", 128)]),
+    "probe_2": (0x0100001F, [*PROBED, ("carrier1", 128), ("carrier2", 128)]),
+    "probe_3": (0x01000020, [*PROBED, ("carrier1", 128), ("carrier2", 128), ("carrier3", 128)]),
+    "set_backup": (0x01000021, [("backup", 16), ("session", 16), ("backup_session", 16), *SWITCHED]),
 }
 
 
@@ -130,6 +138,13 @@ def test_meters_and_counters(p4info: p4i.P4Info) -> None:
     }
 
 
+def test_the_register_of_the_liveness_agent(p4info: p4i.P4Info) -> None:
+    """Sessions that are down, by their id: a bit each."""
+    (register,) = p4info.registers
+    assert (register.preamble.alias, register.preamble.id, register.size) == ("session_down", 0x16000001, 2**16)
+    assert register.type_spec.bitstring.bit.bitwidth == 1
+
+
 def test_groups_choose_by_a_selector(p4info: p4i.P4Info) -> None:
     (selector,) = p4info.action_profiles
     (table,) = (table for table in p4info.tables if table.implementation_id)
@@ -140,7 +155,7 @@ def test_groups_choose_by_a_selector(p4info: p4i.P4Info) -> None:
 
 
 def test_the_version_tells_the_contract(p4info: p4i.P4Info) -> None:
-    assert (p4info.pkg_info.name, p4info.pkg_info.version) == ("corridor", "1.1.0")
+    assert (p4info.pkg_info.name, p4info.pkg_info.version) == ("corridor", "1.2.0")
 
 
 def test_every_drop_reason_has_its_row_in_the_documentation() -> None:
