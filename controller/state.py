@@ -20,6 +20,7 @@ from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
 from controller.core.snapshot import Snapshot
 from controller.core.topology import Event, LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
+from controller.measured import Measured
 from controller.reconcile import Reconciler
 from controller.routing import Routing
 from controller.store import Store, Wiring
@@ -49,6 +50,8 @@ class NetworkState:
         self._rendered: dict[str, Desired] = {}
         self._by_device: dict[str, set[str]] = {}
         self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
+        self.measured = Measured()
+        """Delays of corridors, as headends tell them."""
         self.when_released: Callable[[], None] = lambda: None
         """Called after a commit that gave slots or bandwidth back."""
         self.when_settled: Callable[[str], None] = lambda _name: None
