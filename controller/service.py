@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from controller.core import fgotn_view, names
 from controller.core.alternatives import plan_or_explain
-from controller.core.enforcement import with_enforcement
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
-from controller.core.model import Corridor, CorridorEvent, EventType, Link, LinkKind, State, TopologyView
+from controller.core.model import Corridor, EventType, Link, LinkKind, State, TopologyView
 from controller.core.otn import RowKey
 from controller.core.otn.grooming import open_servers
 from controller.core.otn.moves import Defragmentation
@@ -24,11 +20,9 @@ from controller.core.records import Record
 from controller.core.topology import Topology
 from controller.defragmentation import Defragmenter
 from controller.progress import Progress
+from controller.reading import Reading, missing
 from controller.state import NetworkState
 
-ALL_TENANTS = "tenants/-"
-DEFAULT_PAGE = 50
-MAX_PAGE = 1000
 OUTPUT_ONLY = {
     "uid": "",
     "state": State.PROVISIONING,
@@ -64,10 +58,11 @@ CHANGEABLE = (
 )
 
 
-class Service:
-    """The use cases over one domain's state."""
+class Service(Reading):
+    """All of them, over one domain's state."""
 
     def __init__(self, state: NetworkState, progress: Progress) -> None:
+        super().__init__(state)
         self._state = state
         self._progress = progress
         self._defragmenter = Defragmenter(state, progress)
@@ -97,23 +92,6 @@ class Service:
             if not validate_only:
                 await self._progress.begin(change, EventType.CREATED)
         return self._told(change.record.corridor)
-
-    async def get_corridor(self, name: str) -> Corridor:
-        return self._shown(name)
-
-    async def list_corridors(
-        self, parent: str, page_size: int = 0, page_token: str = ""
-    ) -> tuple[tuple[Corridor, ...], str]:
-        """A page in order of name, and the token of the next (AIP-158); `tenants/-` lists all tenants."""
-        if parent != ALL_TENANTS:
-            names.tenant_of(parent)
-        if page_size < 0:
-            raise Invalid.field("page_size", "a page has no negative size")
-        size = min(page_size or DEFAULT_PAGE, MAX_PAGE)
-        start = _after(page_token)
-        found = sorted(name for name in self._state.records if _within(parent, name) and name > start)
-        token = base64.urlsafe_b64encode(found[size - 1].encode()).decode() if len(found) > size else ""
-        return tuple(map(self._shown, found[:size])), token
 
     async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
         """Change the named fields (AIP-134); a change under way is waited for.
@@ -145,19 +123,6 @@ class Service:
             change = removal(self._state.snapshot(), record, going)
             await self._progress.begin(change, EventType.UPDATED)
         return self._told(change.record.corridor)
-
-    async def watch_corridors(self, parent: str, after_sequence: int = 0) -> AsyncIterator[CorridorEvent]:
-        """The present state, or what happened past a sequence number, and then every change as it happens."""
-        queue = self._state.watch()
-        try:
-            last = after_sequence or self._state.sequence
-            for event in () if after_sequence else self._standing(parent, last):
-                yield event
-            async for event in self._following(queue, last):
-                if _within(parent, event.corridor.name):
-                    yield replace(event, corridor=self._told(event.corridor))
-        finally:
-            self._state.unwatch(queue)
 
     async def get_topology(self, name: str) -> TopologyView:
         """The live topology with what the ledger holds of it."""
@@ -200,45 +165,11 @@ class Service:
             await self._progress.begin(change, EventType.UPDATED)
         return self._told(change.record.corridor)
 
-    def _standing(self, parent: str, sequence: int) -> tuple[CorridorEvent, ...]:
-        now, found = self._state.now(), (name for name in sorted(self._state.records) if _within(parent, name))
-        return tuple(CorridorEvent(sequence, EventType.CREATED, self._shown(name), now) for name in found)
-
-    async def _following(self, queue: asyncio.Queue[CorridorEvent], last: int) -> AsyncIterator[CorridorEvent]:
-        """Every event past `last`: from the queue while it has each, from the store wherever it does not."""
-        async for event in self._past(last):
-            last = event.sequence
-            yield event
-        while True:
-            newest = await queue.get()
-            if newest.sequence == last + 1:
-                last = newest.sequence
-                yield newest
-            elif newest.sequence > last:
-                async for event in self._past(last):
-                    last = event.sequence
-                    yield event
-
-    async def _past(self, last: int) -> AsyncIterator[CorridorEvent]:
-        """All that the store has past `last`; it gives it in portions."""
-        while portion := await self._state.events(last):
-            last = portion[-1].sequence
-            for event in portion:
-                yield event
-
     def _record(self, name: str) -> Record:
         record = self._state.records.get(name)
         if record is None:
-            names.tenant_of_corridor(name)
-            raise NotFound(f"no corridor {name!r}", metadata={"name": name})
+            raise missing(name)
         return record
-
-    def _shown(self, name: str) -> Corridor:
-        return self._told(self._record(name).corridor)
-
-    def _told(self, corridor: Corridor) -> Corridor:
-        """A corridor as callers see it: with what only the present topology tells."""
-        return with_enforcement(corridor, self._state.topology)
 
     def _stamped(self, corridor: Corridor) -> Corridor:
         """The next generation of a corridor, with its times and etag."""
@@ -265,14 +196,3 @@ def _require_fresh(record: Record, etag: str) -> None:
             reason="STALE_ETAG",
             metadata={"etag": record.corridor.etag},
         )
-
-
-def _within(parent: str, name: str) -> bool:
-    return parent == ALL_TENANTS or name.startswith(f"{parent}/corridors/")
-
-
-def _after(page_token: str) -> str:
-    try:
-        return base64.b64decode(page_token, altchars="-_", validate=True).decode()
-    except ValueError:
-        raise Invalid.field("page_token", "not a token that a list gave") from None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from controller.audience import Audience
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
 from controller.core.model import Capabilities, Container, CorridorEvent, EventType, Link, Slice, Stage, Status
@@ -26,8 +27,6 @@ from controller.routing import Routing
 from controller.store import Store, Wiring
 
 Clock = Callable[[], datetime]
-WATCH_BACKLOG = 256
-"""Events kept in memory for each watcher."""
 Touched = dict[str, frozenset[Hashable]]
 """Devices whose desired entries a change altered, with the keys of those entries."""
 
@@ -49,7 +48,7 @@ class NetworkState:
         self._infrastructure: Desired = {}
         self._rendered: dict[str, Desired] = {}
         self._by_device: dict[str, set[str]] = {}
-        self._watchers: set[asyncio.Queue[CorridorEvent]] = set()
+        self._audience = Audience()
         self.measured = Measured()
         """Delays of corridors, as headends tell them."""
         self.when_released: Callable[[], None] = lambda: None
@@ -126,10 +125,7 @@ class NetworkState:
             self._records[plan.record.name] = plan.record
         touched = self._render(plan.record)
         self.sequence = event.sequence
-        for queue in self._watchers:
-            if queue.full():
-                queue.get_nowait()  # the store has it still
-            queue.put_nowait(event)
+        self._audience.tell(event)
         self.reconciler.mark(frozenset(touched))
         if released:
             self.when_released()
@@ -224,12 +220,10 @@ class NetworkState:
 
     def watch(self) -> asyncio.Queue[CorridorEvent]:
         """New events; who falls far behind loses the oldest, sees the gap in their sequence, and asks for `events`."""
-        queue: asyncio.Queue[CorridorEvent] = asyncio.Queue(WATCH_BACKLOG)
-        self._watchers.add(queue)
-        return queue
+        return self._audience.join()
 
     def unwatch(self, queue: asyncio.Queue[CorridorEvent]) -> None:
-        self._watchers.discard(queue)
+        self._audience.leave(queue)
 
     async def events(self, after: int) -> tuple[CorridorEvent, ...]:
         return await self._store.events(after)

@@ -12,7 +12,7 @@ import pytest
 from running_controller import DOMAIN, Controller, corridor, dump, end
 from simulated_network import SimulatedNetwork
 
-from controller import state
+from controller import audience
 from controller.core.errors import AlreadyExists, Conflict, Infeasible, Invalid, NotFound, Refused
 from controller.core.model import (
     Corridor,
@@ -279,11 +279,11 @@ async def test_a_watcher_who_does_not_read_is_not_remembered_for(
     controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """He finds all that he missed in the store; the controller's memory holds little of it."""
-    monkeypatch.setattr(state, "WATCH_BACKLOG", 3)
+    monkeypatch.setattr(audience, "BACKLOG", 3)
     await stands(controller)
     stream = controller.service.watch_corridors(PARENT)
     first = await anext(aiter(stream))
-    (queue,) = controller.state._watchers
+    (queue,) = controller.state._audience._queues
     for profile in ("training", "inference", "training"):
         await controller.service.switch_profile(NAME, profile)
         await controller.settled(NAME)
