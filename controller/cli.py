@@ -27,7 +27,9 @@ from controller.api.contract import message_json
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2, topologies_pb2
 from controller.api.statement import Statement, stating
 from controller.core import names
+from controller.core.drift import Drift
 from controller.core.errors import CorridorError
+from controller.core.maintenance import Draining
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
 
@@ -64,6 +66,7 @@ otn_app = typer.Typer(no_args_is_help=True, help="The optical layer.")
 app.add_typer(otn_app, name="otn")
 
 Name = Annotated[str, typer.Argument(help="c1, acme/c1 or tenants/acme/corridors/c1.")]
+Thing = Annotated[str, typer.Argument(help="A node or link, by its short or full name.")]
 Endpoint = Annotated[str, typer.Option(envvar="CORRIDOR_ENDPOINT", help="The controller's gRPC address.")]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print.")]
 Etag = Annotated[str, typer.Option(help="Refuse unless this is the corridor's etag.")]
@@ -220,6 +223,49 @@ def topology(*, domain: Domain = "-", endpoint: Endpoint = ENDPOINT, output: AsO
     _show(found, lambda: tables.topology_tables(decode(found, TopologyView)), output)
 
 
+@app.command()
+def drift(
+    *,
+    read_now: Annotated[bool, typer.Option("--read-now", help="Read every device back first.")] = False,
+    domain: Domain = "-",
+    endpoint: Endpoint = ENDPOINT,
+    output: AsOutput = Output.TABLE,
+) -> None:
+    """Show, device by device, what it shall hold against what it holds; fails where these differ."""
+    with Client(endpoint) as client:
+        found = client.drift(domain, read_now)
+    _show(found, lambda: tables.drift_tables(decode(found, Drift)), output)
+    if any(each.entries for each in found.devices):
+        raise typer.Exit(1)
+
+
+@app.command()
+def drain(
+    name: Thing,
+    *,
+    validate_only: Annotated[bool, typer.Option("--validate-only", help="Say what would move and stay.")] = False,
+    domain: Domain = "-",
+    endpoint: Endpoint = ENDPOINT,
+    output: AsOutput = Output.TABLE,
+) -> None:
+    """Keep a node or link free for maintenance and move corridors off it; fails while one stays."""
+    with Client(endpoint) as client:
+        found = client.drain(_FullNames(client, domain).thing(name), validate_only)
+    _show(found, lambda: tables.draining_tables(decode(found, Draining)), output)
+    if found.staying:
+        raise typer.Exit(1)
+
+
+@app.command()
+def undrain(
+    name: Thing, *, domain: Domain = "-", endpoint: Endpoint = ENDPOINT, output: AsOutput = Output.TABLE
+) -> None:
+    """Maintenance of a node or link is over."""
+    with Client(endpoint) as client:
+        found = client.undrain(_FullNames(client, domain).thing(name))
+    _show(found, lambda: tables.draining_tables(decode(found, Draining)), output)
+
+
 @otn_app.command()
 def defragment(
     *,
@@ -312,6 +358,18 @@ class _FullNames:
 
     def link(self, name: str) -> str:
         return name if "/" in name else names.link(self._served(), name)
+
+    def thing(self, name: str) -> str:
+        """Of a node or a link, whichever has that short name."""
+        if "/" in name:
+            return name
+        view = self._client.topology(self._domain)
+        known = [*(node.name for node in view.nodes), *(link.name for link in view.links)]
+        found = [each for each in known if names.short(each) == name]
+        if len(found) != 1:
+            what = "is both a node and a link: give its full name" if found else "is neither a node nor a link"
+            raise typer.BadParameter(f"{name!r} {what}")
+        return found[0]
 
     def _served(self) -> str:
         if self._domain == "-":

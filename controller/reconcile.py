@@ -2,6 +2,7 @@
 
 A pass applies the difference between what the device is known to hold and what it shall hold. What it holds is read
 back in full on connect, after any error, and periodically; in between, the last confirmed state is good enough.
+A read-back that is at odds with what was confirmed shows what somebody else did: it is put right, and told.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from controller.background import background, stopped
 from controller.core.diff import changes
-from controller.core.entries import Entry, Operation, Rejection
+from controller.core.drift import ReadBack, foreign, lost_in_restart
+from controller.core.entries import Change, Entry, Operation, Rejection
 from controller.core.errors import DeviceError, DeviceRejected, DeviceUnreachable
 from controller.drivers.device import Device
 
@@ -23,17 +25,38 @@ log = logging.getLogger(__name__)
 Desired = Callable[[str], Mapping[Hashable, Entry]]
 Read = Callable[[str, Mapping[Hashable, Entry]], None]
 
+Repaired = Callable[[str, frozenset[Hashable]], None]
+
 FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 10.0
+CALL_S = 10.0
+"""What a device may take to answer, whatever is asked of it …"""
+ENTRY_S = 0.005
+"""… and for each entry that is read or written: a slow one with 10 000 of them has a minute."""
+
+
+@asynccontextmanager
+async def within(device: str, limit_s: float, what: str) -> AsyncIterator[None]:
+    """A call to a device that takes longer is given up: `DeviceUnreachable`, whatever came of it."""
+    try:
+        async with asyncio.timeout(limit_s) as deadline:
+            yield
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise DeviceUnreachable(device, f"no answer within {limit_s:g} s to {what}") from None
 
 
 class Worker:
     """Keeps one device in line."""
 
-    def __init__(self, device: Device, desired: Desired, when_read: Read, resync_s: float) -> None:
+    def __init__(
+        self, device: Device, desired: Desired, when_read: Read, when_repaired: Repaired, resync_s: float
+    ) -> None:
         self.device = device
         self._desired = desired
         self._when_read = when_read
+        self._when_repaired = when_repaired
         self._resync_s = resync_s
         self._actual: dict[Hashable, Entry] = {}
         self._trusted = False
@@ -41,6 +64,16 @@ class Worker:
         self._read_at = asyncio.get_running_loop().time()
         """When it was last read back, or the worker began; by the loop's clock."""
         self._rejected: dict[Hashable, Rejection] = {}
+        self._doubtful: set[Hashable] = set()
+        """Keys of writes of which no outcome is known."""
+        self._reconnected = True
+        """Whether its control stream is another than when it was read last: it may have been restarted."""
+        self.reading: ReadBack | None = None
+        """What it was found to hold when it was last read back."""
+        self.repaired = 0
+        """Entries that somebody else changed or removed, and that were put right."""
+        self.repaired_at_s = 0.0
+        self._failure = ""
         self._asked = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._dirty = asyncio.Event()
@@ -53,10 +86,25 @@ class Worker:
         self._dirty.set()
         return self._asked
 
-    def forget(self) -> None:
-        """What the device holds is unknown: read it back before the next write."""
+    def forget(self) -> int:
+        """What the device holds is unknown: read it back before the next write. Returns the ticket of that pass."""
         self._trusted = False
-        self.mark()
+        return self.mark()
+
+    def connected(self) -> None:
+        """It is there (again), and may have lost what it held."""
+        self._reconnected = True
+        self.forget()
+
+    @property
+    def held(self) -> Mapping[Hashable, Entry]:
+        """What it is known to hold: as it was last read, and what was confirmed since."""
+        return self._actual
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not connected, or what its last pass failed for; empty where all is well."""
+        return self.device.trouble or self._failure
 
     def reached(self, ticket: int) -> asyncio.Future[None]:
         """Resolves when a pass that began after the ticket was drawn is through."""
@@ -92,7 +140,9 @@ class Worker:
                 log.warning("%s", failure)
                 self._trusted = False
                 self._failures += 1
+                self._failure = failure.message
                 continue
+            self._failure = ""
             self._failures = 1 + self._failures if self._rejected else 0
             self._resolve(ticket)
 
@@ -109,25 +159,62 @@ class Worker:
         return self._read_at + self._resync_s - asyncio.get_running_loop().time()
 
     async def _pass(self) -> None:
-        if not self._trusted:
-            self._trusted = True  # before the read: a device that comes back meanwhile is read once more
-            self._read_at = asyncio.get_running_loop().time()
-            self._actual = dict(await self.device.read())
-            self._when_read(self.device.name, self._actual)
-        actual = self._actual
-        writes = changes(actual, self._desired(self.device.name))
-        rejections = await self.device.apply(writes) if writes else ()
+        odd: frozenset[Hashable] = frozenset() if self._trusted else await self._read_back()
+        writes = changes(self._actual, self._desired(self.device.name))
+        rejections = await self._write(writes) if writes else ()
         self._rejected = {r.change.entry.key: r for r in rejections}
-        for change in writes:
-            if change.entry.key in self._rejected:
-                continue
+        written = [change for change in writes if change.entry.key not in self._rejected]
+        for change in written:
             if change.operation is Operation.DELETE:
-                actual.pop(change.entry.key, None)
+                self._actual.pop(change.entry.key, None)
             else:
-                actual[change.entry.key] = change.entry
+                self._actual[change.entry.key] = change.entry
         if rejections:
             self._trusted = False
             log.warning("%s refused %s", self.device.name, "; ".join(f"{r.change}: {r.message}" for r in rejections))
+        self._report(odd.intersection(change.entry.key for change in written))
+
+    async def _read_back(self) -> frozenset[Hashable]:
+        """Keys at which it holds other than what was confirmed, and other than what it shall: somebody changed it."""
+        name, known = self.device.name, self._actual
+        self._trusted = True  # before the read: a device that comes back meanwhile is read once more
+        self._read_at = asyncio.get_running_loop().time()
+        first, self._reconnected, reconnected = self.reading is None, False, self._reconnected
+        try:
+            async with within(name, self._limit_s(len(known)), "a reading of its entries"):
+                self._actual = dict(await self.device.read())
+        except DeviceError:
+            self._reconnected |= reconnected
+            raise
+        desired = self._desired(name)
+        self.reading = ReadBack.of(desired, self._actual, self._read_at)
+        self._when_read(name, self._actual)
+        doubtful, self._doubtful = self._doubtful, set()
+        if first:
+            return frozenset()
+        lost = lost_in_restart(known, self._actual) if reconnected else frozenset()
+        if lost:
+            log.warning("%s came back without %d entries: it was restarted", name, len(lost))
+        return foreign(known, self._actual, desired) - lost - doubtful
+
+    async def _write(self, writes: Sequence[Change]) -> Sequence[Rejection]:
+        keys = {change.entry.key for change in writes}
+        self._doubtful |= keys
+        async with within(self.device.name, self._limit_s(len(writes)), f"{len(writes)} writes"):
+            rejections = await self.device.apply(writes)
+        self._doubtful -= keys - {rejection.change.entry.key for rejection in rejections}
+        return rejections
+
+    def _limit_s(self, entries: int) -> float:
+        return CALL_S + ENTRY_S * max(entries, len(self._desired(self.device.name)))
+
+    def _report(self, repaired: frozenset[Hashable]) -> None:
+        if not repaired:
+            return
+        self.repaired += len(repaired)
+        self.repaired_at_s = asyncio.get_running_loop().time()
+        log.warning("%s: %d entries were changed by somebody else, and are repaired", self.device.name, len(repaired))
+        self._when_repaired(self.device.name, repaired)
 
     def _resolve(self, ticket: int) -> None:
         waiting, self._waiting = self._waiting, []
@@ -147,12 +234,34 @@ class Reconciler:
         self._workers: dict[str, Worker] = {}
         self.when_read: Read = lambda _device, _entries: None
         """Called with what a device was read back to hold, before anything is written to it."""
+        self.when_repaired: Repaired = lambda _device, _keys: None
+        """Called with the keys of entries that somebody else changed or removed, and that were put right."""
 
     def add(self, device: Device) -> None:
-        self._workers[device.name] = Worker(device, self._desired, self._read, self._resync_s)
+        self._workers[device.name] = Worker(device, self._desired, self._read, self._repaired, self._resync_s)
 
     def _read(self, device: str, entries: Mapping[Hashable, Entry]) -> None:
         self.when_read(device, entries)
+
+    def _repaired(self, device: str, keys: frozenset[Hashable]) -> None:
+        self.when_repaired(device, keys)
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        return tuple(self._workers.values())
+
+    async def read_back(self, name: str) -> bool:
+        """Read a device, in its turn, and put it right. False where it did not answer in time, or could not."""
+        worker = self._workers[name]
+        if not worker.device.connected:
+            return False
+        before = worker.reading
+        through = worker.reached(worker.forget())
+        limit_s = 2 * CALL_S + ENTRY_S * len(worker.held)
+        _, late = await asyncio.wait({through}, timeout=limit_s)
+        for future in late:
+            future.cancel()
+        return worker.reading is not before
 
     def device(self, name: str) -> Device:
         return self._workers[name].device
@@ -162,7 +271,7 @@ class Reconciler:
         return tuple(worker.device for worker in self._workers.values())
 
     def connected(self, name: str) -> None:
-        self._workers[name].forget()
+        self._workers[name].connected()
 
     def mark(self, names: frozenset[str]) -> None:
         for name in names & self._workers.keys():
@@ -182,9 +291,9 @@ class Reconciler:
             for future in late:
                 future.cancel()
             if late:
-                device = waiting[late.pop()].device
-                why = f": {device.trouble}" if device.trouble else ""
-                raise DeviceUnreachable(device.name, f"not in line within {timeout_s:g} s{why}")
+                worker = waiting[late.pop()]
+                why = f": {worker.trouble}" if worker.trouble else ""
+                raise DeviceUnreachable(worker.device.name, f"not in line within {timeout_s:g} s{why}")
             refused = {worker: worker.rejected(wanted[worker.device.name]) for worker in workers}
             for worker, refusal in refused.items():
                 if refusal and not refusal.transient:

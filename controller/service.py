@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from controller.core import fgotn_view, names
 from controller.core.alternatives import plan_or_explain
+from controller.core.drift import Drift
 from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
 from controller.core.generation import next_generation
 from controller.core.lifecycle import Happening, after
+from controller.core.maintenance import Draining
 from controller.core.model import Corridor, EventType, Link, LinkKind, State, TopologyView
 from controller.core.otn import RowKey
 from controller.core.otn.grooming import open_servers
@@ -19,6 +21,8 @@ from controller.core.plan import removal
 from controller.core.records import Record
 from controller.core.topology import Topology
 from controller.defragmentation import Defragmenter
+from controller.drift import drift
+from controller.maintenance import Maintenance
 from controller.progress import Progress
 from controller.reading import Reading, missing
 from controller.state import NetworkState
@@ -66,6 +70,7 @@ class Service(Reading):
         self._state = state
         self._progress = progress
         self._defragmenter = Defragmenter(state, progress)
+        self._maintenance = Maintenance(state, progress)
 
     async def create_corridor(
         self,
@@ -133,6 +138,19 @@ class Service(Reading):
         """Free server ODUs of a topology by moving at most so many corridors; the answer says what was done."""
         self._named(name)
         return await self._defragmenter.run(max_moves, validate_only=validate_only)
+
+    async def get_drift(self, name: str, *, read_now: bool = False) -> Drift:
+        """Desired against actual of every device."""
+        self._named(name)
+        return await drift(self._state, read_now=read_now)
+
+    async def drain(self, name: str, *, validate_only: bool = False) -> Draining:
+        """Keep a node or link free, and move off it what can be."""
+        return await self._maintenance.drain(name, validate_only=validate_only)
+
+    async def undrain(self, name: str) -> Draining:
+        """Use a node or link again."""
+        return await self._maintenance.undrain(name)
 
     def _named(self, name: str) -> Topology:
         topology = self._state.topology

@@ -17,6 +17,8 @@ from controller.api.gen.corridor.v1 import (
     corridor_pb2,
     corridors_pb2,
     defragmentation_pb2,
+    drift_pb2,
+    maintenance_pb2,
     topologies_pb2,
     topology_pb2,
 )
@@ -87,6 +89,18 @@ class Client:
     def defragment(self, request: topologies_pb2.DefragmentRequest) -> defragmentation_pb2.Defragmentation:
         """However long its moves take."""
         return self._topologies.Defragment(request)
+
+    def drift(self, domain: str, read_now: bool) -> drift_pb2.Drift:
+        """However long devices take to be read."""
+        return self._topologies.GetDrift(topologies_pb2.GetDriftRequest(name=names.topology(domain), read_now=read_now))
+
+    def drain(self, name: str, validate_only: bool) -> maintenance_pb2.Draining:
+        """However long the moves take."""
+        return self._topologies.Drain(topologies_pb2.DrainRequest(name=name, validate_only=validate_only))
+
+    def undrain(self, name: str) -> maintenance_pb2.Draining:
+        request = topologies_pb2.UndrainRequest(name=name)
+        return self._topologies.Undrain(request, timeout=CALL_TIMEOUT_S)
 
     def settled(self, corridor: corridor_pb2.Corridor, timeout_s: float) -> corridor_pb2.Corridor:
         """The corridor when the devices agree with it; what is being deleted, when it is gone."""

@@ -22,6 +22,8 @@ from controller.api.gen.corridor.v1 import (
     corridors_pb2,
     corridors_pb2_grpc,
     defragmentation_pb2,
+    drift_pb2,
+    maintenance_pb2,
     topologies_pb2,
     topologies_pb2_grpc,
     topology_pb2,
@@ -174,6 +176,19 @@ class Topologies(topologies_pb2_grpc.TopologiesServicer):
         async with Answering(context):
             found = await self._service.defragment(request.name, request.max_moves, validate_only=request.validate_only)
             return encode(found, defragmentation_pb2.Defragmentation)
+
+    async def GetDrift(self, request: topologies_pb2.GetDriftRequest, context: Context) -> drift_pb2.Drift:
+        async with Answering(context):
+            return encode(await self._service.get_drift(request.name, read_now=request.read_now), drift_pb2.Drift)
+
+    async def Drain(self, request: topologies_pb2.DrainRequest, context: Context) -> maintenance_pb2.Draining:
+        async with Answering(context):
+            found = await self._service.drain(request.name, validate_only=request.validate_only)
+            return encode(found, maintenance_pb2.Draining)
+
+    async def Undrain(self, request: topologies_pb2.UndrainRequest, context: Context) -> maintenance_pb2.Draining:
+        async with Answering(context):
+            return encode(await self._service.undrain(request.name), maintenance_pb2.Draining)
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]

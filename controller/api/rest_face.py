@@ -5,7 +5,7 @@ Annotations are evaluated here as they stand, for FastAPI reads those of functio
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query
 from fastapi.responses import JSONResponse
@@ -20,13 +20,17 @@ from controller.api.grpc_face import following
 from controller.api.optical_view import optical_views
 from controller.api.problems import RESPONSES, handle_problems, problem_media
 from controller.api.use_cases import CorridorService
+from controller.core.drift import Drift
 from controller.core.errors import Invalid
+from controller.core.maintenance import Draining
 from controller.core.model import Corridor, TopologyView
 from controller.core.otn.moves import Defragmentation
 
 CorridorBody: Any = body_model(Corridor)
 TopologyBody: Any = body_model(TopologyView)
 DefragmentationBody: Any = body_model(Defragmentation)
+DriftBody: Any = body_model(Drift)
+DrainingBody: Any = body_model(Draining)
 CorridorPage: Any = create_model("ListCorridorsResponse", corridors=list[CorridorBody], nextPageToken=(str, ""))
 MAX_PAGE_SIZE = 2**31 - 1
 
@@ -45,6 +49,19 @@ class DefragmentBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     max_moves: Annotated[int, Field(strict=True, ge=1, le=UINT32_MAX, alias="maxMoves")]
     validate_only: Annotated[StrictBool, Field(alias="validateOnly")] = False
+
+
+class DrainBody(BaseModel):
+    """Whether this is only to see what would move and what would stay."""
+
+    model_config = ConfigDict(extra="forbid")
+    validate_only: Annotated[StrictBool, Field(alias="validateOnly")] = False
+
+
+class UndrainBody(BaseModel):
+    """Nothing is to be stated."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def entity_tag(if_match: Annotated[str, Header(description="Refuse unless this is the current ETag.")] = "") -> str:
@@ -182,11 +199,37 @@ def _topologies(service: CorridorService) -> APIRouter:
         found = await service.defragment(name, body.max_moves, validate_only=body.validate_only)
         return JSONResponse(value_json(found))
 
+    @router.get("/v1/domains/{domain}/topology:drift", response_model=DriftBody)
+    async def get_drift(domain: str, read_now: Annotated[bool, Query(alias="readNow")] = False) -> JSONResponse:
+        """Desired against actual, device by device: as it was last read back, or as it is now."""
+        return JSONResponse(value_json(await service.get_drift(f"domains/{domain}/topology", read_now=read_now)))
+
     @router.get("/healthz")
     async def healthz() -> dict[str, str]:
         return {"status": "SERVING"}
 
     return router
+
+
+def _maintenance(service: CorridorService) -> APIRouter:
+    """Nodes and links that are kept free."""
+    router = APIRouter(prefix="/v1/domains/{domain}", tags=["maintenance"])
+    _things(router, service, "nodes")
+    _things(router, service, "links")
+    return router
+
+
+def _things(router: APIRouter, service: CorridorService, kind: Literal["nodes", "links"]) -> None:
+    @router.post(f"/{kind}/{{name}}:drain", response_model=DrainingBody, name=f"drain_{kind}")
+    async def drain(domain: str, name: str, body: DrainBody | None = None) -> JSONResponse:
+        """Place nothing new on it and move off what can be, make-before-break; answers when all is done."""
+        only = body is not None and body.validate_only
+        return JSONResponse(value_json(await service.drain(f"domains/{domain}/{kind}/{name}", validate_only=only)))
+
+    @router.post(f"/{kind}/{{name}}:undrain", response_model=DrainingBody, name=f"undrain_{kind}")
+    async def undrain(domain: str, name: str, body: UndrainBody | None = None) -> JSONResponse:
+        """Maintenance is over: what found no room is tried again, nothing moves back by itself."""
+        return JSONResponse(value_json(await service.undrain(f"domains/{domain}/{kind}/{name}")))
 
 
 def rest_app(service: CorridorService) -> FastAPI:
@@ -199,6 +242,7 @@ def rest_app(service: CorridorService) -> FastAPI:
     )
     app.include_router(_corridors(service))
     app.include_router(_topologies(service))
+    app.include_router(_maintenance(service))
     app.include_router(optical_views(service))
     handle_problems(app)
     return app

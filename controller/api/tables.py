@@ -9,6 +9,8 @@ from rich.table import Table
 
 from controller.api.quantities import duration, rate
 from controller.core import names
+from controller.core.drift import DeviceDrift, Drift
+from controller.core.maintenance import Draining
 from controller.core.model import (
     Capabilities,
     Corridor,
@@ -112,12 +114,13 @@ def topology_tables(view: TopologyView) -> RenderableType:
 
 
 def _nodes(nodes: Iterable[Node]) -> Table:
-    header = ("Node", "Kind", "Status", "Id", "Site", "Access ports", "Capabilities")
+    header = ("Node", "Kind", "Status", "Id", "Site", "Access ports", "Capabilities", "Trouble")
     table = Table(*header, box=None, header_style="bold")
     for node in nodes:
         ports = " ".join(port.name for port in node.access_ports)
         able = _capabilities(node.capabilities) if node.kind is NodeKind.ROUTER else ""
-        table.add_row(names.short(node.name), node.kind.lower(), node.status, str(node.node_id), node.site, ports, able)
+        kind, number = node.kind.lower(), str(node.node_id)
+        table.add_row(names.short(node.name), kind, _status(node), number, node.site, ports, able, node.trouble)
     return table
 
 
@@ -145,8 +148,12 @@ def _links(links: Iterable[Link]) -> Table:
         capacity = rate(link.capacity_kbps) if link.capacity_kbps else ""
         groups = " ".join((*map(str, link.srlgs), *link.affinities))
         delay = duration(link.delay_us)
-        table.add_row(names.short(link.name), link.kind.lower(), link.status, ends, delay, capacity, groups, free)
+        table.add_row(names.short(link.name), link.kind.lower(), _status(link), ends, delay, capacity, groups, free)
     return table
+
+
+def _status(thing: Node | Link) -> str:
+    return f"{thing.status}, drained" if thing.drained else str(thing.status)
 
 
 def defragmentation_tables(found: Defragmentation) -> RenderableType:
@@ -163,6 +170,40 @@ def defragmentation_tables(found: Defragmentation) -> RenderableType:
     for each in found.freed:
         freed.add_row(names.short(each.link), each.server, str(each.fgts), str(each.after_moves))
     return Group(moves, freed, *([f"stopped: {found.stopped}"] if found.stopped else []))
+
+
+def drift_tables(found: Drift) -> RenderableType:
+    """One row per device, and one per entry that is not as it shall be."""
+    devices = Table("Device", "State", "Desired", "Differ", "Read", "Repaired", box=None, header_style="bold")
+    entries = Table("Device", "Entry is", "Desired, or there unasked", "Actual", box=None, header_style="bold")
+    for each in found.devices:
+        name = names.short(each.node)
+        differ = f"{len(each.entries)}{'+' if each.truncated else ''}"
+        read = f"{each.read_time:%H:%M:%S}" if each.read_time else "never"
+        devices.add_row(name, _reached(each), str(each.desired), differ, read, _repaired(each))
+        for entry in each.entries:
+            entries.add_row(name, entry.kind.lower(), entry.entry, entry.actual)
+    return Group(devices, *([entries] if entries.row_count else []))
+
+
+def _reached(device: DeviceDrift) -> str:
+    return "connected" if device.connected else f"not connected: {device.trouble}".removesuffix(": ")
+
+
+def _repaired(device: DeviceDrift) -> str:
+    when = f", last {device.repair_time:%H:%M:%S}" if device.repair_time else ""
+    return f"{device.repaired}{when}" if device.repaired else ""
+
+
+def draining_tables(found: Draining) -> RenderableType:
+    """What moved, and what stays with the reason."""
+    state = "drained" if found.drained else "in use"
+    told = f"{found.name}: {state}, {len(found.moved)} moved, {len(found.staying)} staying"
+    moved = [f"moved: {' '.join(map(_short_corridor, found.moved))}"] if found.moved else []
+    staying = Table("Staying", "Reason", "", box=None, header_style="bold")
+    for each in found.staying:
+        staying.add_row(_short_corridor(each.corridor), each.reason, each.message)
+    return Group(told, *moved, *([staying] if found.staying else []))
 
 
 def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]], targets: Mapping[str, str]) -> RenderableType:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from controller.core.drift import Drift
 from controller.core.fgotn_view import Json
+from controller.core.maintenance import Draining
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
 
@@ -57,3 +59,13 @@ class CorridorService(Protocol):
     async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
         """`name` as in `get_topology`; answers when every move is made or one has failed."""
         ...
+
+    async def get_drift(self, name: str, *, read_now: bool = False) -> Drift:
+        """`name` as in `get_topology`; with `read_now` every device that is connected is read back first."""
+        ...
+
+    async def drain(self, name: str, *, validate_only: bool = False) -> Draining:
+        """A node or a link; answers when every corridor on it was moved or has to stay."""
+        ...
+
+    async def undrain(self, name: str) -> Draining: ...

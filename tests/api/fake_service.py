@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from controller.core.drift import DeviceDrift, Drift, DriftKind, EntryDrift
 from controller.core.errors import (
     AlreadyExists,
     Conflict,
@@ -20,6 +21,7 @@ from controller.core.errors import (
     Unavailable,
     Violation,
 )
+from controller.core.maintenance import Draining, Staying
 from controller.core.model import (
     AccessPort,
     Capabilities,
@@ -84,6 +86,26 @@ TOPOLOGY = TopologyView(
     version=7,
 )
 
+DRIFT = Drift(
+    (
+        DeviceDrift(
+            f"{DOMAIN}/nodes/zgc-r",
+            True,
+            "",
+            12,
+            (
+                EntryDrift(DriftKind.MISSING, "policy policy=17 → encap_red_1(next_hop=3)"),
+                EntryDrift(DriftKind.DIFFERENT, "slice_meter 4 → 10/s, burst 1", "slice_meter 4 → 99/s, burst 1"),
+            ),
+            False,
+            NOW,
+            3,
+            NOW,
+        ),
+        DeviceDrift(f"{DOMAIN}/nodes/zgc-o", False, "no control stream", 5),
+    )
+)
+
 EXPLAINED = {
     "bindingLink": f"{DOMAIN}/links/F-a-b",
     "maxBandwidthKbps": "80000",
@@ -118,6 +140,7 @@ class FakeService:
         self.unwatched = asyncio.Event()
         self.settles = False
         self.defragmented = False
+        self.drained: set[str] = set()
         self._changed = asyncio.Event()
 
     async def create_corridor(
@@ -228,6 +251,28 @@ class FakeService:
             return replace(PLAN, freed=(), stopped="tenants/acme/corridors/c1: is in use again")
         self.defragmented = True
         return replace(PLAN, moves=(replace(PLAN.moves[0], done=True),))
+
+    async def get_drift(self, name: str, *, read_now: bool = False) -> Drift:
+        """One device differs, until it is read."""
+        await self.get_topology(name)
+        return replace(DRIFT, devices=(replace(DRIFT.devices[0], entries=()),)) if read_now else DRIFT
+
+    async def drain(self, name: str, *, validate_only: bool = False) -> Draining:
+        """One corridor moves and one stays."""
+        if name not in {thing.name for thing in (*TOPOLOGY.nodes, *TOPOLOGY.links)}:
+            raise NotFound(f"no node or link {name!r}")
+        if not validate_only:
+            self.drained.add(name)
+        return Draining(
+            name,
+            name in self.drained,
+            ("tenants/acme/corridors/c1",),
+            (Staying("tenants/default/corridors/c2", "ENDS_HERE", "it ends at zgc-r"),),
+        )
+
+    async def undrain(self, name: str) -> Draining:
+        self.drained.discard(name)
+        return Draining(name)
 
     def settle(self, name: str) -> None:
         """The devices agree."""
