@@ -1,14 +1,18 @@
 """Identifiers that devices see: stored, never renumbered; a freed one rests before it is used again.
 
 Scopes in the network: `slice`, `vrf`, `locator` (node ids of further algorithms); per router: `function` (uA and uDT
-ids), `next-hop`, `policy`, `corridor` (index of shaper and counter).
+ids), `next-hop`, `policy`, `session` (a watched way around a path), `corridor` (index of shaper and counter).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
+
+from immutables import Map
 
 from controller.core.errors import Infeasible
 
@@ -30,12 +34,12 @@ RANGES: Mapping[str, Range] = {
     "next-hop": Range(1, 0xFFFE),
     "policy": Range(1, 0x7FFE),
     "corridor": Range(0x10, 0xFFFD),
+    "session": Range(1, 0xFFFE),
 }
 """Inclusive. `function`: the LIB of the NEXT-C-SID block. `policy`: 15 bits, the upper half marks oversize packets."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class IdKey:
+class IdKey(NamedTuple):
     """What an id stands for: scope kind, where (router or empty), and whose."""
 
     kind: str
@@ -43,12 +47,38 @@ class IdKey:
     owner: str
 
 
-@dataclass(frozen=True)
-class Ids:
-    """Assigned ids, and freed ones with the time of their release."""
+_Scope: TypeAlias = tuple[str, str]
+"""Kind, where."""
 
-    assigned: Mapping[IdKey, int] = field(default_factory=dict)
-    resting: Mapping[tuple[str, str, int], datetime] = field(default_factory=dict)
+
+class Ids:
+    """Assigned ids, and freed ones with the time of their release. Immutable; a change costs what it touches."""
+
+    __slots__ = ("_taken", "assigned", "resting")
+
+    def __init__(
+        self,
+        assigned: Mapping[IdKey, int] = MappingProxyType({}),
+        resting: Mapping[tuple[str, str, int], datetime] = MappingProxyType({}),
+    ) -> None:
+        taken: dict[_Scope, int] = {}
+        for key, value in assigned.items():
+            taken[key[:2]] = taken.get(key[:2], 0) | 1 << value
+        self.assigned: Map[IdKey, int] = Map(assigned)
+        self.resting: Map[tuple[str, str, int], datetime] = Map(resting)
+        self._taken: Map[_Scope, int] = Map(taken)
+        """Per scope, a bit for each value that is assigned."""
+
+    @classmethod
+    def _of(
+        cls, assigned: Map[IdKey, int], resting: Map[tuple[str, str, int], datetime], taken: Map[_Scope, int]
+    ) -> Ids:
+        ids = cls()
+        ids.assigned, ids.resting, ids._taken = assigned, resting, taken
+        return ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ids) and (self.assigned, self.resting) == (other.assigned, other.resting)
 
     def __getitem__(self, key: IdKey) -> int:
         return self.assigned[key]
@@ -59,24 +89,30 @@ class Ids:
 
     def bind(self, key: IdKey, value: int) -> Ids:
         """With `key` standing for `value`, which must be free."""
-        resting = {k: v for k, v in self.resting.items() if k != (key.kind, key.where, value)}
-        return Ids({**self.assigned, key: value}, resting)
+        scope, rested = (key.kind, key.where), (key.kind, key.where, value)
+        resting = self.resting.delete(rested) if rested in self.resting else self.resting
+        taken = self._taken.set(scope, self._taken.get(scope, 0) | 1 << value)
+        return self._of(self.assigned.set(key, value), resting, taken)
 
     def lowest(self, kind: str, where: str, now: datetime) -> int:
         """The lowest id of a scope that is neither assigned nor resting."""
-        used = {value for key, value in self.assigned.items() if (key.kind, key.where) == (kind, where)}
         bounds = RANGES[kind]
-        for value in range(bounds.low, bounds.high + 1):
+        taken = self._taken.get((kind, where), 0) >> bounds.low
+        while (value := bounds.low + (~taken & taken + 1).bit_length() - 1) <= bounds.high:
             freed = self.resting.get((kind, where, value))
-            if value not in used and (freed is None or now - freed >= REST):
+            if freed is None or now - freed >= REST:
                 return value
+            taken |= 1 << value - bounds.low
         raise Infeasible(f"all {kind} ids of {where or 'the network'} are in use", reason="IDS_EXHAUSTED")
 
     def free(self, keys: frozenset[IdKey], now: datetime) -> Ids:
-        """Without `keys`, their values resting from `now`."""
-        gone = {k: v for k, v in self.assigned.items() if k in keys}
+        """Without `keys`, their values resting from `now`; those that have rested are forgotten."""
+        gone = {key: self.assigned[key] for key in keys if key in self.assigned}
         if not gone:
             return self
-        kept = {k: v for k, v in self.assigned.items() if k not in keys}
-        resting = {**self.resting, **{(k.kind, k.where, v): now for k, v in gone.items()}}
-        return replace(self, assigned=kept, resting=resting)
+        assigned, resting, taken = self.assigned.mutate(), self.resting.mutate(), self._taken.mutate()
+        for key, value in gone.items():
+            del assigned[key]
+            resting[key.kind, key.where, value] = now
+            taken[key.kind, key.where] &= ~(1 << value)
+        return self._of(assigned.finish(), resting.finish(), taken.finish())

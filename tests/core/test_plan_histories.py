@@ -265,7 +265,7 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
             net.take_away(name)
     fresh = Network.of(net.topology)
     assert taken(net.ledger) == taken(fresh.ledger)
-    left = net.ids.assigned.keys() - fresh.ids.assigned.keys()
+    left = set(net.ids.assigned) - set(fresh.ids.assigned)
     assert not [key for key in left if key.kind in ("slice", "policy", "corridor") or key.owner.startswith("slice:")]
 
 
