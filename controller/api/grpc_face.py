@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -12,12 +11,15 @@ from typing import Any, TypeAlias
 
 import grpc
 from google.rpc import status_pb2
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from controller.api.codec import decode, encode
 from controller.api.contract import MAX_MESSAGE_BYTES, merged, nested_paths, writable, writable_mask
+from controller.api.controllers import SERVICE as CONTROLLERS
+from controller.api.controllers import Alone, Controllers, Health, Standing
 from controller.api.gen.corridor.v1 import (
+    controllers_pb2_grpc,
     corridor_pb2,
     corridors_pb2,
     corridors_pb2_grpc,
@@ -35,9 +37,10 @@ from controller.core.model import Corridor, CorridorEvent
 
 log = logging.getLogger(__name__)
 
-SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in ((corridors_pb2, "Corridors"), (topologies_pb2, "Topologies"))
+SERVICES = (
+    corridors_pb2.DESCRIPTOR.services_by_name["Corridors"].full_name,
+    topologies_pb2.DESCRIPTOR.services_by_name["Topologies"].full_name,
+    CONTROLLERS,
 )
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -191,24 +194,7 @@ class Topologies(topologies_pb2_grpc.TopologiesServicer):
             return encode(await self._service.undrain(request.name), maintenance_pb2.Draining)
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """`grpc.health.v1.Health`: whoever gets an answer is served."""
-
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
-        if request.service and request.service not in SERVICES:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r}")
-        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-
-    async def Watch(
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        known = not request.service or request.service in SERVICES
-        kinds = health_pb2.HealthCheckResponse
-        yield kinds(status=kinds.SERVING if known else kinds.SERVICE_UNKNOWN)
-        await asyncio.Event().wait()  # it never changes while there is a server; a cancelled call ends here
-
-
-def grpc_server(service: CorridorService, address: str) -> grpc.aio.Server:
+def grpc_server(service: CorridorService, address: str, standing: Standing = Alone()) -> grpc.aio.Server:  # noqa: B008
     """A server bound to `address` (`127.0.0.1:50051`, `unix:/path`), not started. RuntimeError: it cannot be bound."""
     options = (
         ("grpc.so_reuseport", 0),  # a second controller on the same port must fail, not share its calls
@@ -218,7 +204,8 @@ def grpc_server(service: CorridorService, address: str) -> grpc.aio.Server:
     server = grpc.aio.server(options=options)
     corridors_pb2_grpc.add_CorridorsServicer_to_server(Corridors(service), server)
     topologies_pb2_grpc.add_TopologiesServicer_to_server(Topologies(service), server)
-    health_pb2_grpc.add_HealthServicer_to_server(Health(), server)
+    controllers_pb2_grpc.add_ControllersServicer_to_server(Controllers(standing), server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health(standing, SERVICES), server)
     reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     server.add_insecure_port(address)
     return server

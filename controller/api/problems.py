@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from controller.api.refusals import answer, problem, problem_document
-from controller.core.errors import Conflict, CorridorError, Invalid
+from controller.core.errors import Conflict, CorridorError, Invalid, NotLeader, Refused
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -69,7 +69,18 @@ async def _corridor_error(request: Request, error: Exception) -> JSONResponse:
     stale = isinstance(error, Conflict) and error.reason == "STALE_ETAG"
     if stale and "if-match" in request.headers:
         document["status"] = HTTPStatus.PRECONDITION_FAILED.value  # RFC 9110 13.1.1
-    return _respond(document)
+    return _respond(document, _elsewhere(request, error))
+
+
+def _elsewhere(request: Request, error: Exception) -> dict[str, str]:
+    """Where, or when, the same request is of use; 307 keeps its method and body (RFC 9110 15.4.8)."""
+    if isinstance(error, NotLeader):
+        query = f"?{request.url.query}" if request.url.query else ""
+        path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii").partition("?")[0]
+        return {"Location": error.metadata["leaderRest"].rstrip("/") + path + query}
+    if isinstance(error, Refused) and "retryAfterS" in error.metadata:
+        return {"Retry-After": error.metadata["retryAfterS"]}
+    return {}
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

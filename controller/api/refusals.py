@@ -1,7 +1,7 @@
 """One table from the families of `core.errors` to gRPC codes and HTTP statuses, and the bodies that go with them.
 
-gRPC: google.rpc.Status with ErrorInfo and BadRequest (AIP-193). HTTP: problem details (RFC 9457). Whatever is not
-a `CorridorError` is a defect: INTERNAL or 500, its text stays in the log.
+gRPC: google.rpc.Status with ErrorInfo, BadRequest, and RetryInfo where waiting helps (AIP-193). HTTP: problem details
+(RFC 9457). Whatever is not a `CorridorError` is a defect: INTERNAL or 500, its text stays in the log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import grpc
+from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from controller.core import errors
@@ -42,9 +43,13 @@ ANSWERS: dict[type[Exception], Answer] = {
     errors.AlreadyExists: Answer(grpc.StatusCode.ALREADY_EXISTS, HTTPStatus.CONFLICT, "Already exists"),
     errors.Conflict: Answer(grpc.StatusCode.ABORTED, HTTPStatus.CONFLICT, "Changed meanwhile"),
     errors.FailedPrecondition: Answer(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.CONFLICT, "Not in this state"),
+    errors.NotLeader: Answer(
+        grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.TEMPORARY_REDIRECT, "Another controller leads"
+    ),  # not UNAVAILABLE, which AIP-194 lets every client repeat by itself: here it would not help
     errors.Infeasible: Answer(
         grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.UNPROCESSABLE_ENTITY, "Not feasible in this network"
     ),
+    errors.OutOfRange: Answer(grpc.StatusCode.OUT_OF_RANGE, HTTPStatus.GONE, "Not kept"),
     errors.Unavailable: Answer(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE, "Unavailable"),
     errors.Refused: Answer(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.CONFLICT, "Refused"),
     errors.DeviceError: Answer(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE, "Device failed"),
@@ -71,6 +76,9 @@ def rpc_status(error: Exception) -> status_pb2.Status:
     status = status_pb2.Status(code=answer(error).code.value[0], message=_cut(refused.message, MAX_MESSAGE))
     figures = {name: _cut(value, MAX_FIGURE) for name, value in refused.metadata.items()}
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=refused.reason, domain=ERROR_DOMAIN, metadata=figures))
+    if seconds := refused.metadata.get("retryAfterS"):
+        delay = duration_pb2.Duration(seconds=int(seconds))
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     bad, room = error_details_pb2.BadRequest(), MAX_STATUS_BYTES - status.ByteSize()
     for violation in refused.violations:
         bad.field_violations.add(field=violation.field, description=_cut(violation.description, MAX_FIGURE))

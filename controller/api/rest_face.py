@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, create_model
 from controller.api.bodies import UINT32_MAX, Body, Text, body_model, overlay
 from controller.api.codec import encode
 from controller.api.contract import message_json, value_json, writable, writable_mask
+from controller.api.controllers import Alone, Standing, controllers
 from controller.api.gen.corridor.v1 import corridor_pb2, corridors_pb2
 from controller.api.grpc_face import following
 from controller.api.optical_view import optical_views
@@ -184,7 +185,7 @@ def _watching(router: APIRouter, service: CorridorService) -> None:
 
 
 def _topologies(service: CorridorService) -> APIRouter:
-    """The topology, and whether the controller is there at all."""
+    """The topology, and what is done to it as a whole."""
     router = APIRouter(tags=["topologies"])
 
     @router.get("/v1/domains/{domain}/topology", response_model=TopologyBody)
@@ -203,10 +204,6 @@ def _topologies(service: CorridorService) -> APIRouter:
     async def get_drift(domain: str, read_now: Annotated[bool, Query(alias="readNow")] = False) -> JSONResponse:
         """Desired against actual, device by device: as it was last read back, or as it is now."""
         return JSONResponse(value_json(await service.get_drift(f"domains/{domain}/topology", read_now=read_now)))
-
-    @router.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "SERVING"}
 
     return router
 
@@ -232,7 +229,7 @@ def _things(router: APIRouter, service: CorridorService, kind: Literal["nodes", 
         return JSONResponse(value_json(await service.undrain(f"domains/{domain}/{kind}/{name}")))
 
 
-def rest_app(service: CorridorService) -> FastAPI:
+def rest_app(service: CorridorService, standing: Standing = Alone()) -> FastAPI:  # noqa: B008
     """The ASGI application over a service."""
     app = _Application(
         title="Computing-power corridors",
@@ -244,6 +241,7 @@ def rest_app(service: CorridorService) -> FastAPI:
     app.include_router(_topologies(service))
     app.include_router(_maintenance(service))
     app.include_router(optical_views(service))
+    app.include_router(controllers(standing))
     handle_problems(app)
     return app
 

@@ -7,8 +7,11 @@ CorridorError
 │   ├── AlreadyExists
 │   ├── Conflict            etag or generation is stale, or a concurrent change won
 │   ├── FailedPrecondition  the thing is in the wrong state for it
+│   ├── NotLeader           another controller leads (names its addresses)
 │   ├── Infeasible          no path, latency or capacity for it (names what binds)
+│   ├── OutOfRange          an event that is kept no longer, or is not there yet
 │   └── Unavailable         this controller cannot serve it now
+│       └── DatabaseUnavailable   its database does not answer
 └── DeviceError             a device's fault
     ├── DeviceUnreachable   retried with backoff
     └── DeviceRejected      terminal until the desired entries change
@@ -79,12 +82,28 @@ class FailedPrecondition(Refused):
     reason = "FAILED_PRECONDITION"
 
 
+class NotLeader(Refused):
+    """Asking here again is of no use; `metadata` has `leaderGrpc` (`host:port`) and `leaderRest` (URL)."""
+
+    reason = "NOT_LEADER"
+
+
 class Infeasible(Refused):
     reason = "INFEASIBLE"
 
 
+class OutOfRange(Refused):
+    reason = "OUT_OF_RANGE"
+
+
 class Unavailable(Refused):
     reason = "UNAVAILABLE"
+
+
+class DatabaseUnavailable(Unavailable):
+    """Transient: the same request may be served when the database is back."""
+
+    reason = "DATABASE_UNAVAILABLE"
 
 
 class DeviceError(CorridorError):

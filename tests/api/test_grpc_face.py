@@ -300,6 +300,7 @@ async def test_reflection_lists_the_services(channel: grpc.aio.Channel) -> None:
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     answer = await call.read()
     assert {service.name for service in answer.list_services_response.service} == {
+        "corridor.v1.Controllers",
         "corridor.v1.Corridors",
         "corridor.v1.Topologies",
         "grpc.health.v1.Health",
