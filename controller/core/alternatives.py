@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from controller.core.admission import MIN_MTU_BYTES, peak, reverse_of
 from controller.core.errors import Infeasible, Refused
+from controller.core.maintenance import DRAINED
 from controller.core.model import Corridor, Isolation, Leg, Objective, Protection
 from controller.core.path_constraints import EXCLUSIONS, INCLUSIONS, UNCONSTRAINED
 from controller.core.plan import Plan, plan
@@ -31,10 +32,19 @@ class Alternative:
 
 
 def plan_or_explain(snapshot: Snapshot, corridor: Corridor, request: str = "") -> Plan:
-    """As `plan`; where there is no way, the refusal names what would be accepted. That costs some dozen plans more."""
+    """As `plan`; where there is no way, the refusal names what would be accepted. That costs some dozen plans more.
+
+    A change of a corridor that stands on what is drained is made where it stands, if nowhere else.
+    """
     try:
         return plan(snapshot, corridor, request)
     except Infeasible as refusal:
+        here = snapshot.where_it_stands(corridor.name)
+        try:
+            if here is not snapshot:
+                return plan(here, corridor, request, explains=False)
+        except Infeasible:
+            pass  # the first refusal says it
         raise _explained(refusal, snapshot, corridor) from None
 
 
@@ -42,8 +52,8 @@ def _explained(refusal: Infeasible, snapshot: Snapshot, corridor: Corridor) -> I
     def trial(other: Corridor) -> Leg:
         return plan(snapshot, other, explains=False).record.corridor.legs[0]
 
-    if refusal.reason == "SEARCH_EXHAUSTED":
-        return refusal  # each alternative would be as long a search
+    if refusal.reason in ("SEARCH_EXHAUSTED", DRAINED):
+        return refusal  # each alternative would be as long a search, or is known: when maintenance is over
     found = [each for each in _alternatives(corridor, refusal, trial) if each is not None]
     text = "; accepted would be " + ", or ".join(each.text for each in found) if found else ""
     metadata = {**refusal.metadata, **{each.key: each.value for each in found}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from controller.core.errors import Violation
+from controller.core.maintenance import kept_off, refusal
 from controller.core.model import Corridor, Isolation, Link, LinkKind, NodeKind, PathConstraints, Status
 from controller.core.paths.path import Constraints
 from controller.core.paths.places import MAX_PLACES
@@ -39,10 +40,15 @@ def search_constraints(
 ) -> Constraints:
     """What to search the corridor's layer with; both demands in that layer's unit. The corridor is validated.
 
-    An exclusion of what has left the topology since it was agreed excludes nothing.
+    An exclusion of what has left the topology since it was agreed excludes nothing. What is kept free for maintenance
+    is excluded too; `Infeasible` (DRAINED) where it is to be passed.
     """
     asked, isolation = corridor.path_constraints, corridor.isolation
     ends = {_place(topology, isolation, end.node) for end in (corridor.a_end, corridor.z_end)}
+    included = _places(topology, isolation, asked.include_nodes) - ends  # the others it visits anyway
+    off_nodes, off_links = kept_off(topology, isolation, (corridor.a_end.node, corridor.z_end.node))
+    if off := (included & off_nodes) | off_links.intersection(asked.include_links):
+        raise refusal(off, "it shall pass what it cannot: ")
     return Constraints(
         demand=demand,
         reverse_demand=reverse_demand,
@@ -50,10 +56,10 @@ def search_constraints(
         max_hops=asked.max_hops,
         max_jitter_us=asked.max_jitter_us,
         mtu_bytes=mtu_bytes,
-        include_nodes=_places(topology, isolation, asked.include_nodes) - ends,  # those it visits anyway
+        include_nodes=included,
         include_links=frozenset(asked.include_links),
-        exclude_nodes=_places(topology, isolation, asked.exclude_nodes),
-        exclude_links=_excluded_links(topology, isolation, asked),
+        exclude_nodes=_places(topology, isolation, asked.exclude_nodes) | off_nodes,
+        exclude_links=_excluded_links(topology, isolation, asked) | off_links,
         exclude_srlgs=frozenset(asked.exclude_srlgs),
         include_any=frozenset(asked.include_any_affinities),
         include_all=frozenset(asked.include_all_affinities),

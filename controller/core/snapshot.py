@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
 from controller.core.ids import Ids
 from controller.core.layers import Layers
+from controller.core.maintenance import stood_on
 from controller.core.otn import Ledger
 from controller.core.records import Record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import underlay_of
-from controller.core.topology import Topology
+from controller.core.topology import DrainChanged, Topology
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,20 @@ class Snapshot:
     """The layers in step with topology and ledger, where somebody keeps them so."""
     routes: tuple[Underlay, ...] = ()
     """The underlay in force, and the one to follow, where somebody keeps them: lists keep their path in each."""
+
+    def lifted(self, names: Iterable[str]) -> Snapshot:
+        """As if none of these were kept free for maintenance."""
+        topology = self.topology
+        for name in topology.drained.intersection(names):
+            topology = topology.apply(DrainChanged(name, False))
+        return replace(self, topology=topology)
+
+    def where_it_stands(self, corridor: str) -> Snapshot:
+        """What a corridor stands on already is not kept from it: it may stay, but go nowhere else that is drained."""
+        record = self.records.get(corridor)
+        if not self.topology.drained or record is None or record.target is None:
+            return self
+        return self.lifted(stood_on(self.topology, record.target))
 
     @cached_property
     def layers(self) -> Layers:

@@ -47,7 +47,15 @@ class LinkGone:
     link: str
 
 
-Event = NodeChanged | LinkChanged | LinkUnplanned | LinkGone
+@dataclass(frozen=True, slots=True)
+class DrainChanged:
+    """A node or link is kept free for maintenance from now on, or no longer."""
+
+    name: str
+    drained: bool
+
+
+Event = NodeChanged | LinkChanged | LinkUnplanned | LinkGone | DrainChanged
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,17 @@ class Topology:
                 return self._link(replace(event.link, status=Status.UNPLANNED))
             case LinkGone():
                 return self._without(event.link)
+            case DrainChanged() if event.name in self.nodes:
+                return self._put_node(replace(self.nodes[event.name], drained=event.drained))
+            case DrainChanged():
+                return self._link(replace(self.links[event.name], drained=event.drained))
 
     def _node(self, event: NodeChanged) -> Topology:
         old = self.nodes[event.node]
-        new = replace(old, status=event.status, capabilities=event.capabilities or old.capabilities)
-        if new == old:
+        return self._put_node(replace(old, status=event.status, capabilities=event.capabilities or old.capabilities))
+
+    def _put_node(self, new: Node) -> Topology:
+        if self.nodes[new.name] == new:
             return self
         return replace(self, nodes=MappingProxyType({**self.nodes, new.name: new}), version=self.version + 1)
 
@@ -129,6 +143,12 @@ class Topology:
         """The OTN node that a router hangs on."""
         link = self.client_links[router]
         return link.z_node if link.a_node == router else link.a_node
+
+    @cached_property
+    def drained(self) -> frozenset[str]:
+        """Nodes and links that are kept free for maintenance."""
+        nodes = (node.name for node in self.nodes.values() if node.drained)
+        return frozenset(nodes).union(link.name for link in self.links.values() if link.drained)
 
     def usable(self, link: Link) -> bool:
         """True where new traffic may be placed on it: it is up and both its nodes answer."""
