@@ -1,0 +1,66 @@
+"""Events: appended, numbered in the order of their commits without a gap, and kept for a while.
+
+A number comes from the row of `head`, which the change holds until it has committed: nobody reads event n + 1 before
+he could have read event n.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controller.core.errors import OutOfRange
+from controller.core.model import Corridor, CorridorEvent, EventType
+from controller.store.schema import events, head
+
+KEEP_EVENTS = 100_000
+"""Some hundred megabytes at most."""
+PRUNED_AT_ONCE = 16
+"""With each that comes: after a lower limit the old ones go in steps that nobody waits for."""
+
+_codec: TypeAdapter[Corridor] = TypeAdapter(Corridor)
+
+
+async def append(
+    connection: AsyncConnection, sequence: int, corridor: Corridor, kind: EventType, now: datetime
+) -> CorridorEvent:
+    values = {"type": kind.value, "body": _codec.dump_json(corridor).decode(), "sequence": sequence}
+    await connection.execute(insert(events).values(**values, event_time=now.astimezone(UTC).replace(tzinfo=None)))
+    return CorridorEvent(sequence, kind, corridor, now)
+
+
+async def prune(connection: AsyncConnection, newest: int, keep: int) -> None:
+    """Forget the oldest of more than so many, a few at a time."""
+    oldest = select(func.min(events.c.sequence)).scalar_subquery()
+    gone = (events.c.sequence <= newest - keep) & (events.c.sequence < oldest + PRUNED_AT_ONCE)
+    await connection.execute(delete(events).where(gone))
+
+
+async def newest_sequence(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(head.c.sequence))).scalar_one())
+
+
+async def events_past(connection: AsyncConnection, after: int, limit: int) -> tuple[CorridorEvent, ...]:
+    """The events past a number, oldest first; `OutOfRange` where they are not all there, or the number never was."""
+    await _require_kept(connection, after)
+    query = select(events).where(events.c.sequence > after).order_by(events.c.sequence).limit(limit)
+    return tuple(
+        CorridorEvent(
+            row.sequence, EventType(row.type), _codec.validate_json(row.body), row.event_time.replace(tzinfo=UTC)
+        )
+        for row in await connection.execute(query)
+    )
+
+
+async def _require_kept(connection: AsyncConnection, after: int) -> None:
+    newest = await newest_sequence(connection)
+    found = (await connection.execute(select(func.min(events.c.sequence)))).scalar()
+    oldest = newest + 1 if found is None else int(found)
+    figures = {"oldest": str(oldest), "newest": str(newest)}
+    if after > newest:
+        raise OutOfRange(f"no event {after} yet: the newest is {newest}", reason="EVENTS_AHEAD", metadata=figures)
+    if after < oldest - 1:
+        raise OutOfRange(f"events are kept from {oldest} on", reason="EVENTS_GONE", metadata=figures)

@@ -1,0 +1,49 @@
+"""Ids that devices see, unique in their scope, and those that rest."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controller.core.ids import IdKey, Ids
+from controller.store.rows import put
+from controller.store.schema import ids, resting
+
+
+async def stored_ids(connection: AsyncConnection) -> Ids:
+    assigned = await connection.execute(select(ids.c.kind, ids.c.place, ids.c.owner, ids.c.value))
+    freed = await connection.execute(select(resting.c.kind, resting.c.place, resting.c.value, resting.c.freed_at))
+    return Ids(
+        {IdKey(kind, place, owner): value for kind, place, owner, value in assigned},
+        {(kind, place, value): at.replace(tzinfo=UTC) for kind, place, value, at in freed},
+    )
+
+
+async def write_ids(connection: AsyncConnection, before: Ids, after: Ids) -> None:
+    """What differs: freed first, so that a value may pass from one to another."""
+    if after is before:
+        return
+    for key in set(before.assigned) - set(after.assigned):
+        await connection.execute(
+            delete(ids).where(ids.c.kind == key.kind, ids.c.place == key.where, ids.c.owner == key.owner)
+        )
+    new = [
+        {"kind": key.kind, "place": key.where, "owner": key.owner, "value": value}
+        for key, value in after.assigned.items()
+        if key not in before.assigned
+    ]
+    if new:
+        await connection.execute(insert(ids), new)
+    await _write_resting(connection, before, after)
+
+
+async def _write_resting(connection: AsyncConnection, before: Ids, after: Ids) -> None:
+    for kind, place, value in set(before.resting) - set(after.resting):
+        mine = resting.c.kind == kind, resting.c.place == place, resting.c.value == value
+        await connection.execute(delete(resting).where(*mine))
+    for (kind, place, value), freed in after.resting.items():
+        if before.resting.get((kind, place, value)) != freed:
+            at = freed.astimezone(UTC).replace(tzinfo=None)
+            await put(connection, resting, kind=kind, place=place, value=value, freed_at=at)

@@ -1,0 +1,58 @@
+"""The way a schema comes to be: migrations, one process at a time."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from controller.core.errors import Invalid
+from controller.store.connecting import writing
+from controller.store.outages import outages_told
+
+STEPS = Path(__file__).parent / "migrations"
+LOCK = 0x636F7272
+"""PostgreSQL advisory lock of who migrates."""
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Bring a database, empty or of any earlier controller, to the present schema: wholly or not at all.
+
+    `Invalid` where a newer controller has been here.
+    """
+    with outages_told():
+        async with engine.connect() as connection:
+            if await connection.run_sync(revision_of) == newest_revision():
+                return
+        async with writing(engine).begin() as connection:
+            if engine.dialect.name == "postgresql":
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+            await connection.run_sync(_upgrade)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Of the schema that a database has; None where it is empty, or of before there were revisions."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def newest_revision() -> str | None:
+    return ScriptDirectory(str(STEPS)).get_current_head()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(STEPS))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as unknown:
+        found = revision_of(connection)
+        raise Invalid(f"the database has revision {found}, which this controller does not know") from unknown

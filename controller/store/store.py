@@ -1,0 +1,165 @@
+"""The store: every transaction that a controller makes, by name.
+
+Changes of the network are fenced by an epoch and made one after the other (transactions.py); a ledger row is updated
+only at the version that planning saw, and an id is unique in its scope, so that not even two processes can hand a
+slot or an id out twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import Table, delete, insert
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from controller.core.errors import Conflict
+from controller.core.ids import Ids
+from controller.core.leadership import Lease
+from controller.core.model import Capabilities, CorridorEvent, EventType
+from controller.core.otn import Ledger
+from controller.core.plan import Plan
+from controller.core.segments.igp import LinkMetrics
+from controller.store import changes, events, lease, schema
+from controller.store.connecting import engine_of
+from controller.store.ids import write_ids
+from controller.store.ledger import open_ledger, write_ledger
+from controller.store.migrating import migrate
+from controller.store.records import write_record
+from controller.store.rows import put
+from controller.store.stored import Stored, Wiring, capabilities_codec, load
+from controller.store.transactions import Head, Transactions
+
+
+class Store:
+    """One database. Every method is one transaction.
+
+    `DatabaseUnavailable` where the database does not answer for longer than a restart of it takes.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._transactions = Transactions(engine)
+        self.keep_events = events.KEEP_EVENTS
+        """So many of the newest."""
+
+    @classmethod
+    async def open(cls, url: str, keep_events: int = events.KEEP_EVENTS) -> Self:
+        """Open `sqlite:///file` or `postgresql://…`, and bring it to the present schema."""
+        engine = engine_of(url)
+        await migrate(engine)
+        store = cls(engine)
+        store.keep_events = keep_events
+        return store
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def load(self) -> Stored:
+        """All that stands, of one moment."""
+        return await self._transactions.read(load)
+
+    async def raise_epoch(self) -> int:
+        """The fencing epoch of this start: OpenFlow generation id, high half of the P4Runtime election id."""
+        epoch = await self._transactions.exclusive(lease.raise_epoch)
+        self._transactions.begin_epoch(epoch)
+        return epoch
+
+    async def acquire_lease(self, holder: str, grpc: str, rest: str, ttl_s: float) -> Lease | None:
+        """Lead from now on: where nobody does, or his lease has ended, or it is one's own; else None.
+
+        With an epoch of its own, which this store's changes are fenced by from here on.
+        """
+        if lease.is_held(await self.lease(), holder):
+            return None
+        won = await self._transactions.exclusive(
+            lambda connection: lease.acquire(connection, holder, grpc, rest, ttl_s)
+        )
+        if won is not None:
+            self._transactions.begin_epoch(won.epoch)
+        return won
+
+    async def renew_lease(self, holder: str, epoch: int, ttl_s: float) -> bool:
+        """False where it has ended or is another's: who led leads no longer."""
+        return await self._transactions.alone(lambda connection: lease.renew(connection, holder, epoch, ttl_s))
+
+    async def release_lease(self, holder: str, epoch: int) -> None:
+        """Let another lead at once; nothing where it is another's already."""
+        await self._transactions.alone(lambda connection: lease.release(connection, holder, epoch))
+
+    async def lease(self) -> Lease | None:
+        """As it stands, also where it has ended."""
+        return await self._transactions.alone(lease.read)
+
+    async def open_ledger(self, ledger: Ledger) -> None:
+        """Write every row as the records and the topology file say it is; for the start, before any plan."""
+        await self._transactions.write(lambda connection, _: open_ledger(connection, ledger))
+
+    async def put_ids(self, before: Ids, after: Ids) -> None:
+        if after is not before:
+            await self._transactions.write(lambda connection, _: write_ids(connection, before, after))
+
+    async def put_wiring(self, link: str, wiring: Wiring) -> None:
+        """What discovery found of a link: a restart knows it before the first LLDP frame."""
+        await self._put(schema.wiring, link=link, a_port=wiring.a_port, z_port=wiring.z_port, down=wiring.down)
+
+    async def put_routed(self, links: Mapping[str, LinkMetrics]) -> None:
+        """The adjacencies that routes run over from now on."""
+
+        async def write(connection: AsyncConnection, _: Head) -> None:
+            await connection.execute(delete(schema.routed))
+            if links:
+                rows = [{"link": link, **each._asdict()} for link, each in sorted(links.items())]
+                await connection.execute(insert(schema.routed), rows)
+
+        await self._transactions.write(write)
+
+    async def put_capabilities(self, node: str, capabilities: Capabilities) -> None:
+        """What a router can do: a restart renders for what it is before it connects."""
+        await self._put(schema.capabilities, node=node, body=capabilities_codec.dump_json(capabilities).decode())
+
+    async def put_drained(self, name: str, drained: bool) -> None:
+        """Keep a node or link free for maintenance, or no longer."""
+        if drained:
+            await self._put(schema.maintenance, name=name, since=lease.database_time(self._engine.dialect.name))
+        else:
+            gone = delete(schema.maintenance).where(schema.maintenance.c.name == name)
+
+            async def write(connection: AsyncConnection, _: Head) -> None:
+                await connection.execute(gone)
+
+            await self._transactions.write(write)
+
+    async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
+        """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster, or began."""
+
+        async def write(connection: AsyncConnection, head: Head) -> CorridorEvent:
+            await write_ledger(connection, ledger, plan.ledger)
+            await write_ids(connection, ids, plan.ids)
+            await write_record(connection, plan.record, kind)
+            await events.prune(connection, head.sequence, self.keep_events)
+            return await events.append(connection, head.sequence, plan.record.corridor, kind, now)
+
+        try:
+            return await self._transactions.write(write, events=1)
+        except IntegrityError as clash:
+            raise Conflict("another controller took the same id", reason="CONCURRENT_CHANGE") from clash
+
+    async def newest_sequence(self) -> int:
+        return await self._transactions.read(events.newest_sequence)
+
+    async def events(self, after: int, limit: int = 1000) -> tuple[CorridorEvent, ...]:
+        """The events past a sequence number, oldest first; `OutOfRange` where they are kept no longer, or to come."""
+        return await self._transactions.read(lambda connection: events.events_past(connection, after, limit))
+
+    def changes(self) -> AsyncIterator[int]:
+        """The newest revision, first as it is and then whenever anybody has changed anything (several: once).
+
+        `DatabaseUnavailable` ends it; ask again.
+        """
+        return changes.changes(self._transactions)
+
+    async def _put(self, table: Table, **values: Any) -> None:
+        await self._transactions.write(lambda connection, _: put(connection, table, **values))
