@@ -29,6 +29,7 @@ from controller.api.statement import Statement, stating
 from controller.core import names
 from controller.core.drift import Drift
 from controller.core.errors import CorridorError
+from controller.core.leadership import Controller
 from controller.core.maintenance import Draining
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
@@ -67,7 +68,9 @@ app.add_typer(otn_app, name="otn")
 
 Name = Annotated[str, typer.Argument(help="c1, acme/c1 or tenants/acme/corridors/c1.")]
 Thing = Annotated[str, typer.Argument(help="A node or link, by its short or full name.")]
-Endpoint = Annotated[str, typer.Option(envvar="CORRIDOR_ENDPOINT", help="The controller's gRPC address.")]
+Endpoint = Annotated[
+    str, typer.Option(envvar="CORRIDOR_ENDPOINT", help="The controller's gRPC address; of several, with commas.")
+]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="How to print.")]
 Etag = Annotated[str, typer.Option(help="Refuse unless this is the corridor's etag.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Return when the devices agree.")]
@@ -266,6 +269,14 @@ def undrain(
     _show(found, lambda: tables.draining_tables(decode(found, Draining)), output)
 
 
+@app.command()
+def controller(*, endpoint: Endpoint = ENDPOINT, output: AsOutput = Output.TABLE) -> None:
+    """Show the controller that answers, and who leads."""
+    with Client(endpoint) as client:
+        found = client.controller()
+    _show(found, lambda: tables.controller_details(decode(found, Controller)), output)
+
+
 @otn_app.command()
 def defragment(
     *,
@@ -293,12 +304,18 @@ def serve(
     rest: Annotated[str, typer.Option(help="Address of the REST face.")] = "127.0.0.1:8080",
     grpc: Annotated[str, typer.Option(help="Address of the gRPC face.")] = ENDPOINT,
     openflow: Annotated[str, typer.Option(help="Where OTN nodes connect; else as the inventory says.")] = "",
+    controller_id: Annotated[str, typer.Option("--id", help="Unique on its database; else host and process.")] = "",
+    advertise_grpc: Annotated[str, typer.Option(help="Where others reach the gRPC face; else as --grpc.")] = "",
+    advertise_rest: Annotated[str, typer.Option(help="URL of the REST face for others; else from --rest.")] = "",
+    lease_s: Annotated[float, typer.Option(min=0.5, help="Another leads so long after a leader's last word.")] = 2.0,
 ) -> None:
-    """Run a controller until it is told to stop."""
+    """Run a controller until it is told to stop. Of several on one database one leads, the others stand by."""
     from controller.app import serve as run  # a client command does not load the whole controller
     from controller.config import Settings
 
-    run(Settings(topology=topology, inventory=inventory, database=db, rest=rest, grpc=grpc, openflow=openflow))
+    addresses = {"rest": rest, "grpc": grpc, "openflow": openflow}
+    advertised = {"id": controller_id, "advertise_grpc": advertise_grpc, "advertise_rest": advertise_rest}
+    run(Settings(topology, inventory, db, **addresses, **advertised, lease_s=lease_s))
 
 
 @lab_app.command("up")

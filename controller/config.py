@@ -21,6 +21,19 @@ class Settings:
     grpc: str = "127.0.0.1:50051"
     openflow: str = ""
     """Empty: as the inventory says."""
+    id: str = ""
+    """Unique among the controllers that share the database; empty: host and process."""
+    advertise_grpc: str = ""
+    """`host:port` where others reach the gRPC face; empty: `grpc`."""
+    advertise_rest: str = ""
+    """URL where others reach the REST face; empty: from `rest`."""
+    lease_s: float = 2.0
+    """So long after a leader's last word another one may lead."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the database is a file of this machine, which no controller elsewhere can share."""
+        return self.database.startswith("sqlite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from controller.api.contract import MAX_MESSAGE_BYTES
+from controller.api.endpoints import Endpoints
 from controller.api.gen.corridor.v1 import (
+    controllers_pb2,
     corridor_pb2,
     corridors_pb2,
     defragmentation_pb2,
@@ -22,6 +24,7 @@ from controller.api.gen.corridor.v1 import (
     topologies_pb2,
     topology_pb2,
 )
+from controller.api.gen.corridor.v1.controllers_pb2_grpc import ControllersStub
 from controller.api.gen.corridor.v1.corridors_pb2_grpc import CorridorsStub
 from controller.api.gen.corridor.v1.topologies_pb2_grpc import TopologiesStub
 from controller.api.quantities import figure
@@ -36,13 +39,13 @@ class Unsettled(Exception):
 
 
 class Client:
-    """One channel to a controller. Calls raise `grpc.RpcError`."""
+    """One channel to the controllers at `endpoint`, addresses with commas between them. Calls raise `grpc.RpcError`."""
 
     def __init__(self, endpoint: str) -> None:
-        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-        self._channel = grpc.insecure_channel(endpoint, options=options)
+        self._channel = Endpoints(endpoint, [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
         self._corridors = CorridorsStub(self._channel)
         self._topologies = TopologiesStub(self._channel)
+        self._controllers = ControllersStub(self._channel)
 
     def __enter__(self) -> Client:
         return self
@@ -80,7 +83,19 @@ class Client:
             request.page_token = page.next_page_token
 
     def watch(self, request: corridors_pb2.WatchCorridorsRequest) -> Iterator[corridor_pb2.CorridorEvent]:
-        yield from self._corridors.WatchCorridors(request)
+        """Goes on at another endpoint, after the last event, where one breaks off."""
+        while True:
+            try:
+                for event in self._corridors.WatchCorridors(request):
+                    request.after_sequence = event.sequence
+                    yield event
+                return
+            except grpc.RpcError as error:
+                if not self._channel.try_again(error, reads=True):
+                    raise
+
+    def controller(self) -> controllers_pb2.Controller:
+        return self._controllers.GetController(controllers_pb2.GetControllerRequest(), timeout=CALL_TIMEOUT_S)
 
     def topology(self, domain: str) -> topology_pb2.Topology:
         request = topologies_pb2.GetTopologyRequest(name=names.topology(domain))

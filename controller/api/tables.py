@@ -10,6 +10,7 @@ from rich.table import Table
 from controller.api.quantities import duration, rate
 from controller.core import names
 from controller.core.drift import DeviceDrift, Drift
+from controller.core.leadership import Controller
 from controller.core.maintenance import Draining
 from controller.core.model import (
     Capabilities,
@@ -204,6 +205,18 @@ def draining_tables(found: Draining) -> RenderableType:
     for each in found.staying:
         staying.add_row(_short_corridor(each.corridor), each.reason, each.message)
     return Group(told, *moved, *([staying] if found.staying else []))
+
+
+def controller_details(found: Controller) -> RenderableType:
+    """Who answers, and who leads."""
+    table = Table(box=None, show_header=False)
+    table.add_row("Controller", found.id)
+    table.add_row("Role", found.role.lower())
+    table.add_row("Epoch", str(found.epoch))
+    table.add_row("Leader", f"{found.leader_grpc}  {found.leader_rest}" if found.leader_grpc else "none")
+    if found.lease_end:
+        table.add_row("Lease ends", f"{found.lease_end:%H:%M:%S.%f}"[:-5])
+    return table
 
 
 def lab_processes(title: str, processes: Mapping[str, tuple[int, bool]], targets: Mapping[str, str]) -> RenderableType:
