@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from controller.audience import Audience
+from controller.core.batch import Batch
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
 from controller.core.model import Capabilities, Container, CorridorEvent, EventType, Link, Slice, Stage, Status
-from controller.core.otn import Ledger, narrowest, resumed, slot_bps, slots_for
+from controller.core.otn import Ledger, RowKey, narrowest, resumed, slot_bps, slots_for
 from controller.core.otn.servers import stands_in
-from controller.core.plan import Plan
+from controller.core.plan import Plan, advance
 from controller.core.records import Placement, Record, claims_of, with_reference_packets
 from controller.core.render import Desired, merged, render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
 from controller.core.snapshot import Snapshot
-from controller.core.topology import Event, LinkChanged, NodeChanged, Topology
+from controller.core.topology import DrainChanged, Event, LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
+from controller.group_commit import GroupCommit, Make, Step
+from controller.group_commit import Touched as Touched
 from controller.measured import Measured
 from controller.reconcile import Reconciler
 from controller.routing import Routing
 from controller.store import Store, Wiring
 
 Clock = Callable[[], datetime]
-Touched = dict[str, frozenset[Hashable]]
-"""Devices whose desired entries a change altered, with the keys of those entries."""
 
 
 class NetworkState:
@@ -59,6 +60,7 @@ class NetworkState:
         """Called while lists stand that keep routes from following the topology."""
         self.writer = asyncio.Lock()
         """Held from the snapshot a plan is made on until it is committed."""
+        self._steps = GroupCommit(self.writer, self._take_steps)
         self.reconciler = Reconciler(self.desired)
         self.sequence = 0
         """Of the newest event."""
@@ -72,6 +74,8 @@ class NetworkState:
         wiring = {name: seen for name, seen in stored.wiring.items() if name in topology.links}
         for link, seen in wiring.items():
             topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
+        for name in stored.drained & (topology.nodes.keys() | topology.links.keys()):
+            topology = topology.apply(DrainChanged(name, True))
         records = {name: with_reference_packets(record) for name, record in stored.records.items()}
         claims = frozenset(claim for record in records.values() for claim in claims_of(record))
         planned_ledger = initial_ledger(topology)
@@ -115,26 +119,66 @@ class NetworkState:
 
     async def commit(self, plan: Plan, kind: EventType) -> Touched:
         """Store a plan made under `writer`, take it over, wake the devices; returns what it changes in them."""
-        event = await self._store.commit(plan, self._ledger, self._ids, kind, self._clock())
-        released = self._ledger.gives_back(plan.ledger)
-        self._ledger, self._ids = plan.ledger, plan.ids
-        self._layers = self._layers.booked(self._topology, self._ledger, plan.rows)
+        return (await self.commit_all([(plan, kind)]))[0]
+
+    async def commit_all(self, changes: Sequence[tuple[Plan, EventType]]) -> list[Touched]:
+        """As `commit`, of plans each of which was made on the one before (`core.batch`): all are stored, or none."""
+        events = await self._store_all(changes)
+        last = changes[-1][0]
+        released = self._ledger.gives_back(last.ledger)
+        self._ledger, self._ids = last.ledger, last.ids
+        rows = frozenset[RowKey]().union(*(plan.rows for plan, _ in changes))
+        self._layers = self._layers.booked(self._topology, self._ledger, rows)
+        touched = [self._take_over(plan, kind) for plan, kind in changes]
+        for event in events:
+            self.sequence = event.sequence
+            self._audience.tell(event)
+        self.reconciler.mark(frozenset(device for each in touched for device in each))
+        if released:
+            self.when_released()
+        for plan, kind in changes:
+            if kind is not EventType.DELETED and _settles(plan):
+                self.when_settled(plan.record.name)
+        if self._routing.changed([plan.record for plan, _ in changes], self._topology, self._ids):
+            await self._reroute()
+            self._render_infrastructure()
+        return touched
+
+    async def step(self, name: str, make: Make) -> Touched:
+        """Bring a record one step on; steps that are asked for at the same time are stored as one."""
+        return await self._steps.stored(name, make)
+
+    async def _store_all(self, changes: Sequence[tuple[Plan, EventType]]) -> Sequence[CorridorEvent]:
+        now = self._clock()
+        if len(changes) == 1:
+            return [await self._store.commit(changes[0][0], self._ledger, self._ids, changes[0][1], now)]
+        return await self._store.commit_all(changes, self._ledger, self._ids, now)
+
+    async def _take_steps(self, steps: Sequence[Step]) -> None:
+        """Under the writer."""
+        batch, taken = Batch(self.snapshot()), list[tuple[Step, EventType]]()
+        for step in steps:
+            try:
+                before = batch.snapshot.records[step.name]
+                record, kind = step.make(before)
+                batch.add(advance(batch.snapshot, before, record))
+            except Exception as failure:  # noqa: BLE001 - of this step alone
+                step.failure = failure
+                continue
+            taken.append((step, kind))
+        if not taken:
+            return
+        kinds = [kind for _, kind in taken]
+        touched = await self.commit_all(list(zip(batch.plans, kinds, strict=True)))
+        for (step, _), each in zip(taken, touched, strict=True):
+            step.touched = each
+
+    def _take_over(self, plan: Plan, kind: EventType) -> Touched:
         if kind is EventType.DELETED:
             del self._records[plan.record.name]
         else:
             self._records[plan.record.name] = plan.record
-        touched = self._render(plan.record)
-        self.sequence = event.sequence
-        self._audience.tell(event)
-        self.reconciler.mark(frozenset(touched))
-        if released:
-            self.when_released()
-        if kind is not EventType.DELETED and _settles(plan):
-            self.when_settled(plan.record.name)
-        if self._routing.changed(plan.record, self._topology, self._ids):
-            await self._reroute()
-            self._render_infrastructure()
-        return touched
+        return self._render(plan.record)
 
     def learn(self, device: str, capabilities: Capabilities) -> None:
         """What a router can do, before anything is written to it: its corridors are rendered for what it is."""
@@ -143,6 +187,16 @@ class NetworkState:
         if self._topology is not before:
             for name in tuple(self._by_device.get(device, ())):
                 self.reconciler.mark(frozenset(self._render(self._records[name])))
+
+    async def drain(self, name: str, drained: bool) -> None:
+        """Under the writer: keep a node or link free from now on, or no longer; remembered across restarts."""
+        await self._store.put_drained(name, drained)
+        self._topology = self._topology.apply(DrainChanged(name, drained))
+
+    def owners(self, device: str, keys: Collection[Hashable]) -> tuple[str, ...]:
+        """The corridors that these entries of a device are of."""
+        names = sorted(self._by_device.get(device, ()))
+        return tuple(name for name in names if not self._rendered[name][device].keys().isdisjoint(keys))
 
     async def observe(self, *events: Event) -> None:
         """Take observations of the network over as one; ports and losses are remembered across restarts."""
@@ -256,6 +310,7 @@ def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, R
         used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if not ledger.offers(claim)}
         for each in record.placements:
             used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
+            used |= {*each.leg.backup.nodes, *each.leg.backup.links} - known if each.leg.backup else set()
         used = used or {misfit for each in record.placements for misfit in _misfits(topology, each)}
         if used:
             raise Invalid(f"{record.name} stands on {', '.join(sorted(used))}, which the topology file no longer has")
