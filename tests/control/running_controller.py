@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from databases import dump as dump
 from simulated_network import SimulatedNetwork
-from sqlalchemy import create_engine, inspect, text
 from waiting import until
 
 from controller.core.entries import Entry
@@ -161,15 +161,3 @@ def corridor(a: str = "zgc-r:campus", z: str = "yz-r:dc", **fields: Any) -> Corr
     profiles = Profile("inference", 20_000), Profile("training", 100_000)
     values: dict[str, Any] = {"isolation": Isolation.HARD, "profiles": profiles, "active_profile": "inference"}
     return Corridor(**{**values, "a_end": end(a), "z_end": end(z), **fields})
-
-
-def dump(database: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, read behind the controller's back."""
-    engine = create_engine(database)
-    with engine.connect() as connection:
-        tables = inspect(connection).get_table_names()
-        rows = {
-            table: sorted(tuple(row) for row in connection.execute(text(f"SELECT * FROM {table}"))) for table in tables
-        }
-    engine.dispose()
-    return rows

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from databases import dump, execute
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running_controller import dump
-from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from controller.core.errors import Conflict
@@ -30,6 +29,11 @@ FIBRE = RowKey("domains/d/links/F", "odu1-1", 0)
 TRUNK = RowKey("domains/d/links/A", "", 1)
 LEDGER = Ledger({FIBRE: Row(952), TRUNK: Row(1000)})
 NOBODY = Record(Corridor(name="tenants/t/corridors/c"), None, None, Stage.SETTLED)
+
+
+@pytest.fixture
+def database(either_database: str) -> str:
+    return either_database
 
 
 @pytest.fixture
@@ -98,10 +102,8 @@ async def test_an_id_is_handed_out_once(store: Store, other: Store, database: st
 
 async def test_the_database_itself_refuses_a_second_owner(store: Store, database: str) -> None:
     await store.put_ids(Ids(), Ids({IdKey("slice", "", "a"): 1}))
-    engine = create_engine(database)
-    with engine.connect() as connection, pytest.raises(IntegrityError):
-        connection.execute(text("INSERT INTO ids VALUES ('slice', '', 'b', 1)"))
-    engine.dispose()
+    with pytest.raises(IntegrityError):
+        execute(database, "INSERT INTO ids VALUES ('slice', '', 'b', 1)")
 
 
 async def test_ids_and_their_rest_survive(store: Store) -> None:
@@ -149,12 +151,10 @@ async def test_events_are_numbered_without_gap_and_read_in_portions(store: Store
 async def test_what_an_older_controller_stored_is_read_with_defaults(store: Store, database: str) -> None:
     record = (Path(__file__).parent / "record_without_path_constraints.json").read_text()
     stored = json.loads(record)
-    engine, name = create_engine(database), "tenants/acme/corridors/c1"
-    with engine.begin() as connection:
-        connection.execute(text("INSERT INTO records VALUES (:name, :body)"), {"name": name, "body": record})
-        event = {"body": json.dumps(stored["corridor"]), "at": "2026-01-01 00:00:00.000000"}
-        connection.execute(text("INSERT INTO events VALUES (1, 'CREATED', :body, :at)"), event)
-    engine.dispose()
+    name = "tenants/acme/corridors/c1"
+    execute(database, "INSERT INTO records VALUES (:name, :body)", {"name": name, "body": record})
+    event = {"body": json.dumps(stored["corridor"]), "at": datetime(2026, 1, 1)}
+    execute(database, "INSERT INTO events VALUES (1, 'CREATED', :body, :at)", event)
     (found,) = (await store.load()).records.values()
     (told,) = await store.events(0)
     assert "path_constraints" not in stored["corridor"]
