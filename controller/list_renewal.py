@@ -10,6 +10,7 @@ from controller.background import background, stopped
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.model import EventType
 from controller.core.plan import plan
+from controller.core.records import paths_of
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -67,11 +68,12 @@ class ListRenewal:
             if record is None or record.target is None or name not in self._state.leaving or self._cut(name):
                 return
             topology = self._state.topology
-            if not all(topology.usable(topology.links[link]) for link in record.target.leg.links):
+            paths = paths_of(record.target.leg)
+            if not all(topology.usable(topology.links[link]) for links in paths for link in links):
                 return  # not known to be up: that will be heard of
             change = plan(self._state.snapshot(), record.corridor)
             assert change.record.target is not None
-            if change.record.target.leg.links != record.target.leg.links:
+            if paths_of(change.record.target.leg) != paths:
                 raise Infeasible("its path serves no longer what is asked of it", reason="WOULD_MOVE")
             await self._progress.begin(change, EventType.UPDATED)
         await self._progress.finished(name)

@@ -311,6 +311,7 @@ def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, R
         for each in record.placements:
             used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
             used |= {*each.leg.backup.nodes, *each.leg.backup.links} - known if each.leg.backup else set()
+            used |= {*each.leg.backup.nodes, *each.leg.backup.links} - known if each.leg.backup else set()
         used = used or {misfit for each in record.placements for misfit in _misfits(topology, each)}
         if used:
             raise Invalid(f"{record.name} stands on {', '.join(sorted(used))}, which the topology file no longer has")

@@ -20,6 +20,7 @@ from controller.core.model import (
     Protection,
 )
 from controller.core.path_constraints import UNCONSTRAINED
+from controller.core.promises import Recovery
 from controller.core.topology import Topology
 
 MAX_BANDWIDTH_KBPS = 400_000_000
@@ -27,6 +28,10 @@ MAX_BANDWIDTH_KBPS = 400_000_000
 MIN_MTU_BYTES = 1280
 """RFC 8200 clause 5: no IPv6 link has less."""
 MAX_MTU_BYTES = 9000
+MAX_HOLD_OFF_MS = 10_000
+"""G.8031 clause 11.12."""
+MAX_WAIT_TO_RESTORE_S = 720
+"""12 minutes: G.8031 clause 11.13."""
 INFRASTRUCTURE = IPv6Network("fdc0:de::/32")
 """Synthetic neighbour addresses of the routers' adjacencies."""
 NOT_UNICAST = tuple(
@@ -70,17 +75,19 @@ def validate(corridor: Corridor, topology: Topology, agreed: PathConstraints = U
         text = "; ".join(f"{v.field}: {v.description}" for v in violations)
         raise Invalid(text, violations=violations)
     if corridor.protection is Protection.PROTECT and corridor.isolation is Isolation.SOFT:
-        raise _no_soft_protection(corridor, topology)
+        _require_remote(corridor, topology)
     _light(corridor, topology)
 
 
-def _no_soft_protection(corridor: Corridor, topology: Topology) -> FailedPrecondition:
-    """With what each headend would see of a failure: its own ports alone, or what is behind them too."""
+def _require_remote(corridor: Corridor, topology: Topology) -> None:
+    """Each headend of a protected soft corridor switches it by itself: it must see what fails behind its own ports."""
     ends = [topology.nodes[end.node] for end in (corridor.a_end, corridor.z_end)]
-    liveness = [str(node.capabilities.liveness) for node in ends]
+    liveness = [node.capabilities.liveness for node in ends]
+    if all(each is Liveness.REMOTE for each in liveness):
+        return
     seen = " and ".join(f"{node.name} {_SEES[node.capabilities.liveness]}" for node in ends)
-    return FailedPrecondition(
-        f"protection PROTECT is not offered for soft corridors yet: the packet layer does not protect ({seen}); "
+    raise FailedPrecondition(
+        f"protection PROTECT is not offered for a soft corridor between these routers: {seen}; "
         "a hard corridor is protected in the optical layer, whatever its routers see; RESTORE, which the controller "
         "does after a failure, is offered for both",
         reason="PROTECT_NOT_OFFERED",
@@ -97,6 +104,7 @@ def _violations(corridor: Corridor, topology: Topology) -> Iterator[Violation]:
     yield from _families(corridor)
     yield from _profiles(corridor)
     yield from _numbers(corridor)
+    yield from _recovery(corridor)
 
 
 def _end(end: EndPoint, field: str, tenant: str, topology: Topology) -> Iterator[Violation]:
@@ -200,6 +208,18 @@ def _numbers(corridor: Corridor) -> Iterator[Violation]:
         yield Violation("max_latency_us", f"{corridor.max_latency_us} is negative; 0 is no bound")
     if not 0 <= corridor.priority <= 7:
         yield Violation("priority", f"{corridor.priority} is not in 0..7")
+
+
+def _recovery(corridor: Corridor) -> Iterator[Violation]:
+    asked = corridor.recovery
+    if asked == Recovery():
+        return
+    if corridor.isolation is Isolation.HARD:
+        yield Violation("recovery", "a hard corridor is switched by its line cards, at once and revertively: leave it")
+    if not 0 <= asked.hold_off_ms <= MAX_HOLD_OFF_MS:
+        yield Violation("recovery.hold_off_ms", f"{asked.hold_off_ms} is not in 0..{MAX_HOLD_OFF_MS}")
+    if not 0 <= asked.wait_to_restore_s <= MAX_WAIT_TO_RESTORE_S:
+        yield Violation("recovery.wait_to_restore_s", f"{asked.wait_to_restore_s} is not in 0..{MAX_WAIT_TO_RESTORE_S}")
 
 
 def _light(corridor: Corridor, topology: Topology) -> None:

@@ -34,7 +34,9 @@ _ORDER = (
     "icmp_limit",
     "slice_meter",
     "color_policy",
+    "path_probe",
     "policy",
+    "policy_backup",
     "classifier_v6",
     "classifier_v4",
 )

@@ -17,8 +17,11 @@ from controller.core.neighbors import require_neighbors
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
 from controller.core.placement.draft import Draft
 from controller.core.placement.hard import place_hard
-from controller.core.placement.soft import claimed_kbps, place_soft
-from controller.core.records import Placement, Record, claims_of, own_ids
+from controller.core.placement.soft import place_soft
+from controller.core.placement.soft_routes import claimed_kbps
+from controller.core.placement.watching import assign_watch
+from controller.core.promises import Recovery
+from controller.core.records import Placement, Record, claims_of, overheads, own_ids
 from controller.core.snapshot import Snapshot
 
 
@@ -90,10 +93,11 @@ def _book(snapshot: Snapshot, before: Record | None, record: Record, ids: Ids) -
 def _place(draft: Draft, corridor: Corridor) -> Placement:
     vrf = draft.end_ids(corridor)
     place = place_hard if corridor.isolation is Isolation.HARD else place_soft
-    leg, directions = place(draft, corridor, vrf)
+    leg, directions, backup_directions = place(draft, corridor, vrf)
     _require_latency(corridor, leg)
     profile, packet = active(corridor), corridor.reference_packet_bytes
-    there, back = leg.forward.overhead_bytes, leg.reverse.overhead_bytes
+    there, back = overheads(leg)
+    assign_watch(draft, corridor, leg)
     return Placement(
         canonical(corridor.a_end),
         canonical(corridor.z_end),
@@ -106,6 +110,8 @@ def _place(draft: Draft, corridor: Corridor) -> Placement:
         leg,
         directions,
         packet,
+        backup_directions,
+        corridor.recovery if leg.backup else Recovery(),
     )
 
 

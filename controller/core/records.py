@@ -9,6 +9,8 @@ from controller.core.ids import IdKey
 from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
 from controller.core.otn import Claim, RowKey
 from controller.core.otn.ledger import ClaimRole, slice_claims
+from controller.core.promises import Recovery
+from controller.core.watched import watch_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Placement:
     reference_packet_bytes: int = 0
     """Customer packet at which the rates are what was asked for; 0 where that was not stored yet
     (`with_reference_packets`)."""
+    backup_directions: tuple[int, ...] = ()
+    """Per link of the leg's backup, as `directions`."""
+    recovery: Recovery = Recovery()
+    """Of a leg with a backup: how its headends switch over and back."""
 
     @property
     def slice(self) -> Slice | None:
@@ -91,15 +97,15 @@ def _with_reference_packet(placement: Placement | None, corridor: Corridor) -> P
 def claims_of(record: Record) -> frozenset[Claim]:
     """Per ledger row: the union of slots, and the larger of the soft rates (old and new path count once)."""
     slots: dict[RowKey, Claim] = {}
-    rates: dict[RowKey, int] = {}
+    rates: dict[RowKey, Claim] = {}
     for placement in record.placements:
         leaving = record.target is not None and placement != record.target
         for claim in _slot_claims(record.name, placement, leaving):
             held = slots.get(claim.row)
             slots[claim.row] = claim._replace(bitmap=held.bitmap | claim.bitmap) if held else claim
-        for row, kbps in _rate_claims(placement):
-            rates[row] = max(rates.get(row, 0), kbps)
-    return frozenset([*slots.values(), *(Claim(record.name, row, kbps=kbps) for row, kbps in rates.items())])
+        for claim in _rate_claims(record.name, placement):
+            rates[claim.row] = _larger(rates.get(claim.row, claim), claim)
+    return frozenset([*slots.values(), *rates.values()])
 
 
 def _slot_claims(owner: str, placement: Placement, leaving: bool) -> Iterable[Claim]:
@@ -107,12 +113,38 @@ def _slot_claims(owner: str, placement: Placement, leaving: bool) -> Iterable[Cl
         yield from slice_claims(owner, part.hops, ClaimRole.MOVE if leaving else ClaimRole(part.role))
 
 
-def _rate_claims(placement: Placement) -> Iterable[tuple[RowKey, int]]:
-    if placement.leg.slices:
+def _rate_claims(owner: str, placement: Placement) -> Iterable[Claim]:
+    """Both paths of a protected corridor hold the whole rate; they share no adjacency."""
+    leg, backup = placement.leg, placement.leg.backup
+    if leg.slices:
         return
-    for link, way in zip(placement.leg.links, placement.directions, strict=True):
-        yield RowKey(link, "", way), placement.claimed_forward_kbps
-        yield RowKey(link, "", 1 - way), placement.claimed_reverse_kbps
+    ways = [(ClaimRole.WORKING, leg.links, placement.directions)]
+    ways += [(ClaimRole.PROTECTION, backup.links, placement.backup_directions)] if backup else []
+    for role, links, directions in ways:
+        for link, way in zip(links, directions, strict=True):
+            yield Claim(owner, RowKey(link, "", way), kbps=placement.claimed_forward_kbps, role=role)
+            yield Claim(owner, RowKey(link, "", 1 - way), kbps=placement.claimed_reverse_kbps, role=role)
+
+
+def _larger(held: Claim, more: Claim) -> Claim:
+    """Of two rates that one corridor holds of one row; working, where it is that to either."""
+    roles = {held.role, more.role}
+    role = ClaimRole.WORKING if ClaimRole.WORKING in roles else more.role
+    return held._replace(kbps=max(held.kbps, more.kbps), role=role)
+
+
+def paths_of(leg: Leg) -> tuple[tuple[str, ...], ...]:
+    """Links of the path, and of the backup where there is one."""
+    return (leg.links, leg.backup.links) if leg.backup else (leg.links,)
+
+
+def overheads(leg: Leg) -> tuple[int, int]:
+    """Bytes around a customer's packet at most, A to Z and Z to A: on the path or on the backup."""
+    there, back = [leg.forward], [leg.reverse]
+    if leg.backup is not None:
+        there.append(leg.backup.forward)
+        back.append(leg.backup.reverse)
+    return max(each.overhead_bytes for each in there), max(each.overhead_bytes for each in back)
 
 
 def own_ids(record: Record) -> frozenset[IdKey]:
@@ -121,6 +153,7 @@ def own_ids(record: Record) -> frozenset[IdKey]:
     for placement in record.placements:
         ends = (placement.a_end.node, placement.z_end.node)
         keys |= {key for router in ends for key in headend_ids(router, record.name)}
+        keys.update(watch_ids(record.name, placement.leg, *ends))
         for part in placement.leg.slices:
             keys.add(slice_id_key(record.name, part.id))
         if placement.slice is not None:

@@ -19,6 +19,7 @@ from controller.core.render_packet import (
     headend_entries,
     node_entries,
 )
+from controller.core.render_watch import switch_entries, watch_entries
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import locator_routes
 from controller.core.slice_sizes import sizes
@@ -41,8 +42,10 @@ def render_record(topology: Topology, ids: Ids, record: Record) -> Desired:
         if placement is not None:
             _add(desired, _body(topology, ids, placement))
             _add(desired, placement_entries(topology, placement, counts))
+            _add(desired, watch_entries(topology, ids, record.name, placement))
     if head is not None:
         _add(desired, headend_entries(topology, ids, record.name, head))
+        _add(desired, switch_entries(topology, ids, record.name, head))
     return desired
 
 

@@ -17,6 +17,7 @@ from controller.core.records import (
     customer_port_id,
     decapsulation_ids,
     headend_ids,
+    overheads,
 )
 from controller.core.topology import Topology, port_at
 
@@ -103,6 +104,7 @@ def route(vrf: int, prefix: str, next_hop: int) -> TableEntry:
 def headend_entries(topology: Topology, ids: Ids, corridor: str, placement: Placement) -> Iterator[tuple[str, Entry]]:
     """(router, entry) pairs that steer both directions into the corridor."""
     leg, first, last = placement.leg, *_first_hops(topology, placement)
+    there, back = overheads(leg)
     yield from _headend(
         topology,
         ids,
@@ -112,6 +114,7 @@ def headend_entries(topology: Topology, ids: Ids, corridor: str, placement: Plac
         placement.z_end,
         first,
         placement.forward_kbps,
+        there,
         (leg.forward, leg.forward_ipv4),
     )
     yield from _headend(
@@ -123,6 +126,7 @@ def headend_entries(topology: Topology, ids: Ids, corridor: str, placement: Plac
         placement.a_end,
         last,
         placement.reverse_kbps,
+        back,
         (leg.reverse, leg.reverse_ipv4),
     )
 
@@ -144,6 +148,7 @@ def _headend(
     sink: EndPoint,
     slice_id: int,
     kbps: int,
+    overhead: int,
     lists: tuple[SegmentList, SegmentList],
 ) -> Iterator[tuple[str, Entry]]:
     router = source.node
@@ -152,7 +157,7 @@ def _headend(
     if topology.nodes[router].capabilities.shaping:
         yield router, shaper(ids[index], kbps)
     else:
-        arriving = arriving_bytes_per_s(kbps, placement.reference_packet_bytes, lists[0].overhead_bytes)
+        arriving = arriving_bytes_per_s(kbps, placement.reference_packet_bytes, overhead)
         yield router, policer(ids[index], arriving, placement.mtu_bytes)
     families = zip(policies, lists, _families(source, sink), strict=True)
     for key, segments, (sources, sinks) in families:

@@ -6,9 +6,10 @@ function, consumed together at the node), a uDT as well; neither may straddle tw
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
+from itertools import takewhile
 
 from controller.core.errors import Infeasible
 from controller.core.model import SegmentList
@@ -58,22 +59,34 @@ def carrier(block: str, ids: Iterable[int]) -> int:
 def segment_list(block: str, segments: Iterable[Segment], max_carriers: int) -> SegmentList:
     """Segments packed into as few carriers as order allows; `Infeasible` beyond what the headend can impose."""
     segments = tuple(segments)
-    packed: list[list[int]] = [[]]
-    for segment in segments:
-        if len(packed[-1]) + len(segment.ids) > IDS_PER_CARRIER:
-            packed.append([])
-        packed[-1].extend(segment.ids)
-    if len(packed) > max_carriers:
+    carriers = packed(segment.ids for segment in segments)
+    if len(carriers) > max_carriers:
         raise Infeasible(
-            f"the path needs {len(packed)} carriers, its headend imposes {max_carriers} (RFC 9352 H.Encaps MSD)",
+            f"the path needs {len(carriers)} carriers, its headend imposes {max_carriers} (RFC 9352 H.Encaps MSD)",
             reason="SEGMENT_LIST_TOO_LONG",
-            metadata={"carriers": str(len(packed)), "maxCarriers": str(max_carriers)},
+            metadata={"carriers": str(len(carriers)), "maxCarriers": str(max_carriers)},
         )
     return SegmentList(
-        carriers=tuple(str(IPv6Address(carrier(block, ids))) for ids in packed),
+        carriers=tuple(str(IPv6Address(carrier(block, ids))) for ids in carriers),
         description=" ".join(segment.text for segment in segments),
-        overhead_bytes=overhead_bytes(len(packed)),
+        overhead_bytes=overhead_bytes(len(carriers)),
     )
+
+
+def packed(segments: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The ids of segments, in order, in as few carriers as that allows: no segment straddles two."""
+    carriers: list[list[int]] = [[]]
+    for ids in segments:
+        if len(carriers[-1]) + len(ids) > IDS_PER_CARRIER:
+            carriers.append([])
+        carriers[-1].extend(ids)
+    return carriers
+
+
+def ids_of(block: str, address: int) -> list[int]:
+    """The ids of a carrier, up to its end marker."""
+    shifts = range(128 - _block(block).prefixlen - ID_BITS, -1, -ID_BITS)
+    return list(takewhile(bool, (address >> shift & 0xFFFF for shift in shifts)))
 
 
 def overhead_bytes(carriers: int) -> int:

@@ -91,6 +91,8 @@ class Journey:
     """(slice id, direction) of each channel it rode, once per slice."""
     meters: list[tuple[str, SliceMeter]] = field(default_factory=list)
     slots: list[SlotAssignment] = field(default_factory=list)
+    home: str = ""
+    """Where a probe came back to: the router whose own address it was sent to."""
 
 
 class World:
@@ -99,6 +101,10 @@ class World:
     def __init__(self, tables: Tables, wires: Iterable[tuple[str, Place, Place]]) -> None:
         self.on_protection: set[int] = set()
         """Working slices whose frames both line cards send over the protection slice."""
+        self.cut: set[str] = set()
+        """Fibres that carry nothing."""
+        self.down: set[tuple[str, int]] = set()
+        """(router, session): what the router's probes found, by which it switches its policies."""
         self._devices = {name: Device(tuple(entries)) for name, entries in tables.items()}
         self._wires: dict[Place, tuple[str, Place]] = {}
         for name, a, z in wires:
@@ -121,10 +127,28 @@ class World:
             at, frame = self._cross(*sent, journey)
         raise Lost("it goes round and round")
 
+    def probe(self, router: str, session: int) -> Journey:
+        """A router sends a probe around the path that a session watches. Raises `Lost`."""
+        journey = Journey()
+        found = self._devices[router].one("path_probe", session=session)
+        carriers = [found.param(f"carrier{i}") for i in range(1, int(found.action.removeprefix("probe_")) + 1)]
+        rest = tuple(reversed(carriers[1:]))
+        outer = Outer(carriers[-1], carriers[0], Packet("::", "::"), rest, len(rest))
+        sent = self._next_hop(router, found.param("next_hop"), outer, journey, 0)
+        for _ in range(4 * HOP_LIMIT):
+            assert sent is not None
+            at, frame = self._cross(*sent, journey)
+            sent = (self._router if self._devices[at[0]].is_router else self._otn_node)(at, frame, journey)
+            if journey.home:
+                return journey
+        raise Lost("it goes round and round")
+
     def _cross(self, out: Place, frame: Frame, journey: Journey) -> tuple[Place, Frame]:
         if out not in self._wires:
             raise Lost(f"no wire at port {out[1]} of {out[0]}")
         name, arrival = self._wires[out]
+        if name in self.cut:
+            raise Lost(f"{name} is cut")
         if not self._devices[out[0]].is_router and not self._devices[arrival[0]].is_router:
             journey.fibres.append(name)
         return arrival, frame
@@ -187,10 +211,21 @@ class World:
             return None
         journey.corridor = found.param("corridor")
         journey.shaper = node.cell("slice_meter", journey.corridor)
-        policy = node.one("policy", policy=found.param("policy"))
+        policy = node.one("policy", policy=self._switched(name, found.param("policy")))
         source = node.one("tunnel_source").param("addr")
         journey.outer = _encapsulate(policy, source, packet)
         return self._next_hop(name, policy.param("next_hop"), journey.outer, journey, vrf)
+
+    def _switched(self, name: str, policy: int) -> int:
+        """The policy that a router's traffic takes: the backup while its session alone is up."""
+        for row in self._devices[name].all("policy_backup"):
+            if row.match["policy"] == Exact(policy):
+                first, other = (name, row.param("session")), (name, row.param("backup_session"))
+                for session in (first, other):
+                    self._devices[name].one("path_probe", session=session[1])
+                self._devices[name].one("policy", policy=row.param("backup"))
+                return row.param("backup") if first in self.down and other not in self.down else policy
+        return policy
 
     def _route(self, name: str, vrf: int, packet: Packet, journey: Journey) -> tuple[Place, Frame] | None:
         table = "route_v6" if packet.family == IPV6 else "route_v4"
@@ -203,6 +238,11 @@ class World:
         """Local SIDs, again after each shift, then the underlay's routes."""
         node = self._devices[name]
         for _ in range(HOP_LIMIT):
+            if node.has("node_address", dst=outer.destination):
+                if outer.segments_left:
+                    raise Lost("the own address before the list ends")
+                journey.home = name
+                return None
             sid = node.longest("local_sid", outer.destination)
             if sid is None:
                 break
@@ -306,6 +346,13 @@ class Device:
         if len(found) != 1:
             raise Lost(f"{len(found)} entries in {table} for {fields}")
         return found[0]
+
+    def all(self, table: str) -> list[Row]:
+        return self._tables.get(table, [])
+
+    def has(self, table: str, **fields: int) -> bool:
+        wanted = {name: Exact(value) for name, value in fields.items()}
+        return any(row.match == wanted for row in self.all(table))
 
     def cell(self, meter: str, index: int) -> MeterEntry:
         if (meter, index) not in self._cells:

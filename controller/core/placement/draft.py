@@ -54,9 +54,13 @@ class Draft:
         """Its promise of protection is broken already, by a failure: a change need not wait for the repair."""
         if self.standing is None or not self._was_protected:
             return False
-        hops = (hop for part in self.standing.leg.slices for hop in part.hops)
-        whole = all(self.topology.links[hop.link].status is not Status.DOWN for hop in hops)
-        return self.standing.protection is None or not whole
+        leg = self.standing.leg
+        if leg.slices:
+            links = [hop.link for part in leg.slices for hop in part.hops]
+        else:
+            links = [*leg.links, *(leg.backup.links if leg.backup else ())]
+        whole = all(self.topology.links[name].status is not Status.DOWN for name in links)
+        return (self.standing.protection is None and leg.backup is None) or not whole
 
     def adjacencies(self) -> Graph:
         """The packet layer with room for what this corridor itself holds there: old and new path count once."""

@@ -16,8 +16,11 @@ from controller.core.segments.locators import sids_of
 from controller.core.segments.sids import Sids
 
 
-def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...]]:
-    """(leg, direction per fibre of the working route). Keeps standing routes and slices where they serve."""
+def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[int, ...], tuple[int, ...]]:
+    """(leg, direction per fibre of the working route, of no backup: a second slice is its protection).
+
+    Keeps standing routes and slices where they serve.
+    """
     _require_clients(draft, corridor)
     draft.require_ends(corridor, packet_bytes(corridor))
     routes = HardRoutes(draft, corridor)
@@ -35,7 +38,7 @@ def place_hard(draft: Draft, corridor: Corridor, vrf: int) -> tuple[Leg, tuple[i
     other = lanes[1].route.path if len(lanes) > 1 else None
     route = lanes[0].route
     leg = draft.leg(corridor, routers, route, lists, parts, size.serialisation_us, other)
-    return leg, route.path.directions
+    return leg, route.path.directions, ()
 
 
 def _require_clients(draft: Draft, corridor: Corridor) -> None:

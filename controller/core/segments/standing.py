@@ -36,12 +36,17 @@ def leaving_corridors(
 
 
 def _encodings(topology: Topology, ids: Ids, record: Record, underlay: Underlay) -> Iterator[Encoding]:
-    """Of all that a soft corridor holds; a slice leads to its tail itself, whatever the routes."""
+    """Of all that a soft corridor holds; a slice leads to its tail itself, whatever the routes.
+
+    Lists of a backup are as good as the others; probes keep to their paths where both lists do (`loops`).
+    """
     for placement in record.placements:
         if placement.slice is None:
-            leg, a, z = placement.leg, placement.a_end.node, placement.z_end.node
-            yield from _way(ids, placement, underlay, a, z, leg.links, (leg.forward, leg.forward_ipv4))
-            yield from _way(ids, placement, underlay, z, a, leg.links[::-1], (leg.reverse, leg.reverse_ipv4))
+            a, z = placement.a_end.node, placement.z_end.node
+            paths = (placement.leg, placement.leg.backup) if placement.leg.backup else (placement.leg,)
+            for each in paths:
+                yield from _way(ids, placement, underlay, a, z, each.links, (each.forward, each.forward_ipv4))
+                yield from _way(ids, placement, underlay, z, a, each.links[::-1], (each.reverse, each.reverse_ipv4))
 
 
 def _way(
