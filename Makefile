@@ -2,7 +2,8 @@
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.stamp
-DEBIAN := openvswitch-switch mininet iperf3 tshark tcpdump nftables iproute2 ethtool iputils-ping python3-venv gcc libc6-dev
+DEBIAN := openvswitch-switch mininet iperf3 tshark tcpdump nftables iproute2 ethtool iputils-ping python3-venv gcc libc6-dev \
+	postgresql
 
 .PHONY: setup check test test-bmv2 unit e2e demo bench proto lock clean
 

@@ -14,6 +14,11 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 1
     fi
     apt-get update -qq
+    # PostgreSQL comes without a cluster of its own: tests make theirs. Whoever has one keeps it.
+    clusters=/etc/postgresql-common/createcluster.d
+    mkdir -p "$clusters"
+    echo "create_main_cluster = false" >"$clusters/corridor-setup.conf"
+    trap 'rm -f "$clusters/corridor-setup.conf"' EXIT
     # Services stay off: the lab starts its own switches in its own namespaces.
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
