@@ -7,7 +7,7 @@ routes change. So traffic whose path is cut stops there until it is moved, and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from controller.core.graph import Graph
@@ -38,11 +38,11 @@ class Routing:
         self._let(*(present, coming) if self.waiting else (coming,))
         return not self.waiting
 
-    def changed(self, record: Record, topology: Topology, ids: Ids) -> bool:
-        """A corridor stands otherwise, or is gone. True where routes waited, and nothing is waited for any more."""
+    def changed(self, records: Sequence[Record], topology: Topology, ids: Ids) -> bool:
+        """Corridors stand otherwise, or are gone. True where routes waited, and nothing is waited for any more."""
         if len(self.underlays) > 1:
-            self.waiting -= {record.name}
-            self.waiting |= leaving_corridors(topology, ids, (record,), *self.underlays)
+            self.waiting -= {record.name for record in records}
+            self.waiting |= leaving_corridors(topology, ids, records, *self.underlays)
         return len(self.underlays) > 1 and not self.waiting
 
     def _let(self, *underlays: Underlay) -> None:

@@ -46,6 +46,8 @@ class NetworkState:
         self._records = dict(snapshot.records)
         self._down: set[str] = set()
         """Links that are down, or were when the controller last ran and are not judged yet."""
+        self._learned: dict[str, Capabilities] = {}
+        """By router: what is not stored yet."""
         self._infrastructure: Desired = {}
         self._rendered: dict[str, Desired] = {}
         self._by_device: dict[str, set[str]] = {}
@@ -76,6 +78,8 @@ class NetworkState:
             topology = topology.apply(LinkChanged(link, Status.MISSING, seen.a_port, seen.z_port))
         for name in stored.drained & (topology.nodes.keys() | topology.links.keys()):
             topology = topology.apply(DrainChanged(name, True))
+        for node in stored.capabilities.keys() & topology.nodes.keys():  # what stands there was rendered for these
+            topology = topology.apply(NodeChanged(node, topology.nodes[node].status, stored.capabilities[node]))
         records = {name: with_reference_packets(record) for name, record in stored.records.items()}
         claims = frozenset(claim for record in records.values() for claim in claims_of(record))
         planned_ledger = initial_ledger(topology)
@@ -185,6 +189,7 @@ class NetworkState:
         before = self._topology
         self._topology = before.apply(NodeChanged(device, before.nodes[device].status, capabilities))
         if self._topology is not before:
+            self._learned[device] = capabilities
             for name in tuple(self._by_device.get(device, ())):
                 self.reconciler.mark(frozenset(self._render(self._records[name])))
 
@@ -203,6 +208,8 @@ class NetworkState:
         before = self._topology
         for event in events:
             self._topology = self._topology.apply(event)
+        while self._learned:
+            await self._store.put_capabilities(*self._learned.popitem())
         if self._topology is before:
             return
         self._layers = self._layers.observed(before, self._topology)
@@ -310,7 +317,6 @@ def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, R
         used = {f"{claim.row.link} {claim.row.server}" for claim in claims_of(record) if not ledger.offers(claim)}
         for each in record.placements:
             used |= {each.a_end.node, each.z_end.node, *each.leg.nodes, *each.leg.links} - known
-            used |= {*each.leg.backup.nodes, *each.leg.backup.links} - known if each.leg.backup else set()
             used |= {*each.leg.backup.nodes, *each.leg.backup.links} - known if each.leg.backup else set()
         used = used or {misfit for each in record.placements for misfit in _misfits(topology, each)}
         if used:

@@ -6,7 +6,8 @@ he could have read event n.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC
 
 from pydantic import TypeAdapter
 from sqlalchemy import delete, func, insert, select
@@ -24,18 +25,23 @@ PRUNED_AT_ONCE = 16
 _codec: TypeAdapter[Corridor] = TypeAdapter(Corridor)
 
 
-async def append(
-    connection: AsyncConnection, sequence: int, corridor: Corridor, kind: EventType, now: datetime
-) -> CorridorEvent:
-    values = {"type": kind.value, "body": _codec.dump_json(corridor).decode(), "sequence": sequence}
-    await connection.execute(insert(events).values(**values, event_time=now.astimezone(UTC).replace(tzinfo=None)))
-    return CorridorEvent(sequence, kind, corridor, now)
+async def append(connection: AsyncConnection, happened: Sequence[CorridorEvent]) -> None:
+    rows = [
+        {
+            "type": each.type.value,
+            "body": _codec.dump_json(each.corridor).decode(),
+            "sequence": each.sequence,
+            "event_time": each.event_time.astimezone(UTC).replace(tzinfo=None),
+        }
+        for each in happened
+    ]
+    await connection.execute(insert(events), rows)
 
 
-async def prune(connection: AsyncConnection, newest: int, keep: int) -> None:
-    """Forget the oldest of more than so many, a few at a time."""
+async def prune(connection: AsyncConnection, newest: int, keep: int, come: int = 1) -> None:
+    """Forget the oldest of more than so many, a few for each that comes."""
     oldest = select(func.min(events.c.sequence)).scalar_subquery()
-    gone = (events.c.sequence <= newest - keep) & (events.c.sequence < oldest + PRUNED_AT_ONCE)
+    gone = (events.c.sequence <= newest - keep) & (events.c.sequence < oldest + come * PRUNED_AT_ONCE)
     await connection.execute(delete(events).where(gone))
 
 

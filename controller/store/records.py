@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.core.model import EventType
 from controller.core.records import Record
-from controller.store.rows import put
+from controller.store.rows import put_all
 from controller.store.schema import records
 
 _codec: TypeAdapter[Record] = TypeAdapter(Record)
@@ -21,8 +21,10 @@ async def stored_records(connection: AsyncConnection) -> Mapping[str, Record]:
     return {record.name: record for record in map(_codec.validate_json, bodies)}
 
 
-async def write_record(connection: AsyncConnection, record: Record, kind: EventType) -> None:
-    if kind is EventType.DELETED:
-        await connection.execute(delete(records).where(records.c.name == record.name))
-    else:
-        await put(connection, records, name=record.name, body=_codec.dump_json(record).decode())
+async def write_records(connection: AsyncConnection, changed: Mapping[str, tuple[Record, EventType]]) -> None:
+    """By name."""
+    gone = [name for name, (_, kind) in changed.items() if kind is EventType.DELETED]
+    if gone:
+        await connection.execute(delete(records).where(records.c.name.in_(gone)))
+    stand = [record for name, (record, _) in changed.items() if name not in gone]
+    await put_all(connection, records, [{"name": r.name, "body": _codec.dump_json(r).decode()} for r in stand])

@@ -7,7 +7,7 @@ slot or an id out twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -27,7 +27,7 @@ from controller.store.connecting import engine_of
 from controller.store.ids import write_ids
 from controller.store.ledger import open_ledger, write_ledger
 from controller.store.migrating import migrate
-from controller.store.records import write_record
+from controller.store.records import write_records
 from controller.store.rows import put
 from controller.store.stored import Stored, Wiring, capabilities_codec, load
 from controller.store.transactions import Head, Transactions
@@ -134,16 +134,29 @@ class Store:
 
     async def commit(self, plan: Plan, ledger: Ledger, ids: Ids, kind: EventType, now: datetime) -> CorridorEvent:
         """Apply a plan that was made on `ledger` and `ids`. `Conflict` where another writer was faster, or began."""
+        return (await self.commit_all([(plan, kind)], ledger, ids, now))[0]
 
-        async def write(connection: AsyncConnection, head: Head) -> CorridorEvent:
-            await write_ledger(connection, ledger, plan.ledger)
-            await write_ids(connection, ids, plan.ids)
-            await write_record(connection, plan.record, kind)
-            await events.prune(connection, head.sequence, self.keep_events)
-            return await events.append(connection, head.sequence, plan.record.corridor, kind, now)
+    async def commit_all(
+        self, changes: Sequence[tuple[Plan, EventType]], ledger: Ledger, ids: Ids, now: datetime
+    ) -> Sequence[CorridorEvent]:
+        """As `commit`, of at least one plan, each made on what the one before leaves: all of them or none."""
+        last = changes[-1][0]
+
+        async def write(connection: AsyncConnection, head: Head) -> Sequence[CorridorEvent]:
+            await write_ledger(connection, ledger, last.ledger)
+            await write_ids(connection, ids, last.ids)
+            await write_records(connection, {plan.record.name: (plan.record, kind) for plan, kind in changes})
+            await events.prune(connection, head.sequence, self.keep_events, len(changes))
+            first = head.sequence - len(changes) + 1
+            happened = [
+                CorridorEvent(sequence, kind, plan.record.corridor, now)
+                for sequence, (plan, kind) in enumerate(changes, first)
+            ]
+            await events.append(connection, happened)
+            return happened
 
         try:
-            return await self._transactions.write(write, events=1)
+            return await self._transactions.write(write, events=len(changes))
         except IntegrityError as clash:
             raise Conflict("another controller took the same id", reason="CONCURRENT_CHANGE") from clash
 
