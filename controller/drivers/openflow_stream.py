@@ -14,6 +14,9 @@ from controller.drivers.osken_native import NativeDatapath, ofproto, parser
 Message: TypeAlias = Any
 """An os-ken message; the library has no types."""
 
+UNASKED = (parser.OFPHello, parser.OFPEchoRequest, parser.OFPPacketIn, parser.OFPFlowRemoved, parser.OFPPortStatus)
+"""The switch's own messages: a transaction id of its choice may be that of a request of ours."""
+
 log = logging.getLogger(__name__)
 
 
@@ -113,7 +116,7 @@ class SwitchStream:
         request = self._requests.get(message.xid)
         if isinstance(message, parser.OFPErrorMsg):
             self._refused(message, request)
-        elif request is not None and not request.answer.done():
+        elif request is not None and not request.answer.done() and not isinstance(message, UNASKED):
             request.parts.append(message)
             if not getattr(message, "flags", 0) & ofproto.OFPMPF_REPLY_MORE:
                 request.answer.set_result(request.parts)

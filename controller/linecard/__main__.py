@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -114,10 +115,21 @@ async def serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    defects: list[str] = []
+
+    def give_up(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Half a line card is worse than none: one that has ended is seen, and starts anew."""
+        loop.default_exception_handler(context)
+        defects.append(context["message"])
+        stop.set()
+
+    asyncio.get_running_loop().set_exception_handler(give_up)
     program = await start_program(settings_of(options), options.listen)
     log.info("line card of %s serves at %s", options.node, options.listen)
     await stop.wait()
     await program.stop()
+    if defects:
+        raise RuntimeError(defects[0])
 
 
 def be_prompt() -> None:

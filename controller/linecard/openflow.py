@@ -24,6 +24,14 @@ Message: TypeAlias = Any
 """The library has no types."""
 
 DEADLINE_S = 2.0
+UNASKED = (
+    parser.OFPHello,
+    parser.OFPEchoRequest,
+    parser.OFPPacketIn,
+    parser.OFPFlowRemoved,
+    parser.OFPPortStatus,
+)
+"""Sent by the switch of its own accord, under transaction ids of its own: any of them may equal one of ours."""
 _HEADER = struct.Struct("!BBHI")
 
 log = logging.getLogger(__name__)
@@ -130,7 +138,7 @@ class OpenFlowSocket:
             self._echo(message)
         elif isinstance(message, parser.OFPErrorMsg):
             self._refused(message, question)
-        elif question is not None and not question.answer.done():
+        elif question is not None and not question.answer.done() and not isinstance(message, UNASKED):
             question.parts.append(message)
             if not getattr(message, "flags", 0) & ofproto.OFPMPF_REPLY_MORE:
                 question.answer.set_result(question.parts)

@@ -96,6 +96,19 @@ async def test_a_change_counts_only_when_the_barrier_is_answered(bench: Bench) -
     assert kinds[0] == ofproto.OFPT_MULTIPART_REQUEST, "it must look before it writes again"
 
 
+async def test_what_the_switch_asks_under_the_same_number_is_no_answer(bench: Bench) -> None:
+    """Transaction ids are each side's own."""
+    switch, node = await bench.connected()
+
+    def ask_first(request: Request) -> bool:
+        if request.kind == ofproto.OFPT_MULTIPART_REQUEST:
+            switch.send(ofproto.OFPT_ECHO_REQUEST, request.xid)
+        return False
+
+    switch.mute = ask_first
+    assert await node.read() == {}, "this switch keeps nothing"
+
+
 async def test_a_meter_stands_before_its_flow_and_goes_after_it(bench: Bench) -> None:
     switch, node = await bench.connected()
     switch.heard.clear()
