@@ -96,16 +96,17 @@ async def test_a_change_counts_only_when_the_barrier_is_answered(bench: Bench) -
     assert kinds[0] == ofproto.OFPT_MULTIPART_REQUEST, "it must look before it writes again"
 
 
-async def test_what_the_switch_asks_under_the_same_number_is_no_answer(bench: Bench) -> None:
+async def test_what_the_switch_says_under_the_same_number_is_no_answer(bench: Bench) -> None:
     """Transaction ids are each side's own."""
     switch, node = await bench.connected()
 
-    def ask_first(request: Request) -> bool:
+    def tell_first(request: Request) -> bool:
         if request.kind == ofproto.OFPT_MULTIPART_REQUEST:
-            switch.send(ofproto.OFPT_ECHO_REQUEST, request.xid)
+            told = struct.pack("!B7x", ofproto.OFPPR_MODIFY) + port_desc()
+            switch.send(ofproto.OFPT_PORT_STATUS, request.xid, told)
         return False
 
-    switch.mute = ask_first
+    switch.mute = tell_first
     assert await node.read() == {}, "this switch keeps nothing"
 
 
