@@ -95,10 +95,11 @@ def between(
 
 
 def switch(controller: Controller, corridor_id: str, profile: str) -> float:
-    """Seconds from the call until every device agrees."""
+    """Seconds from the call until every device agrees. A switch that was rolled back fails."""
     began = time.monotonic()
     controller.patch(corridor_id, {"activeProfile": profile})
-    controller.settled(corridor_id)
+    settled = controller.settled(corridor_id)
+    assert settled["activeProfile"] == profile, settled["conditions"]
     return time.monotonic() - began
 
 
