@@ -205,11 +205,11 @@ class NetworkState:
 
     async def observe(self, *events: Event) -> None:
         """Take observations of the network over as one; ports and losses are remembered across restarts."""
+        while self._learned:
+            await self._store.put_capabilities(*self._learned.popitem())
         before = self._topology
         for event in events:
             self._topology = self._topology.apply(event)
-        while self._learned:
-            await self._store.put_capabilities(*self._learned.popitem())
         if self._topology is before:
             return
         self._layers = self._layers.observed(before, self._topology)

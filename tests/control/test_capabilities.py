@@ -194,3 +194,18 @@ async def test_a_router_too_small_for_the_packets_is_named_with_its_figure(
 
 def _names(routers: Iterable[str]) -> str:
     return ",".join(f"{DOMAIN}/nodes/{each}" for each in routers)
+
+
+async def test_a_restart_knows_what_a_silent_router_can_do(network: SimulatedNetwork, database: str) -> None:
+    """Rendered as it stands in the router, also while the router is away."""
+    first = await Controller(network, database).start()
+    await first.bootstrapped()
+    await made(first, isolation=Isolation.SOFT)
+    router = f"{DOMAIN}/nodes/yz-r"
+    held = first.expected()[router]
+    await first.stop()
+    network["yz-r"].connect = lambda: None  # type: ignore[method-assign]
+    second = await Controller(network, database).start()
+    assert second.state.topology.nodes[router].capabilities == PLAIN
+    assert second.expected()[router] == held
+    await second.stop()
