@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from controller.core.errors import Infeasible
-from controller.core.model import Corridor, Isolation, Link, LinkKind, NodeKind
+from controller.core.model import Corridor, Isolation, LinkKind, NodeKind
 from controller.core.records import Placement
 from controller.core.topology import Topology
 
@@ -46,10 +46,10 @@ def stood_on(topology: Topology, placement: Placement) -> frozenset[str]:
     ends, leg = ends_of(topology, (placement.a_end.node, placement.z_end.node)), placement.leg
     if leg.slices:
         fibres = {hop.link for part in leg.slices for hop in part.hops}
-        return ends | fibres | _otn_ends(topology, fibres)
+        return ends | fibres | topology.ends(fibres)
     ways = [(leg.nodes, leg.links)] + ([(leg.backup.nodes, leg.backup.links)] if leg.backup else [])
     carried = {name for nodes, links in ways for name in (*nodes, *links)}
-    below = (carriers(topology, topology.links[name]) for _, links in ways for name in links)
+    below = (topology.below(topology.links[name]) for _, links in ways for name in links)
     return ends.union(carried, *below)
 
 
@@ -58,17 +58,6 @@ def ends_of(topology: Topology, routers: Collection[str]) -> frozenset[str]:
     clients = topology.client_links
     hung = (name for end in routers if end in clients for name in (clients[end].name, topology.otn_of(end)))
     return frozenset(routers).union(hung)
-
-
-def carriers(topology: Topology, adjacency: Link) -> frozenset[str]:
-    """What an adjacency rides on: fibres and OTN nodes of its trail, and the client links of its routers."""
-    trail = [name for name in adjacency.trail if name in topology.links]
-    clients = (topology.client_links[end].name for end in (adjacency.a_node, adjacency.z_node))
-    return _otn_ends(topology, trail).union(trail, clients)
-
-
-def _otn_ends(topology: Topology, fibres: Collection[str]) -> frozenset[str]:
-    return frozenset(end for name in fibres for end in (topology.links[name].a_node, topology.links[name].z_node))
 
 
 def kept_off(topology: Topology, isolation: Isolation, ends: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
@@ -83,13 +72,9 @@ def kept_off(topology: Topology, isolation: Isolation, ends: Collection[str]) ->
     node_kind, link_kind = _LAYER[isolation]
     nodes = (name for name in off & topology.nodes.keys() if topology.nodes[name].kind is node_kind)
     links = (
-        link for link in topology.of_kind(link_kind) if link.name in off or not off.isdisjoint(_below(topology, link))
+        link for link in topology.of_kind(link_kind) if link.name in off or not off.isdisjoint(topology.below(link))
     )
     return frozenset(nodes), frozenset(link.name for link in links)
-
-
-def _below(topology: Topology, link: Link) -> frozenset[str]:
-    return carriers(topology, link) if link.kind is LinkKind.ADJACENCY else frozenset()
 
 
 def require_ends_in_use(corridor: Corridor, topology: Topology, standing: Placement | None) -> None:

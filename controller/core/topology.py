@@ -168,12 +168,29 @@ class Topology:
     def routers(self) -> tuple[Node, ...]:
         return tuple(n for n in self.nodes.values() if n.kind is NodeKind.ROUTER)
 
+    def below(self, link: Link) -> frozenset[str]:
+        """What an adjacency rides on: fibres and OTN nodes of its trail, and the client links of its routers."""
+        if link.kind is not LinkKind.ADJACENCY:
+            return frozenset()
+        trail = [name for name in link.trail if name in self.links]
+        clients = (self.client_links[end].name for end in (link.a_node, link.z_node) if end in self.client_links)
+        return self.ends(trail).union(trail, clients)
+
+    def ends(self, links: Iterable[str]) -> frozenset[str]:
+        """The nodes that links join."""
+        return frozenset(end for name in links for end in (self.links[name].a_node, self.links[name].z_node))
+
+    def _told(self, link: Link) -> Link:
+        """Of an adjacency, with what is said of all that it rides on."""
+        off = self.drained and not self.drained.isdisjoint(self.below(link))
+        return replace(link, drained=True) if off else link
+
     def view(self) -> TopologyView:
         return TopologyView(
             name=topology_name(self.domain),
             srv6_block=self.srv6_block,
             nodes=tuple(self.nodes.values()),
-            links=tuple(self.links.values()),
+            links=tuple(self._told(link) for link in self.links.values()),
             version=self.version,
         )
 
