@@ -14,7 +14,7 @@ class Batch:
     """Plans in their order. Mutable, and for one maker at a time; the snapshot that it began with stays as it was."""
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+        self._snapshot = replace(snapshot, known_lists=snapshot.encoder)
         self._records: dict[str, Record] | None = None
         self._rows: set[RowKey] = set()
         """Of the ledger, those that the layers have not followed yet."""

@@ -12,8 +12,9 @@ from controller.core.layers import Layers
 from controller.core.maintenance import stood_on
 from controller.core.otn import Ledger
 from controller.core.records import Record
+from controller.core.segments.encoder import Encoder
 from controller.core.segments.igp import Underlay
-from controller.core.segments.locators import underlay_of
+from controller.core.segments.locators import sids_of, underlay_of
 from controller.core.topology import DrainChanged, Topology
 
 
@@ -30,6 +31,8 @@ class Snapshot:
     """The layers in step with topology and ledger, where somebody keeps them so."""
     routes: tuple[Underlay, ...] = ()
     """The underlay in force, and the one to follow, where somebody keeps them: lists keep their path in each."""
+    known_lists: Encoder | None = None
+    """For these very routes and routers, where somebody keeps what was encoded."""
 
     def lifted(self, names: Iterable[str]) -> Snapshot:
         """As if none of these were kept free for maintenance."""
@@ -52,3 +55,7 @@ class Snapshot:
     @cached_property
     def underlays(self) -> tuple[Underlay, ...]:
         return self.routes or (underlay_of(self.topology, self.layers.packet),)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return self.known_lists or Encoder(sids_of(self.topology, self.ids), self.underlays)

@@ -36,7 +36,7 @@ class Draft:
         self.topology = snapshot.topology
         self.ledger = snapshot.ledger
         self.layers = snapshot.layers
-        self.underlays = snapshot.underlays
+        self.encoder = snapshot.encoder
         self.ids = snapshot.ids
         self.now = snapshot.now
         self.explains = explains

@@ -12,8 +12,6 @@ from controller.core.placement.draft import Draft, Lists
 from controller.core.placement.soft_protected import protected
 from controller.core.placement.soft_routes import SoftRoutes
 from controller.core.records import overheads
-from controller.core.segments.encoding import encode
-from controller.core.segments.locators import sids_of
 
 Directions = tuple[int, ...]
 """Per link of a path, 0 where it is used from its A end to its Z end, else 1."""
@@ -50,11 +48,9 @@ def _with_backup(leg: Leg, other: Leg) -> Leg:
 
 def _lists(draft: Draft, path: Path, vrf: int) -> tuple[Lists, Lists]:
     """There and back, each proved to keep to the path whatever equal ways the routes offer."""
-    sids = sids_of(draft.topology, draft.ids)
     graph, z = draft.layers.packet, path.nodes[-1]
     ways = (path, follow(graph, z, path.links[::-1]))
     there, back = (
-        tuple(encode(way, tail, sids, draft.underlays).segments for tail in draft.tails(way.nodes[-1], vrf))
-        for way in ways
+        tuple(draft.encoder.encode(way, tail).segments for tail in draft.tails(way.nodes[-1], vrf)) for way in ways
     )
     return (there[0], there[1]), (back[0], back[1])
