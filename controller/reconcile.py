@@ -200,7 +200,7 @@ class Worker:
     async def _write(self, writes: Sequence[Change]) -> Sequence[Rejection]:
         keys = {change.entry.key for change in writes}
         self._doubtful |= keys
-        async with within(self.device.name, self._limit_s(len(writes)), f"{len(writes)} writes"):
+        async with within(self.device.name, self._limit_s(len(writes)), f"a write of {len(writes)} entries"):
             rejections = await self.device.apply(writes)
         self._doubtful -= keys - {rejection.change.entry.key for rejection in rejections}
         return rejections
