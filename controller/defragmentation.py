@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from controller.core.errors import Conflict, FailedPrecondition, Invalid, Refused
+from controller.core.hitless import Occasion
 from controller.core.model import EventType
 from controller.core.otn.defragment import defragment, is_empty, moved, require_worth
 from controller.core.otn.moves import Defragmentation, SliceMove
@@ -54,7 +55,7 @@ class Defragmenter:
             snapshot = self._state.snapshot()
             require_worth(snapshot, plan, number)
             change = moved(snapshot, move)
-            await self._progress.begin(change, EventType.UPDATED)
+            await self._progress.begin(change, EventType.UPDATED, Occasion.DEFRAGMENTED)
         await self._progress.finished(move.corridor)
         record = self._state.records.get(move.corridor)
         if record is None or _slices(record) != _slices(change.record):

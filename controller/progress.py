@@ -16,15 +16,17 @@ from types import MappingProxyType
 from typing import cast
 
 from controller.background import background, stopped
-from controller.core import slice_sizes
-from controller.core.conditions import with_condition, without_condition
+from controller.core import leftovers, slice_sizes
+from controller.core.conditions import ConditionType, with_condition, without_condition
 from controller.core.errors import Conflict, DeviceError, DeviceUnreachable
-from controller.core.generation import next_generation
-from controller.core.lifecycle import NEXT_STAGE, Happening, after
-from controller.core.model import Corridor, EventType, ResizeState, Stage, State
+from controller.core.hitless import Occasion, require_consent, with_move
+from controller.core.model import Corridor, EventType, ResizeState, Stage
 from controller.core.plan import Plan, advance
+from controller.core.protection import links_down
 from controller.core.records import Placement, Record
+from controller.core.stages import next_record, rolled_back
 from controller.drivers.device import SliceResizer
+from controller.releases import Releases
 from controller.resizing import HANDSHAKE_S, Overruled, Resizing
 from controller.state import NetworkState, Touched
 
@@ -32,16 +34,14 @@ log = logging.getLogger(__name__)
 
 STAGE_TIMEOUT_S = 10.0
 """A stage that a device blocks for longer is rolled back (or, with nothing to go back to, tried again)."""
-RETRY_S = 1.0
-"""Between two tries of a stage that has nothing to go back to."""
+RETRY_S, LAST_RETRY_S = 1.0, 8.0
+"""Between two tries of a stage that has nothing to go back to: at first, and at most."""
 DRAIN_MARGIN_S = 0.02
 """Beside twice the one-way latency."""
 SHAPER_QUEUE_S, SHAPER_QUEUE_BYTES = 0.05, 1 << 16
 """What an ingress shaper may still hold, the larger of both; it was encapsulated for the old path."""
 FORCE_AFTER = 3
 """Tries of a resize that has nothing to go back to, before nodes are forced."""
-FORCED = "ForcedConsistency"
-"""Condition of a corridor whose slices were not resized in band everywhere."""
 
 
 class Step(Enum):
@@ -74,6 +74,10 @@ class _Attempt:
     """Which sizes slices have is not known: this run of the controller did not bring them there."""
     failures: int = 0
     """Of the stage so far."""
+    old_us: int | None = None
+    """One way over the path that is left, as it was measured before the traffic left it."""
+    silent: frozenset[str] = frozenset()
+    """Of CLEAN: nodes that have not let go; their answer is no longer waited for."""
 
 
 class Progress:
@@ -89,16 +93,26 @@ class Progress:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._withdrawn: set[str] = set()
         """Corridors that somebody waits to take away."""
+        self._resized: set[str] = set()
+        """Corridors whose change under way has begun to resize slices."""
+        self._releases = Releases(state, stage_timeout_s, self._retry_s)
 
     def resume(self) -> None:
         """After a restart: every stored change goes on where it was."""
         for record in self._state.records.values():
+            if record.leftovers:
+                self._releases.await_nodes(record.name)
             if record.stage is not Stage.SETTLED:
                 self.drive(record.name, self._state.touching(record.name), doubtful=True)
 
-    async def begin(self, change: Plan, kind: EventType) -> None:
-        """Under the writer: store a change and drive it. Both or neither, even if the caller is cancelled meanwhile."""
-        work = asyncio.ensure_future(self._begin(change, kind))
+    async def begin(self, change: Plan, kind: EventType, occasion: Occasion = Occasion.RESTORED) -> None:
+        """Under the writer: store a change and drive it. Both or neither, even if the caller is cancelled meanwhile.
+
+        `FailedPrecondition` (NEEDS_INTERRUPTION) where it loses packets, or their order, against the owner's will.
+        """
+        topology, now = self._state.topology, self._state.now()
+        require_consent(topology, change, occasion)
+        work = asyncio.ensure_future(self._begin(with_move(topology, change, occasion, now), kind))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -159,33 +173,59 @@ class Progress:
             self._withdrawn.discard(name)
 
     async def close(self) -> None:
+        await self._releases.close()
         await stopped(self._tasks.values())
 
     async def _drive(self, name: str, attempt: _Attempt) -> None:
         while (record := self._state.records.get(name)) is not None and record.stage is not Stage.SETTLED:
             try:
                 for step in STEPS[record.stage]:
-                    await self._take(step, record, attempt)
+                    attempt = await self._take(step, record, attempt)
             except DeviceError as failure:
                 log.warning("%s: %s is blocked: %s", name, record.stage, failure)
                 touched = await self._blocked(name, failure)
                 if name in self._withdrawn and self._state.records[name].unborn:
                     return
                 again = self._state.records[name].stage is record.stage
-                attempt = _Attempt(touched, doubtful=True, failures=attempt.failures + 1 if again else 0)
+                doubtful = attempt.doubtful or name in self._resized
+                attempt = _Attempt(touched, doubtful, attempt.failures + 1 if again else 0, attempt.old_us)
                 if again:
-                    await asyncio.sleep(self._retry_s)
+                    await asyncio.sleep(self._pause_s(attempt.failures))
                 continue
-            attempt = _Attempt(await self._next(name))
+            old_us = self._state.measured.measured_us(name)
+            attempt = _Attempt(await self._next(name, attempt.silent), old_us=old_us)
+        self._resized.discard(name)
 
-    async def _take(self, step: Step, record: Record, attempt: _Attempt) -> None:
+    def _pause_s(self, failures: int) -> float:
+        """Longer from try to try: a node that comes back is heard of within one."""
+        return float(min(self._retry_s * 2 ** min(failures - 1, 10), LAST_RETRY_S, self._stage_timeout_s))
+
+    async def _take(self, step: Step, record: Record, attempt: _Attempt) -> _Attempt:
         match step:
+            case Step.CONVERGE if record.stage is Stage.CLEAN:
+                return replace(attempt, silent=await self._silent(record, attempt.touched))
             case Step.CONVERGE:
                 await self._state.reconciler.converge(attempt.touched, self._stage_timeout_s)
             case Step.DRAIN:
-                await asyncio.sleep(drain_s(record))
+                await asyncio.sleep(drain_s(record, attempt.old_us))
             case Step.RESIZE:
                 await self._resize(record, attempt)
+        return attempt
+
+    async def _silent(self, record: Record, touched: Touched) -> frozenset[str]:
+        """Once all nodes that answer have let go: those that do not. Raises `DeviceRejected` where one refuses to, and
+        `DeviceUnreachable` where what comes next needs a silent one."""
+        converge, within_s = self._state.reconciler.converge, self._stage_timeout_s
+        works = (converge({node: keys}, within_s) for node, keys in touched.items())
+        results = await asyncio.gather(*works, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, DeviceUnreachable):
+                raise result
+        silent = frozenset(node for node, result in zip(touched, results, strict=True) if result is not None)
+        needed = leftovers.holders(self._state.topology, record.then) if record.then else set()
+        if silent & needed:
+            raise DeviceUnreachable(min(silent & needed), "it may still hold the slots that the new path needs")
+        return silent
 
     async def _resize(self, record: Record, attempt: _Attempt) -> None:
         """In band; a growth that is refused is rolled back, anything else has to succeed in the end."""
@@ -193,6 +233,7 @@ class Progress:
         resizes = slice_sizes.resizes(self._state.topology, record, numbers)
         if not resizes:
             return
+        self._resized.add(record.name)
         await self._modifying(record)
         overruled = Overruled.ALL if attempt.failures >= FORCE_AFTER else Overruled.ONE_SIDED
         if record.stage is Stage.BUILD and record.previous is not None:
@@ -206,18 +247,27 @@ class Progress:
             before = self._state.records[record.name]
             after = slice_sizes.with_resize_state(before, slice_sizes.changing(before), ResizeState.MODIFYING)
             if after != before:
-                after = replace(after, corridor=without_condition(after.corridor, FORCED))
+                after = replace(after, corridor=without_condition(after.corridor, ConditionType.FORCED_CONSISTENCY))
                 await self._state.commit(advance(self._state.snapshot(), before, after), EventType.UPDATED)
 
-    async def _next(self, name: str) -> Touched:
+    async def _next(self, name: str, silent: frozenset[str] = frozenset()) -> Touched:
+        """One stage on. `silent`: nodes that may still hold what CLEAN takes away."""
         async with self._state.writer:
             before = self._state.records[name]
             now = self._state.now()
-            record = self._confessed(next_record(before), now)
-            gone = record.stage is Stage.SETTLED and record.target is None
-            kind = EventType.DELETED if gone else EventType.UPDATED
-            record = replace(record, corridor=replace(record.corridor, update_time=now))
-            return await self._state.commit(advance(self._state.snapshot(), before, record), kind)
+            record = self._confessed(next_record(self._state.topology, before, now), now)
+            if before.stage is Stage.CLEAN:
+                record = leftovers.settled(self._state.topology, record, before.current, silent)
+            touched = await self._stored(before, record, now)
+        if record.leftovers:
+            self._releases.await_nodes(name)
+        return touched
+
+    async def _stored(self, before: Record, record: Record, now: datetime) -> Touched:
+        """Under the writer."""
+        record = replace(record, corridor=replace(leftovers.told(record, now), update_time=now))
+        kind = EventType.DELETED if record.gone else EventType.UPDATED
+        return await self._state.commit(advance(self._state.snapshot(), before, record), kind)
 
     def _confessed(self, record: Record, now: datetime) -> Record:
         """The record with a condition that says where force was used since it was last stored."""
@@ -236,74 +286,52 @@ class Progress:
         async with self._state.writer:
             before = self._state.records[name]
             snapshot = self._state.snapshot()
-            corridor = with_condition(
-                before.corridor, "Blocked", True, type(failure).__name__, str(failure), snapshot.now
-            )
+            reason = type(failure).__name__
+            corridor = with_condition(before.corridor, ConditionType.BLOCKED, True, reason, str(failure), snapshot.now)
             record = self._confessed(replace(before, corridor=corridor), snapshot.now)
             if before.stage is Stage.BUILD and before.previous is not None:
                 record = rolled_back(record, before.previous, failure, snapshot.now)
                 # Only what the given-up change was about to alter: elsewhere it has nothing to wait for.
                 return await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
+            if self._given_up(before, failure):
+                return await self._abandoned(before, record)
             if record != before:
                 await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
             return self._state.touching(name)
 
+    def _given_up(self, record: Record, failure: DeviceError) -> bool:
+        """A silent node keeps traffic from a path that is dead itself, off one that is: there is nothing to wait for,
+        and another path may be looked for."""
+        dead = [bool(links_down(self._state.topology, each)) for each in record.placements]
+        steering = record.stage is Stage.STEER and None not in (record.current, record.target)
+        return steering and isinstance(failure, DeviceUnreachable) and all(dead)
 
-def next_record(record: Record) -> Record:
-    """The record one stage on; settled, it is what its change led to."""
-    record = slice_sizes.with_resize_state(record, slice_sizes.changing(record), ResizeState.MODIFIED_OK)
-    stage = NEXT_STAGE[record.stage]
-    corridor = replace(record.corridor, stage=stage)
-    if stage is not Stage.SETTLED:
-        return replace(record, corridor=corridor, stage=stage)
-    return Record(_settled(corridor), record.target, record.target, stage, request=record.request)
-
-
-def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: datetime) -> Record:
-    """On the way back to what stood. Claims of both states are held until every device has let go of the new one."""
-    corridor = next_generation(
-        replace(
-            previous,
-            state=record.corridor.state,
-            conditions=record.corridor.conditions,
-            generation=record.corridor.generation,
-            observed_generation=record.corridor.observed_generation,
-            stage=Stage.CLEAN,
-            reconciling=True,
-        ),
-        now,
-    )
-    corridor = with_condition(corridor, "RolledBack", True, type(failure).__name__, str(failure), now)
-    back = Record(corridor, record.target, record.current, Stage.CLEAN, request=record.request)
-    return slice_sizes.with_resize_state(back, slice_sizes.changing(record), ResizeState.MODIFY_FAILED)
+    async def _abandoned(self, before: Record, record: Record) -> Touched:
+        """Under the writer. Settled on the dead path that it was steered to; the other goes where nodes answer."""
+        corridor = replace(record.corridor, stage=Stage.SETTLED, reconciling=False)
+        after = replace(record, corridor=corridor, current=record.target, stage=Stage.SETTLED, previous=None)
+        after = leftovers.settled(self._state.topology, after, before.current, self._state.topology.nodes)
+        touched = await self._stored(before, after, self._state.now())
+        self._releases.await_nodes(record.name)
+        return touched
 
 
 def with_force(corridor: Corridor, nodes: frozenset[str], now: datetime) -> Corridor:
     message = f"slices were resized by force at {', '.join(sorted(nodes))}: possibly traffic-affecting"
-    return with_condition(corridor, FORCED, True, "Resized", message, now)
+    return with_condition(corridor, ConditionType.FORCED_CONSISTENCY, True, "Resized", message, now)
 
 
-def _settled(corridor: Corridor) -> Corridor:
-    """What a change that is through led to; one that was rolled back says so until the next, and heals no path."""
-    undone = any(c.type == "RolledBack" for c in corridor.conditions)
-    over = ("Blocked",) if undone else ("Blocked", "PathLost")
-    stays = undone or corridor.state is State.DELETING
-    return replace(
-        corridor,
-        state=corridor.state if stays else after(corridor.state, Happening.SETTLED),
-        reconciling=False,
-        observed_generation=corridor.generation,
-        conditions=tuple(c for c in corridor.conditions if c.type not in over),
-    )
+def drain_s(record: Record, measured_us: int | None = None) -> float:
+    """How long packets on the old path may still be under way: nothing is taken from under them.
 
-
-def drain_s(record: Record) -> float:
-    """How long packets on the old path may still be under way: nothing is taken from under them."""
+    `measured_us`: one way over the old path; None where nobody measured it lately, and the computed delay counts.
+    """
     old, new = record.current, record.target
     if old is None or (new is not None and _carriage(new) == _carriage(old)):
         return 0.0
     resized = new is not None and _adjacency(new) == _adjacency(old)
-    return 2 * old.leg.latency_us / 1e6 + DRAIN_MARGIN_S + (0.0 if resized else _backlog_s(old, new or old))
+    delay_us = old.leg.latency_us if measured_us is None else measured_us
+    return 2 * delay_us / 1e6 + DRAIN_MARGIN_S + (0.0 if resized else _backlog_s(old, new or old))
 
 
 def _carriage(placement: Placement) -> tuple[object, ...]:

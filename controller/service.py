@@ -9,16 +9,18 @@ from dataclasses import replace
 from controller.core import fgotn_view, names
 from controller.core.alternatives import plan_or_explain
 from controller.core.drift import Drift
-from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Invalid, NotFound
+from controller.core.errors import AlreadyExists, Conflict, FailedPrecondition, Infeasible, Invalid, NotFound
 from controller.core.generation import next_generation
+from controller.core.hitless import Occasion, plan_anew
 from controller.core.lifecycle import Happening, after
 from controller.core.maintenance import Draining
 from controller.core.model import Corridor, EventType, Link, LinkKind, State, TopologyView
 from controller.core.otn import RowKey
 from controller.core.otn.grooming import open_servers
 from controller.core.otn.moves import Defragmentation
-from controller.core.plan import removal
+from controller.core.plan import Plan, removal
 from controller.core.records import Record
+from controller.core.slo import verdict
 from controller.core.topology import Topology
 from controller.defragmentation import Defragmenter
 from controller.drift import drift
@@ -168,6 +170,18 @@ class Service(Reading):
         snapshot = self._state.snapshot()
         return fgotn_view.tunnels(snapshot.topology, snapshot.records)
 
+    def _told(self, corridor: Corridor) -> Corridor:
+        told = super()._told(corridor)
+        return replace(told, slo=verdict(told, self._state.measured.newest(corridor.name)))
+
+    def _planned(self, corridor: Corridor) -> Plan:
+        """The change of one that stands; a refusal names what would be accepted."""
+        snapshot = self._state.snapshot()
+        try:
+            return plan_anew(snapshot, corridor)
+        except Infeasible:
+            return plan_or_explain(snapshot, corridor)
+
     async def _change(self, name: str, fields: dict[str, object], etag: str) -> Corridor:
         self._record(name)
         async with self._progress.undisturbed(name):
@@ -179,8 +193,8 @@ class Service(Reading):
             if changed == record.corridor:
                 return self._told(changed)
             state = after(record.corridor.state, Happening.CHANGE)
-            change = plan_or_explain(self._state.snapshot(), self._stamped(replace(changed, state=state)))
-            await self._progress.begin(change, EventType.UPDATED)
+            change = self._planned(self._stamped(replace(changed, state=state)))
+            await self._progress.begin(change, EventType.UPDATED, Occasion.OWNER)
         return self._told(change.record.corridor)
 
     def _record(self, name: str) -> Record:

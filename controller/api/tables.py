@@ -27,6 +27,7 @@ from controller.core.model import (
     TopologyView,
 )
 from controller.core.otn.moves import Defragmentation
+from controller.core.promises import Move
 
 
 def corridor_list(corridors: Iterable[Corridor]) -> RenderableType:
@@ -63,6 +64,10 @@ def corridor_details(corridor: Corridor) -> RenderableType:
         mark = " (active)" if profile.name == corridor.active_profile else ""
         table.add_row("profile", f"{profile.name} {_rates(profile)}{mark}")
     table.add_row("latency", _latency(corridor))
+    if corridor.slo is not None:
+        table.add_row("promise", " ".join((corridor.slo.verdict.lower(), corridor.slo.reason, corridor.slo.message)))
+    if corridor.last_move is not None:
+        table.add_row("last move", _move(corridor.last_move))
     for constraint in _constraints(corridor.path_constraints):
         table.add_row("path by", constraint)
     for leg in corridor.legs:
@@ -70,6 +75,13 @@ def corridor_details(corridor: Corridor) -> RenderableType:
     for condition in corridor.conditions:
         table.add_row("condition", f"{condition.type} is {condition.status}: {condition.message or condition.reason}")
     return table
+
+
+def _move(move: Move) -> str:
+    how = "hitless" if move.hitless else "with an interruption"
+    return (
+        f"{move.reason.lower()}, {how}, {duration(move.faster_us)} faster, {move.overtaken_packets} packets overtaken"
+    )
 
 
 def _constraints(asked: PathConstraints) -> Iterable[str]:

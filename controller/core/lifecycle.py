@@ -1,4 +1,4 @@
-"""The life of a corridor: one table of states, one of stages."""
+"""The life of a corridor: one table of states, one of stages, and what a record is one stage on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Happening(StrEnum):
     """What can happen to a corridor."""
 
     SETTLED = "SETTLED"
-    """Its change is through: every device agrees. What was degraded is so until somebody has looked (PATH_BACK)."""
+    """Its traffic is steered: it is carried. What was degraded is so until somebody has looked (PATH_BACK)."""
     PATH_LOST = "PATH_LOST"
     """A link of its path went down and nothing carries it now."""
     PATH_BACK = "PATH_BACK"

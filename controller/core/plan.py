@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from controller.core.admission import active, completed, reverse_of, validate
-from controller.core.conditions import without_condition
+from controller.core.conditions import ConditionType, without_condition
 from controller.core.distinct import canonical, require_distinct
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.ids import Ids
+from controller.core.maintenance import DRAINED, refusal, require_ends_in_use, stood_on
 from controller.core.model import Corridor, Isolation, Leg, PathConstraints, Stage
 from controller.core.neighbors import require_neighbors
 from controller.core.otn import Claim, Ledger, RowKey, wire_kbps
@@ -50,17 +51,69 @@ def plan(snapshot: Snapshot, corridor: Corridor, request: str = "", *, explains:
     before = snapshot.records.get(corridor.name)
     validate(corridor, snapshot.topology, before.corridor.path_constraints if before else PathConstraints())
     require_distinct(corridor, snapshot.records.values())
+    require_ends_in_use(corridor, snapshot.topology, before.target if before else None)
     _require_settled(before)
     require_neighbors(corridor, snapshot.topology, before.target if before else None)
+    try:
+        return _planned(snapshot, before, corridor, request, explains)
+    except Infeasible as found:
+        raise _blamed(found, snapshot, corridor) if explains else found from None
+
+
+def moved(snapshot: Snapshot, corridor: Corridor) -> Plan:
+    """As `plan` of a settled corridor of which nothing else is asked than before, on another path if its own is lost.
+
+    What was checked when it was asked for is not checked again, and a refusal says little: `plan` explains it.
+    """
+    before = snapshot.records[corridor.name]
+    _require_settled(before)
+    return _planned(snapshot, before, corridor, before.request, explains=False)
+
+
+def _planned(snapshot: Snapshot, before: Record | None, corridor: Corridor, request: str, explains: bool) -> Plan:
     draft = Draft(snapshot, before, explains)
     target = _place(draft, corridor)
-    public = without_condition(corridor, "RolledBack")  # that was another change
+    public = without_condition(corridor, ConditionType.ROLLED_BACK)  # that was another change
+    public = without_condition(public, ConditionType.REPAIRED)
     public = replace(public, vrf=target.vrf, legs=(target.leg,), stage=Stage.BUILD, reconciling=True)
     if before is None:
         record = Record(public, None, target, Stage.BUILD, request=request)
     else:
-        record = Record(public, before.target, target, Stage.BUILD, before.corridor, before.request)
+        record = Record(public, before.target, target, Stage.BUILD, before.corridor, before.request, before.leftovers)
     return _book(snapshot, before, record, draft.ids)
+
+
+def interrupting(snapshot: Snapshot, corridor: Corridor) -> Plan:
+    """As `plan` of a change, on the slots that the corridor itself holds: old and new never stand side by side.
+
+    The old placement is taken away first, and everything is held until the new one stands (`Record.then`).
+    """
+    before = snapshot.records[corridor.name]
+    _require_settled(before)
+    alone = replace(before, target=None)
+    ledger = snapshot.ledger.change(claims_of(before), claims_of(alone))
+    rows = Plan(before, alone, ledger, snapshot.ids).rows
+    layers = snapshot.layers.booked(snapshot.topology, ledger, rows)
+    records = {name: record for name, record in snapshot.records.items() if record is not before}
+    free = replace(snapshot, ledger=ledger, records=records, kept=layers)
+    new = plan(free, replace(corridor, conditions=()), explains=False)
+    public = replace(new.record.corridor, conditions=without_condition(corridor, ConditionType.ROLLED_BACK).conditions)
+    record = Record(
+        public, before.target, None, Stage.BUILD, before.corridor, before.request, before.leftovers, new.record.target
+    )
+    return _book(snapshot, before, record, new.ids)
+
+
+def _blamed(found: Infeasible, snapshot: Snapshot, corridor: Corridor) -> Infeasible:
+    """The refusal, naming what is kept free for maintenance where that alone stands in the way."""
+    if not snapshot.topology.drained or found.reason == DRAINED:
+        return found
+    try:
+        leading = plan(snapshot.lifted(snapshot.topology.drained), corridor, explains=False).record.target
+    except Infeasible:
+        return found
+    assert leading is not None
+    return refusal(snapshot.topology.drained & stood_on(snapshot.topology, leading), f"{found.message}; ")
 
 
 def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
@@ -69,7 +122,8 @@ def removal(snapshot: Snapshot, before: Record, corridor: Corridor) -> Plan:
         _require_settled(before)
     stage = Stage.CLEAN if before.unborn else Stage.BUILD
     public = replace(corridor, stage=stage, reconciling=True)
-    return _book(snapshot, before, Record(public, before.target, None, stage, request=before.request), snapshot.ids)
+    record = Record(public, before.target, None, stage, None, before.request, before.leftovers)
+    return _book(snapshot, before, record, snapshot.ids)
 
 
 def advance(snapshot: Snapshot, before: Record, after: Record) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controller.core.ids import IdKey
-from controller.core.model import Corridor, EndPoint, Leg, Slice, Stage
+from controller.core.model import Corridor, EndPoint, Leg, Slice, SliceHop, Stage
 from controller.core.otn import Claim, RowKey
 from controller.core.otn.ledger import ClaimRole, slice_claims
 from controller.core.promises import Recovery
@@ -48,6 +48,22 @@ class Placement:
         """The slice that stands in for it, if any: routers know nothing of it."""
         return self.leg.slices[1] if len(self.leg.slices) > 1 else None
 
+    @property
+    def stood_in_for(self) -> bool:
+        """Whether a second slice or path carries it while the first one fails."""
+        return self.protection is not None or self.leg.backup is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What nodes that do not answer may still hold of a placement that is gone everywhere else."""
+
+    placement: Placement
+    nodes: tuple[str, ...]
+    """In order of name; each until it has let go."""
+    hops: tuple[SliceHop, ...] = ()
+    """Whose slots stay claimed: an end of each fibre is such a node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -61,6 +77,10 @@ class Record:
     """While a change is under way, the public face that a roll-back returns to."""
     request: str = ""
     """What identifies the request that created it, so that its repetition is known even after a restart; "" if none."""
+    leftovers: tuple[Leftover, ...] = ()
+    """Of changes that are through but for nodes that do not answer: nothing of it is desired any more."""
+    then: Placement | None = None
+    """Break before make: what is built when nothing is left of `current`, on slots that it holds; `target` is None."""
 
     @property
     def name(self) -> str:
@@ -72,10 +92,15 @@ class Record:
         return self.stage is Stage.BUILD and self.current is None
 
     @property
+    def gone(self) -> bool:
+        """It was taken away, and nothing is left of it anywhere."""
+        return self.stage is Stage.SETTLED and self.target is None and not self.leftovers
+
+    @property
     def placements(self) -> tuple[Placement, ...]:
         """What must be held: both while a change is under way, one when settled."""
-        both = (self.current, self.target) if self.stage is not Stage.SETTLED else (self.target,)
-        return tuple(dict.fromkeys(p for p in both if p is not None))
+        held = (self.current, self.target, self.then) if self.stage is not Stage.SETTLED else (self.target,)
+        return tuple(p for i, p in enumerate(held) if p is not None and p not in held[:i])
 
 
 def with_reference_packets(record: Record) -> Record:
@@ -105,6 +130,10 @@ def claims_of(record: Record) -> frozenset[Claim]:
             slots[claim.row] = claim._replace(bitmap=held.bitmap | claim.bitmap) if held else claim
         for claim in _rate_claims(record.name, placement):
             rates[claim.row] = _larger(rates.get(claim.row, claim), claim)
+    for leftover in record.leftovers:
+        for claim in slice_claims(record.name, leftover.hops, ClaimRole.MOVE):
+            held = slots.get(claim.row, claim)
+            slots[claim.row] = held._replace(bitmap=held.bitmap | claim.bitmap)
     return frozenset([*slots.values(), *rates.values()])
 
 
@@ -138,6 +167,11 @@ def paths_of(leg: Leg) -> tuple[tuple[str, ...], ...]:
     return (leg.links, leg.backup.links) if leg.backup else (leg.links,)
 
 
+def same_ways(one: Placement, other: Placement) -> bool:
+    """Whether two placements run over the same slices, or the same paths."""
+    return one.leg.slices == other.leg.slices and paths_of(one.leg) == paths_of(other.leg)
+
+
 def overheads(leg: Leg) -> tuple[int, int]:
     """Bytes around a customer's packet at most, A to Z and Z to A: on the path or on the backup."""
     there, back = [leg.forward], [leg.reverse]
@@ -150,7 +184,7 @@ def overheads(leg: Leg) -> tuple[int, int]:
 def own_ids(record: Record) -> frozenset[IdKey]:
     """The ids that belong to this corridor alone and rest when it no longer needs them."""
     keys: set[IdKey] = set()
-    for placement in record.placements:
+    for placement in (*record.placements, *(leftover.placement for leftover in record.leftovers)):
         ends = (placement.a_end.node, placement.z_end.node)
         keys |= {key for router in ends for key in headend_ids(router, record.name)}
         keys.update(watch_ids(record.name, placement.leg, *ends))

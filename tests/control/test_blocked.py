@@ -103,6 +103,7 @@ async def test_a_change_that_a_device_blocks_is_rolled_back(controller: Controll
     if how == "line card":
         switch.line_card = True
     await controller.settled(NAME)
+    await until(lambda: "Draining" not in conditions(controller), "who was silent has let go")
     after = now(controller)
     assert (after.state, after.stage, after.active_profile) == (State.UP, Stage.SETTLED, "inference")
     assert after.legs[0].slices[0].resize_state is ResizeState.MODIFY_FAILED
@@ -139,10 +140,11 @@ async def test_a_roll_back_holds_the_claims_until_the_blocking_device_has_let_go
     large = ledger(database)
     assert large != small
     await until(lambda: "RolledBack" in conditions(controller), "the change is rolled back")
-    await until(lambda: "Blocked" in conditions(controller), "so is the way back, but there is no other")
+    await until(lambda: conditions(controller).get("Draining") == "NODE_SILENT", "one node is waited for")
+    assert (now(controller).state, now(controller).reconciling) == (State.UP, False)
     assert ledger(database) == large
     switch.connect()
-    await controller.settled(NAME)
+    await until(lambda: "Draining" not in conditions(controller), "it has let go")
     assert ledger(database) == small
 
 

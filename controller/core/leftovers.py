@@ -1,0 +1,81 @@
+"""What nodes that do not answer may still hold of a placement that is gone everywhere else.
+
+A silent node keeps nobody waiting: the corridor is settled, and what that node may still hold stays claimed until it
+has let go. Nothing of it is desired, so a node that comes back removes it by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from controller.core.conditions import ConditionType, with_condition, without_condition
+from controller.core.ids import Ids
+from controller.core.model import Corridor, SliceHop, Stage
+from controller.core.records import Leftover, Placement, Record
+from controller.core.render import render_record
+from controller.core.topology import Topology
+
+NODE_SILENT = "NODE_SILENT"
+
+
+def settled(topology: Topology, record: Record, leaving: Placement | None, silent: Collection[str]) -> Record:
+    """The record with what silent nodes may hold of the placement that it left; one that goes is not gone yet."""
+    if leaving is None or leaving == record.target:
+        return record
+    nodes = tuple(sorted(set(silent) & holders(topology, leaving)))
+    if not nodes:
+        return record
+    more = Leftover(leaving, nodes, _hops(topology, leaving, nodes))
+    corridor = replace(record.corridor, reconciling=record.corridor.reconciling or record.target is None)
+    return replace(record, corridor=corridor, leftovers=(*record.leftovers, more))
+
+
+def released(topology: Topology, record: Record, gone: Iterable[tuple[Leftover, str]]) -> Record:
+    """The record after nodes have let go."""
+    confirmed = set(gone)
+    left = [
+        replace(each, nodes=nodes, hops=_hops(topology, each.placement, nodes))
+        for each in record.leftovers
+        if (nodes := tuple(node for node in each.nodes if (each, node) not in confirmed))
+    ]
+    return replace(record, leftovers=tuple(left))
+
+
+def told(record: Record, now: datetime) -> Corridor:
+    """The public face of a record, with the condition that says which nodes are waited for."""
+    nodes = sorted({node for each in record.leftovers for node in each.nodes})
+    if not nodes:
+        return without_condition(record.corridor, ConditionType.DRAINING)
+    some = f"{', '.join(nodes)} {'does' if len(nodes) == 1 else 'do'} not answer"
+    message = f"{some}: what may still stand there of the former path stays claimed until it is gone"
+    return with_condition(record.corridor, ConditionType.DRAINING, True, NODE_SILENT, message, now)
+
+
+def keys_at(topology: Topology, ids: Ids, record: Record, leftover: Leftover) -> Mapping[str, frozenset[Hashable]]:
+    """By node that is waited for: the keys of all that it may hold."""
+    alone = Record(record.corridor, None, leftover.placement, Stage.SETTLED)
+    held = render_record(topology, ids, alone)
+    return {node: frozenset(held.get(node, ())) for node in leftover.nodes}
+
+
+def known(topology: Topology, record: Record) -> Record:
+    """The record as a new start finds it: what the topology file has no more holds nothing."""
+    vanished = [(each, node) for each in record.leftovers for node in each.nodes if node not in topology.nodes]
+    lost = [each for each in record.leftovers if any(hop.link not in topology.links for hop in each.hops)]
+    gone = {*vanished, *((each, node) for each in lost for node in each.nodes)}
+    return released(topology, record, gone) if gone else record
+
+
+def holders(topology: Topology, placement: Placement) -> set[str]:
+    """Nodes with entries of a placement: its ends, and the OTN nodes that its slices pass."""
+    links = (topology.links[hop.link] for part in placement.leg.slices for hop in part.hops)
+    passed = {node for link in links for node in (link.a_node, link.z_node)}
+    return {placement.a_end.node, placement.z_end.node, *passed}
+
+
+def _hops(topology: Topology, placement: Placement, nodes: Collection[str]) -> tuple[SliceHop, ...]:
+    every = (hop for part in placement.leg.slices for hop in part.hops)
+    ends = ((hop, topology.links.get(hop.link)) for hop in every)
+    return tuple(hop for hop, link in ends if link is not None and {link.a_node, link.z_node} & set(nodes))
