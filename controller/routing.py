@@ -15,7 +15,7 @@ from controller.core.ids import Ids
 from controller.core.records import Record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS
-from controller.core.segments.standing import leaving_corridors
+from controller.core.segments.standing import Departures
 from controller.core.topology import Topology
 
 
@@ -28,28 +28,33 @@ class Routing:
 
     def follow(self, wanted: Graph, topology: Topology, ids: Ids, records: Iterable[Record]) -> bool:
         """Let routes follow `wanted`, links and metrics: now, or once no list minds. True where they changed now."""
-        present = self.underlays[0]
+        present, *before = self.underlays
         coming = Underlay.of(wanted, ALGORITHMS)
         if coming.links == present.links:
             self._let(present)
             self.waiting = frozenset()
             return False
-        self.waiting = leaving_corridors(topology, ids, records, present, coming)
-        self._let(*(present, coming) if self.waiting else (coming,))
+        if not before or coming.links != before[0].links:
+            self._let(present, coming)
+        assert self._departures is not None
+        self.waiting = self._departures.corridors(topology, ids, records)
+        if not self.waiting:
+            self._let(coming)
         return not self.waiting
 
     def changed(self, records: Sequence[Record], topology: Topology, ids: Ids) -> bool:
         """Corridors stand otherwise, or are gone. True where routes waited, and nothing is waited for any more."""
-        if len(self.underlays) > 1:
+        if self._departures is not None:
             self.waiting -= {record.name for record in records}
-            self.waiting |= leaving_corridors(topology, ids, records, *self.underlays)
-        return len(self.underlays) > 1 and not self.waiting
+            self.waiting |= self._departures.corridors(topology, ids, records)
+        return self._departures is not None and not self.waiting
 
     def _let(self, *underlays: Underlay) -> None:
         """Be in force, and follow."""
         self.underlays = underlays
         """The one in force, and the one to follow if there is any."""
         present, *coming = underlays
+        self._departures = Departures(present, coming[0]) if coming else None
         self.for_plans = (replace(present, graph=coming[0].graph), *coming) if coming else underlays
         """What a new list keeps its path in: the old routes and the new, over the links that are up now. Whether a
         link can be crossed does not depend on whether routes use it."""

@@ -262,7 +262,7 @@ class Network:
         self.records[change.record.name] = change.record
         if change.record.stage is Stage.SETTLED and change.record.target is None:
             del self.records[change.record.name]
-        if self.routing and self.routing.changed(change.record, self.topology, self.ids):
+        if self.routing and self.routing.changed((change.record,), self.topology, self.ids):
             self.reroute()
         return change.record
 

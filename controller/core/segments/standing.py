@@ -3,39 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from controller.core.ids import Ids
-from controller.core.model import SegmentList
+from controller.core.model import BackupPath, Leg, SegmentList
 from controller.core.paths import follow
-from controller.core.records import Placement, Record, decapsulation_ids
+from controller.core.records import Record, decapsulation_ids
 from controller.core.segments.encoding import Encoding, leaving
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import sids_of
 from controller.core.segments.sids import Tail
 from controller.core.topology import Topology
 
-_Key = tuple[tuple[str, ...], str, tuple[str, ...]]
-"""Links, headend, carriers."""
+
+class StandingList(NamedTuple):
+    """A list that a headend imposes: who shares one shares its fate."""
+
+    headend: str
+    links: tuple[str, ...]
+    carriers: tuple[str, ...]
+    tail: str
+    function: int
 
 
-def leaving_corridors(
-    topology: Topology, ids: Ids, records: Iterable[Record], present: Underlay, coming: Underlay
-) -> frozenset[str]:
-    """Corridors with a list that keeps its path in the present underlay, and would not in the coming one."""
-    owners: dict[_Key, set[str]] = {}
-    standing: dict[_Key, Encoding] = {}
-    for record in records:
-        for encoding in _encodings(topology, ids, record, present):
-            key = encoding.path.links, encoding.path.nodes[0], encoding.segments.carriers
-            standing[key] = encoding  # who shares a list shares its fate
-            owners.setdefault(key, set()).add(record.name)
-    sids = sids_of(topology, ids)
-    would = leaving(standing, sids, coming)
-    already = leaving({key: standing[key] for key in would}, sids, present)  # which no route that stays would save
-    return frozenset(name for key in would.keys() - already.keys() for name in owners[key])
+class Departures:
+    """Which lists keep their path in the present underlay and would not in the coming one; each is walked once.
+
+    Of no other underlays: it remembers what it found.
+    """
+
+    def __init__(self, present: Underlay, coming: Underlay) -> None:
+        self.present, self.coming = present, coming
+        self._leaves: dict[StandingList, bool] = {}
+
+    def corridors(self, topology: Topology, ids: Ids, records: Iterable[Record]) -> frozenset[str]:
+        """Those of these that hold such a list."""
+        return frozenset(
+            record.name
+            for record in records
+            if any(self._leaving(topology, ids, each) for each in lists_of(ids, record))
+        )
+
+    def _leaving(self, topology: Topology, ids: Ids, standing: StandingList) -> bool:
+        known = self._leaves.get(standing)
+        if known is None:
+            strays = not _keeps(topology, ids, standing, self.coming)
+            # One that strays already is saved by no route that stays.
+            known = self._leaves[standing] = strays and _keeps(topology, ids, standing, self.present)
+        return known
 
 
-def _encodings(topology: Topology, ids: Ids, record: Record, underlay: Underlay) -> Iterator[Encoding]:
+def lists_of(ids: Ids, record: Record) -> Iterator[StandingList]:
     """Of all that a soft corridor holds; a slice leads to its tail itself, whatever the routes.
 
     Lists of a backup are as good as the others; probes keep to their paths where both lists do (`loops`).
@@ -43,21 +61,23 @@ def _encodings(topology: Topology, ids: Ids, record: Record, underlay: Underlay)
     for placement in record.placements:
         if placement.slice is None:
             a, z = placement.a_end.node, placement.z_end.node
+            tails = [[ids[key] for key in decapsulation_ids(end, placement.vrf)] for end in (a, z)]
             paths = (placement.leg, placement.leg.backup) if placement.leg.backup else (placement.leg,)
             for each in paths:
-                yield from _way(ids, placement, underlay, a, z, each.links, (each.forward, each.forward_ipv4))
-                yield from _way(ids, placement, underlay, z, a, each.links[::-1], (each.reverse, each.reverse_ipv4))
+                yield from _both_ways(each, (a, z), (tails[0], tails[1]))
 
 
-def _way(
-    ids: Ids,
-    placement: Placement,
-    underlay: Underlay,
-    head: str,
-    tail: str,
-    links: tuple[str, ...],
-    lists: tuple[SegmentList, SegmentList],
-) -> Iterator[Encoding]:
-    path = follow(underlay.graph, head, links)
-    for segments, key in zip(lists, decapsulation_ids(tail, placement.vrf), strict=True):
-        yield Encoding(path, Tail(tail, ids[key], ""), segments)
+def _both_ways(
+    path: Leg | BackupPath, ends: tuple[str, str], tails: tuple[list[int], list[int]]
+) -> Iterator[StandingList]:
+    there, back = (path.forward, path.forward_ipv4), (path.reverse, path.reverse_ipv4)
+    for segments, function in zip(there, tails[1], strict=True):
+        yield StandingList(ends[0], path.links, segments.carriers, ends[1], function)
+    for segments, function in zip(back, tails[0], strict=True):
+        yield StandingList(ends[1], path.links[::-1], segments.carriers, ends[0], function)
+
+
+def _keeps(topology: Topology, ids: Ids, standing: StandingList, underlay: Underlay) -> bool:
+    path = follow(underlay.graph, standing.headend, standing.links)
+    encoding = Encoding(path, Tail(standing.tail, standing.function, ""), SegmentList(standing.carriers))
+    return not leaving({standing: encoding}, sids_of(topology, ids), underlay)
