@@ -18,6 +18,7 @@ from controller.core.addresses import A_TO_Z, Z_TO_A, channel_address, router_ma
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import Link, LinkKind, NodeKind, Status
 from controller.core.topology import Event, LinkChanged, LinkGone, LinkUnplanned, NodeChanged, Topology, port_at
+from controller.deadline import within
 from controller.drivers.device import PathWatch, Selector
 from controller.probes import NEAREST_BRIDGE, Probe, build, parse
 from controller.restoration import Restoration
@@ -209,7 +210,8 @@ class Discovery:
 
     async def _send_one(self, device: str, port: int, frame: bytes) -> None:
         with suppress(DeviceUnreachable):
-            await self._state.reconciler.device(device).send_frame(port, frame)
+            async with within(device, self._hello_s, "a frame to send"):  # else one that hangs holds all probes up
+                await self._state.reconciler.device(device).send_frame(port, frame)
 
     def _probes(self) -> Iterator[tuple[str, int, bytes]]:
         topology = self._state.topology

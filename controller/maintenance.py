@@ -7,6 +7,7 @@ import logging
 
 from controller.core.draining import ending_at, foreseen, moved_off, on_it
 from controller.core.errors import NotFound, Refused
+from controller.core.hitless import Occasion
 from controller.core.maintenance import Draining, Staying, stood_on
 from controller.core.model import EventType, Stage, Status
 from controller.core.records import Record
@@ -93,7 +94,7 @@ class Maintenance:
             record = self._state.records.get(corridor)
             if record is None or not self._stands_on(record, name) or not self._drained(name):
                 return False
-            await self._progress.begin(moved_off(self._state.snapshot(), record), EventType.UPDATED)
+            await self._progress.begin(moved_off(self._state.snapshot(), record), EventType.UPDATED, Occasion.DRAINED)
         await self._progress.settled(corridor, stages=len(Stage))
         record = self._state.records.get(corridor)
         if record is None or not self._stands_on(record, name):

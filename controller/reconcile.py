@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 
 from controller.background import background, stopped
 from controller.core.diff import changes
 from controller.core.drift import ReadBack, foreign, lost_in_restart
 from controller.core.entries import Change, Entry, Operation, Rejection
 from controller.core.errors import DeviceError, DeviceRejected, DeviceUnreachable
+from controller.deadline import within
 from controller.drivers.device import Device
 
 log = logging.getLogger(__name__)
@@ -33,18 +34,6 @@ CALL_S = 10.0
 """What a device may take to answer, whatever is asked of it …"""
 ENTRY_S = 0.005
 """… and for each entry that is read or written: a slow one with 10 000 of them has a minute."""
-
-
-@asynccontextmanager
-async def within(device: str, limit_s: float, what: str) -> AsyncIterator[None]:
-    """A call to a device that takes longer is given up: `DeviceUnreachable`, whatever came of it."""
-    try:
-        async with asyncio.timeout(limit_s) as deadline:
-            yield
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise DeviceUnreachable(device, f"no answer within {limit_s:g} s to {what}") from None
 
 
 class Worker:

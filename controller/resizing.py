@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from controller.core.errors import DeviceRejected, DeviceUnreachable
 from controller.core.slice_sizes import Resize
+from controller.deadline import within
 from controller.drivers.device import Committed, ResizeRefused, SliceResizer
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,8 @@ class Resizing:
     async def _force(self, resize: Resize, node: str) -> None:
         log.warning("%s: slice %d is set to %d slots by force", node, resize.slice_id, resize.count)
         try:
-            await self._node(node).force(resize.slice_id, resize.count)
+            async with within(node, self._handshake_s, f"forcing slice {resize.slice_id}"):
+                await self._node(node).force(resize.slice_id, resize.count)
         except ResizeRefused as refusal:
             raise DeviceRejected(node, f"slice {resize.slice_id} is not forced: {refusal}") from None
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from controller.core.errors import Refused
-from controller.core.maintenance import DRAINED, ENDS_HERE, Draining, Staying, ends_of, stood_on
+from controller.core.hitless import Occasion, require_consent
+from controller.core.maintenance import ENDS_HERE, Draining, Staying, ends_of, stood_on
 from controller.core.model import Stage
 from controller.core.plan import Plan, advance, plan
-from controller.core.promises import Move
 from controller.core.records import Record
 from controller.core.snapshot import Snapshot
 from controller.core.topology import DrainChanged, Topology
@@ -32,8 +32,8 @@ def ending_at(topology: Topology, record: Record, name: str) -> Staying | None:
 def moved_off(snapshot: Snapshot, record: Record) -> Plan:
     """The change that takes a settled corridor off what is drained. Raises `Refused` where there is none."""
     change = plan(snapshot, record.corridor)
-    corridor = replace(change.record.corridor, last_move=Move(reason=DRAINED, time=snapshot.now))
-    return replace(change, record=replace(change.record, corridor=corridor))
+    require_consent(snapshot.topology, change, Occasion.DRAINED)
+    return change
 
 
 def foreseen(snapshot: Snapshot, name: str) -> Draining:
