@@ -20,6 +20,7 @@ from controller.core.render import merged, render_infrastructure, render_record
 from controller.core.topology import Topology
 from controller.discovery import Discovery
 from controller.progress import Progress
+from controller.repairs import Repairs
 from controller.restoration import Restoration
 from controller.service import Service
 from controller.size_audit import SizeAudit
@@ -67,6 +68,7 @@ class Controller:
         self.state = await NetworkState.restore(self.store, planned, self.clock)
         self.progress = Progress(self.state, stage_timeout_s=self.stage_timeout_s)
         self.audit = SizeAudit(self.state, self.progress)
+        self.repairs = Repairs(self.state)
         self.restoration = Restoration(self.state, self.progress)
         self.discovery = Discovery(self.state, self.restoration, hello_s=HELLO_S, eager_hello_s=EAGER_HELLO_S)
         self.service = Service(self.state, self.progress)
@@ -87,7 +89,15 @@ class Controller:
         for device in self.network.devices.values():
             device.listener = None
             device.connected = False
-        parts = self.discovery, self.restoration, self.audit, self.progress, self.state.reconciler, self.store
+        parts = (
+            self.discovery,
+            self.restoration,
+            self.audit,
+            self.repairs,
+            self.progress,
+            self.state.reconciler,
+            self.store,
+        )
         for part in parts:
             await part.close()
         assert not dead, f"tasks died: {dead}; {self.faults}"
