@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from running_controller import DOMAIN, METRO, Controller, corridor, dump
-from simulated_network import SimulatedNetwork, channel_of_policy, policies
+from simulated_network import SimulatedNetwork
 from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 
@@ -100,54 +100,6 @@ async def test_a_fibre_cut_while_nobody_looked_is_found_and_restored(network: Si
     await second.stop()
 
 
-Change = Callable[[Controller], Awaitable[object]]
-
-
-async def _create(controller: Controller) -> None:
-    await controller.service.create_corridor("tenants/default", "c1", corridor())
-
-
-async def _grow(controller: Controller) -> None:
-    await controller.service.switch_profile(NAME, "training")
-
-
-async def _delete(controller: Controller) -> None:
-    await controller.service.delete_corridor(NAME)
-
-
-async def _move(controller: Controller) -> None:
-    controller.network.cut("F-zgc-yz")
-
-
-CHANGES: dict[str, Change] = {"create": _create, "grow": _grow, "move": _move, "delete": _delete}
-
-
-@pytest.mark.parametrize("commits", [1, 2, 3, 4])
-async def test_a_crash_after_any_commit_is_resumed(network: SimulatedNetwork, database: str, commits: int) -> None:
-    """The controller dies once in each of four changes, so many commits after it began."""
-
-    async def dies_in(controller: Controller, change: Change) -> None:
-        store = controller.store
-        assert isinstance(store, Dying)
-        store.died, store.last = asyncio.Event(), store.commits + commits
-        await _dies(controller, change, store.died)
-
-    await _through_four_changes(network, database, dies_in)
-
-
-@pytest.mark.parametrize("happenings", [1, 7])
-async def test_a_crash_after_any_write_is_resumed(network: SimulatedNetwork, database: str, happenings: int) -> None:
-    """The same, with devices having taken so many entries and commands, and the rest none."""
-
-    async def dies_in(controller: Controller, change: Change) -> None:
-        network.stalled.clear()
-        network.die_after = len(network.history) + happenings
-        await _dies(controller, change, network.stalled)
-        network.die_after = None
-
-    await _through_four_changes(network, database, dies_in)
-
-
 @pytest.mark.parametrize(("commits", "stage"), [(1, Stage.BUILD), (2, Stage.STEER)])
 async def test_a_crash_while_a_slice_has_two_branches_is_resumed(
     network: SimulatedNetwork, database: str, commits: int, stage: Stage
@@ -184,7 +136,7 @@ async def test_a_crash_while_a_slice_has_two_branches_is_resumed(
     await second.stop()
 
 
-async def _dies(controller: Controller, change: Change, died: asyncio.Event) -> None:
+async def _dies(controller: Controller, change: Callable[[Controller], Awaitable[object]], died: asyncio.Event) -> None:
     victim = asyncio.ensure_future(change(controller))
     async with asyncio.timeout(10):
         await died.wait()
@@ -193,36 +145,6 @@ async def _dies(controller: Controller, change: Change, died: asyncio.Event) -> 
     controller.store.grave.set()
     await controller.stop()
     await asyncio.wait({victim})
-
-
-async def _through_four_changes(
-    network: SimulatedNetwork, database: str, dies_in: Callable[[Controller, Change], Awaitable[None]]
-) -> None:
-    """Each change is stored before any device hears of it: whoever comes next brings it to its end."""
-    controller = await Controller(network, database, store_type=Dying).start()
-    await controller.bootstrapped()
-    for kind, change in CHANGES.items():
-        await dies_in(controller, change)
-        controller = await Controller(network, database, store_type=Dying).start()
-        await _ends_well(controller, kind)
-    await controller.stop()
-
-
-async def _ends_well(controller: Controller, kind: str) -> None:
-    records, network = controller.state.records, controller.network
-    cut = {_link("F-zgc-yz"), _link("A-zgc-yz")} if kind in ("move", "delete") else set()
-    await until(lambda: set(controller.links_not(Status.UP)) == cut, "links are found as they are")
-    if kind == "move":
-        await until(lambda: _link("F-zgc-yz") not in records[NAME].corridor.legs[0].links, "the corridor has moved")
-    await controller.settled(NAME)
-    await controller.in_line()
-    assert (NAME not in records) is (kind == "delete")
-    if NAME in records:
-        assert (records[NAME].stage, records[NAME].corridor.state) == (Stage.SETTLED, State.UP)
-        assert records[NAME].corridor.active_profile == ("inference" if kind == "create" else "training")
-        router = network["zgc-r"]
-        sinks = {network.reaches(router.name, channel_of_policy(router, policy)) for policy in policies(router)}
-        assert sinks == {network["yz-r"].name}
 
 
 async def test_a_stale_controller_can_claim_nothing(network: SimulatedNetwork, database: str) -> None:
