@@ -13,6 +13,8 @@ ever flushed. What is ours has protocol number 200 or is in nft table `inet corr
 | local_sid | seg6local routes in table 0x40000 on `sr0`; nft map SID → mark for IPv4 | sids |
 | classifier_v6, _v4 | nft chain per VRF: mark, HTB class, named counters | classifier |
 | policy | table 0x20000 + p: encapsulation, first carrier → nexthop object; ip rule by mark (`rules`) | policies |
+| path_probe | element of an nft set, and a session of the engine (`liveness`), a program of its own | protection |
+| policy_backup | element of an nft set, a chain that gives the backup's mark; switched by the engine | protection |
 | route_v6, _v4 | table 0x10000 + vrf (VRF 0: main) → nexthop object | routes |
 | next_hop | nexthop object, synthetic permanent neighbour | next_hops |
 | host_v6, _v4 | permanent neighbour | next_hops |

@@ -16,6 +16,7 @@ from controller.linux.forwarding import Forwarding
 from controller.linux.interfaces import Ports
 from controller.linux.kernel import Kernel, KernelError
 from controller.linux.packet_io import PacketIo
+from controller.linux.path_watch import PathWatch
 from controller.linux.server import P4RuntimeServer
 from controller.linux.stream import Streams
 
@@ -50,6 +51,8 @@ async def serve(device_id: int, address: str, ports: Ports) -> None:
     packets = streams.packets = PacketIo(ports, streams.punt)
     packets.hear_stamp(*forwarding.reached())
     packets.start(loop)
+    paths = streams.paths = PathWatch(forwarding.watched, streams.tell_paths)
+    paths.start(loop)
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MESSAGE_LIMIT_BYTES)])
     p4r_grpc.add_P4RuntimeServicer_to_server(P4RuntimeServer(device_id, forwarding, streams, arbitration), server)
     server.add_insecure_port(address)
@@ -60,6 +63,7 @@ async def serve(device_id: int, address: str, ports: Ports) -> None:
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
     await server.stop(_GRACE_S)
+    paths.close()
     packets.close(loop)
 
 

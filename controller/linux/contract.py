@@ -18,6 +18,7 @@ EXACT, LPM, TERNARY = (p4i.MatchField.EXACT, p4i.MatchField.LPM, p4i.MatchField.
 _CLASSIFIED = {"set_policy": {"policy": 16, "corridor": 16, "mtu": 16}}
 _ROUTED = {"set_next_hop": {"next_hop": 16}, "set_next_hop_group": {"group": 16}, "drop_route": {}}
 _HOST = {"set_dst_mac": {"mac": 48}}
+_PROBED = {"next_hop": 16, "interval_us": 32, "detect_us": 32}
 
 FIELDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "port_role": {"port": (9, EXACT)},
@@ -36,6 +37,8 @@ FIELDS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "node_address": {"dst": (128, EXACT)},
     "next_hop_group": {"group": (16, EXACT)},
     "color_policy": {"corridor": (16, EXACT), "color": (2, EXACT)},
+    "path_probe": {"session": (16, EXACT)},
+    "policy_backup": {"policy": (16, EXACT)},
 }
 """Table → field → bits and match type."""
 
@@ -72,6 +75,21 @@ ACTIONS: Mapping[str, Mapping[str, Mapping[str, int]]] = {
     "node_address": {"to_node": {}},
     "next_hop_group": {"set_next_hop": {"next_hop": 16}},
     "color_policy": {"mark_dscp": {"dscp": 6}, "drop_colored": {}},
+    "path_probe": {
+        "probe_1": {**_PROBED, "carrier1": 128},
+        "probe_2": {**_PROBED, "carrier1": 128, "carrier2": 128},
+        "probe_3": {**_PROBED, "carrier1": 128, "carrier2": 128, "carrier3": 128},
+    },
+    "policy_backup": {
+        "set_backup": {
+            "backup": 16,
+            "session": 16,
+            "backup_session": 16,
+            "hold_off_ms": 32,
+            "wait_to_restore_ms": 32,
+            "revertive": 1,
+        }
+    },
 }
 """Table → action → parameter → bits."""
 

@@ -19,10 +19,12 @@ from controller.linux.groups import RANK as GROUP_RANK
 from controller.linux.groups import NextHopGroups
 from controller.linux.interfaces import Ports
 from controller.linux.kernel import Command, Failure, Kernel, KernelError, Tool
+from controller.linux.liveness.messages import Watch
 from controller.linux.next_hops import Hosts, NextHops
 from controller.linux.node_addresses import NodeAddresses
 from controller.linux.policies import Policies, TunnelSource
 from controller.linux.port_roles import PortRoles
+from controller.linux.protection import WATCHED_BY, PathProbes, PolicyBackups, watched
 from controller.linux.references import Dangling, dangling, referring_tables
 from controller.linux.rejected import Rejected
 from controller.linux.room import Block, Room, Step, Work, exact
@@ -95,6 +97,8 @@ class Forwarding:
             NodeAddresses(),
             Policies(),
             TunnelSource(),
+            PathProbes(),
+            PolicyBackups(),
             SliceMeters(),
             EdgeFilter(),
             Classifiers(),
@@ -117,6 +121,15 @@ class Forwarding:
         found = self.standing().entries(REACHED_BY.__contains__)
         addresses = frozenset(exact(entry, "dst") for entry in found if entry.table == "node_address")
         return addresses, frozenset(exact(entry, "port") for entry in found if entry.action == "network")
+
+    def watched(self) -> Watch:
+        """What the liveness engine is to do. Next hops, which cost processes to read, are for sessions alone."""
+        view = View(self._kernel, self._ports)
+        standing = Standing(self._rooms, view)
+        protection = standing.entries((WATCHED_BY - {"next_hop"}).__contains__)
+        if any(entry.table == "path_probe" for entry in protection):
+            protection += standing.entries("next_hop".__eq__)
+        return watched(protection, view)
 
     def write(self, updates: Sequence[Update]) -> dict[int, Rejected]:
         """Carry out what can be; returns what was refused, by position."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from controller.linux.edge_filter import CHAIN as EDGE_CHAIN
 from controller.linux.interfaces import Ports
 from controller.linux.kernel import STANDS, Command, Kernel, KernelError, Tool
-from controller.linux.marks import EXPIRED, EXPIRED_TABLE, PROTOCOL, SR_DEVICE
+from controller.linux.liveness.switch_table import MAP as SWITCHED
+from controller.linux.marks import EXPIRED, EXPIRED_TABLE, POLICY_MASK, PROTOCOL, SR_DEVICE
 from controller.linux.node_addresses import NODE_CHAIN, NODE_RULES
 from controller.linux.rules import in_order
 from controller.linux.shaper import root_commands
@@ -76,6 +77,8 @@ _CHAINS = {
         "meta nfproto ipv6 meta mark vmap @classifiers_v6",
         "meta nfproto ipv4 meta mark vmap @classifiers_v4",
     ),
+    # Behind the classifiers: a policy that is on its backup gets that one's mark.
+    "protection": (f"meta mark & {POLICY_MASK:#x} vmap @{SWITCHED}",),
     "input": (f"ip6 daddr @node_addresses goto {NODE_CHAIN}",),
     NODE_CHAIN: NODE_RULES,
     SRH_CHAIN: SRH_RULES,
@@ -143,6 +146,9 @@ def _nft_lines(ports: Ports) -> Iterator[str]:
         yield f"add set {table} {name} {{ type ifname; }}"
     yield f"add map {table} customer_ports {{ type ifname : mark; }}"
     yield f"add set {table} node_addresses {{ type ipv6_addr; }}"
+    yield f"add set {table} path_probes {{ type mark; }}"
+    yield f"add set {table} policy_backups {{ type mark; }}"
+    yield f"add map {table} {SWITCHED} {{ type mark : verdict; }}"
     yield f"add map {table} decapsulation {{ type ipv6_addr : mark; flags interval; }}"
     yield f"add map {table} segment_lists {{ type ipv6_addr : verdict; flags interval; }}"
     yield f"add set {table} decapsulating {{ type ipv6_addr; flags interval; }}"
@@ -151,6 +157,7 @@ def _nft_lines(ports: Ports) -> Iterator[str]:
     for chain in (EDGE_CHAIN, SRH_CHAIN, NODE_CHAIN, "network_port", "customer_port"):
         yield f"add chain {table} {chain}"
     yield f"add chain {table} prerouting {{ type filter hook prerouting priority mangle; policy accept; }}"
+    yield f"add chain {table} protection {{ type filter hook prerouting priority -149; policy accept; }}"
     yield f"add chain {table} input {{ type filter hook input priority mangle; policy accept; }}"
     yield f"flush set {table} ports"
     yield f"add element {table} ports {{ {names} }}"

@@ -15,7 +15,7 @@ from controller.linux import members
 from controller.linux.rejected import Rejected, unimplemented, unmet
 
 ROUTES = frozenset({"route_v6", "route_v4"})
-REFERRING = ROUTES | {"local_sid", "policy", members.TABLE}
+REFERRING = ROUTES | {"local_sid", "policy", "path_probe", members.TABLE}
 _GROUPED = "set_next_hop_group"
 
 
@@ -48,6 +48,8 @@ def referring_tables(changed: Iterable[TableEntry]) -> frozenset[str]:
     # Groups cost a process to read: a write of routes that use none leaves them alone.
     if any(entry.action == _GROUPED for entry in changed):
         tables |= {members.TABLE}
+    if tables & {"policy", "policy_backup"}:
+        tables |= {"policy", "policy_backup"}
     if tables & REFERRING:
         tables |= {"next_hop"}
     return tables
@@ -59,6 +61,9 @@ def uses_of(entry: TableEntry) -> Iterator[Use]:
     elif entry.action == _GROUPED:
         group = dict(entry.params)["group"]
         yield Use((members.TABLE, (("group", Exact(group)),), 0), f"next-hop group {group}", lambda found: None)
+    elif entry.table == "policy_backup" and entry.params:
+        backup = dict(entry.params)["backup"]
+        yield Use(("policy", (("policy", Exact(backup)),), 0), f"policy {backup}", _sound)
     elif entry.table in REFERRING and "next_hop" in dict(entry.params):
         yield _next_hop(dict(entry.params)["next_hop"], _sound if entry.table in ROUTES else _adjacent(entry.action))
 

@@ -18,6 +18,7 @@ from controller.linux.arbitration import Arbitration
 from controller.linux.forwarding import REACHED_BY, Forwarding, Update
 from controller.linux.kernel import KernelError
 from controller.linux.pipeline import Pipeline
+from controller.linux.protection import WATCHED_BY
 from controller.linux.rejected import Rejected, unimplemented, unmet
 from controller.linux.stream import Client, Streams, not_this_device
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 P4RUNTIME_VERSION = "1.4.0"
 CAPABILITIES: Mapping[str, bool | int | str] = {
     "shaping": True,
-    "liveness": "LOCAL_PORT",
+    "liveness": "REMOTE",
     "maxCarriers": 3,
     "mtuBytes": 9000,
     "resolvesNeighbors": True,
@@ -138,6 +139,8 @@ class P4RuntimeServer(p4r_grpc.P4RuntimeServicer):
         refused = self._forwarding.write(updates)
         if not REACHED_BY.isdisjoint(update.entry.table for update in updates):
             self._streams.hear_stamp(*self._forwarding.reached())
+        if not WATCHED_BY.isdisjoint(update.entry.table for update in updates):
+            self._streams.follow_paths()
         return rejected | {positions[index]: why for index, why in refused.items()}
 
     async def Read(  # noqa: N802

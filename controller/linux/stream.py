@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Collection
 
 import grpc
 from finsy.proto import U128, p4r, rpc_status
+from google.protobuf.struct_pb2 import Struct
 
 from controller.linux.arbitration import Arbitration
 from controller.linux.packet_io import PacketIo
+from controller.linux.path_watch import News, PathWatch
 from controller.linux.pipeline import Pipeline, to_bytes, to_int
 from controller.linux.rejected import Rejected, invalid, unimplemented, unmet
 
@@ -38,6 +40,7 @@ class Streams:
         self._arbitration = arbitration
         self.pipeline: Pipeline | None = None
         self.packets: PacketIo | None = None
+        self.paths: PathWatch | None = None
 
     async def serve(self, requests: AsyncIterator[p4r.StreamMessageRequest], client: Client) -> None:
         """Until the client closes its side; raises `Rejected` for what ends a stream."""
@@ -59,6 +62,17 @@ class Streams:
     def hear_stamp(self, addresses: Collection[int], ports: Collection[int]) -> None:
         if self.packets is not None:
             self.packets.hear_stamp(addresses, ports)
+
+    def follow_paths(self) -> None:
+        """Entries about watched paths or protected policies have changed; may be called in any thread."""
+        if self.paths is not None:
+            self.paths.follow()
+
+    def tell_paths(self, news: News) -> None:
+        """How watched paths and protected policies are: for the primary, and for nobody else."""
+        primary = self._arbitration.primary()
+        if isinstance(primary, Client):
+            primary.tell(_path_news(news))
 
     def punt(self, port: int, frame: bytes) -> None:
         """A frame for the primary, and for nobody else."""
@@ -99,11 +113,13 @@ class Streams:
             self._announce(role)
         else:
             self._tell_status(client, role)
+            self._tell_all_paths(client, role)
 
     def _announce(self, role: str) -> None:
         for client in self._arbitration.clients(role):
             assert isinstance(client, Client)
             self._tell_status(client, role)
+            self._tell_all_paths(client, role)
 
     def _tell_status(self, client: Client, role: str) -> None:
         update = p4r.MasterArbitrationUpdate(device_id=self._device_id)
@@ -116,6 +132,12 @@ class Streams:
         texts = {0: "primary", 5: "no primary", 6: "backup"}
         update.status.CopyFrom(rpc_status.Status(code=status.value[0], message=texts[status.value[0]]))
         client.tell(p4r.StreamMessageResponse(arbitration=update))
+
+    def _tell_all_paths(self, client: Client, role: str) -> None:
+        """To who has just heard to be primary."""
+        everything = None if self.paths is None else self.paths.everything()
+        if not role and everything is not None and any(everything.values()) and self._arbitration.primary() is client:
+            client.tell(_path_news(everything))
 
     # ---- packet-out
 
@@ -132,6 +154,14 @@ class Streams:
     def _complain(self, client: Client, why: Rejected, error: p4r.StreamError) -> None:
         error.canonical_code, error.message = why.number, why.message
         client.tell(p4r.StreamMessageResponse(error=error))
+
+
+def _path_news(news: News) -> p4r.StreamMessageResponse:
+    said = Struct()
+    said.update(news)
+    message = p4r.StreamMessageResponse()
+    message.other.Pack(said)
+    return message
 
 
 def not_this_device(asked: int, own: int) -> Rejected:

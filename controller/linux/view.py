@@ -18,6 +18,9 @@ _SMALL = (
     "map inet corridor segment_lists",
     "set inet corridor decapsulating",
     "set inet corridor node_addresses",
+    "set inet corridor path_probes",
+    "set inet corridor policy_backups",
+    "map inet corridor switched",
 )
 
 

@@ -19,11 +19,14 @@ from packet_world import (
     END_X_USD,
     METERED,
     SMALL_MTU,
+    SOURCE,
+    backed,
     classifier,
     color,
     gateway,
     group,
     policy,
+    probe,
     sid,
 )
 
@@ -73,6 +76,12 @@ REFUSALS = (
         "INVALID_ARGUMENT",
         "IPv6 has no MTU below 1280 (RFC 8200 clause 5), the kernel no route with one",
     ),
+    Refusal("linux", probe(9, (SOURCE,), 999, 5000), "INVALID_ARGUMENT", "the agent sends every millisecond at most"),
+    Refusal(
+        "linux", probe(9, (SOURCE,), 2000, 3999), "INVALID_ARGUMENT", "the loss of one probe is not that of a path"
+    ),
+    Refusal("linux", probe(9, (SOURCE,), next_hop=20), "UNIMPLEMENTED", "probes are for channels, not for hosts"),
+    Refusal("linux", backed(0x8000, 1, 1, 2), "INVALID_ARGUMENT", "15 bits of the packet's mark"),
     Refusal("linux", policy(0x8000, CARRIERS[:1]), "INVALID_ARGUMENT", "15 bits of the packet's mark"),
     Refusal("linux", sid("fcbb:bb00:1:e009::", 80, "u_n"), "INVALID_ARGUMENT", "NEXT-C-SID counts bits from a /48"),
 )

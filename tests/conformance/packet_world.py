@@ -165,6 +165,28 @@ ENTRIES: list[Entry] = [
     TableEntry("node_address", (("dst", Exact(v6(SOURCE))),), "to_node"),
 ]
 
+
+def probe(
+    session: int, carriers: tuple[str, ...], interval_us: int = 10_000, detect_us: int = 25_000, next_hop: int = 10
+) -> TableEntry:
+    """A way around that ends at this router."""
+    params = [("next_hop", next_hop), ("interval_us", interval_us), ("detect_us", detect_us)]
+    params += [(f"carrier{n}", v6(carrier)) for n, carrier in enumerate(carriers, 1)]
+    return TableEntry("path_probe", (("session", Exact(session)),), f"probe_{len(carriers)}", tuple(params))
+
+
+def backed(policy: int, backup: int, session: int, backup_session: int, revertive: int = 1) -> TableEntry:
+    params = (("backup", backup), ("session", session), ("backup_session", backup_session))
+    times = (("hold_off_ms", 0), ("wait_to_restore_ms", 5000), ("revertive", revertive))
+    return TableEntry("policy_backup", (("policy", Exact(policy)),), "set_backup", params + times)
+
+
+PROTECTED: list[Entry] = [
+    probe(1, (CARRIERS[0], SOURCE)),
+    probe(2, (CARRIERS[1], CARRIERS[2], SOURCE), next_hop=11),
+    probe(3, (SOURCE,), 1_000_000, 3_500_000),
+    backed(1, 3, 1, 2),
+]
 GATEWAY_6, GATEWAY_4 = "2001:db8:1::1", "10.1.0.1"
 
 

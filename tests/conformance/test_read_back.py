@@ -8,7 +8,7 @@ import pytest
 from exceptions import REFUSALS, bearable
 from finsy.proto import p4r
 from p4_client import Client
-from packet_world import CARELESS, ENTRIES, GROUPS, METERED, classifier, color, gateway, route
+from packet_world import CARELESS, ENTRIES, GROUPS, METERED, PROTECTED, backed, classifier, color, gateway, route
 from targets import DEVICE_ID, PIPELINE, Target
 
 from controller.core.entries import Change, Entry, GroupEntry, MeterEntry, Operation, TableEntry
@@ -25,6 +25,8 @@ EVERYTHING: list[Entry] = [
     MeterEntry("slice_meter", 8, 1_250_000, 15_000),
     MeterEntry("slice_meter", 7, 1000, 4000, 2000, 8000),
     MeterEntry("icmp_limit", 2, 100, 20),
+    *PROTECTED,
+    backed(2, 1, 2, 3, revertive=0),
 ]
 
 

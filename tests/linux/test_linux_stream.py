@@ -107,7 +107,7 @@ def test_capabilities_are_announced(chain):
     assert answer.p4runtime_api_version == "1.4.0"
     assert dict(announced) == {
         "shaping": True,
-        "liveness": "LOCAL_PORT",
+        "liveness": "REMOTE",
         "maxCarriers": 3,
         "mtuBytes": 9000,
         "resolvesNeighbors": True,

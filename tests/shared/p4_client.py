@@ -11,6 +11,7 @@ import finsy as fy
 import grpc
 import pytest
 from finsy.proto import U128, p4r, p4r_grpc, rpc_status
+from google.protobuf import any_pb2
 
 P4INFO = Path(__file__).parents[2] / "p4" / "corridor.p4info.txtpb"
 INSERT, MODIFY, DELETE = p4r.Update.INSERT, p4r.Update.MODIFY, p4r.Update.DELETE
@@ -64,7 +65,14 @@ class Stream:
         self.arbitrations: queue.Queue[p4r.MasterArbitrationUpdate] = queue.Queue()
         self.packets: queue.Queue[p4r.PacketIn] = queue.Queue()
         self.errors: queue.Queue[p4r.StreamError] = queue.Queue()
+        self.others: queue.Queue[any_pb2.Any] = queue.Queue()
         self.ended: queue.Queue[grpc.RpcError] = queue.Queue()
+        self._queues: dict[str, queue.Queue] = {
+            "arbitration": self.arbitrations,
+            "packet": self.packets,
+            "error": self.errors,
+            "other": self.others,
+        }
         self._call = stub.StreamChannel(iter(self._outgoing.get, None))
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -72,9 +80,7 @@ class Stream:
         try:
             for message in self._call:
                 kind = message.WhichOneof("update")
-                {"arbitration": self.arbitrations, "packet": self.packets, "error": self.errors}[kind].put(
-                    getattr(message, kind)
-                )
+                self._queues[kind].put(getattr(message, kind))
         except grpc.RpcError as error:
             self.ended.put(error)
 
