@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from controller.core.drift import DeviceDrift, Drift, differences
-from controller.reconcile import Worker
+from controller.core.model import Node
+from controller.reconcile import Reconciler, Worker
 from controller.state import NetworkState
+
+NOT_LISTED = "it is not in the inventory"
 
 
 async def drift(state: NetworkState, *, read_now: bool) -> Drift:
@@ -24,6 +29,12 @@ async def drift(state: NetworkState, *, read_now: bool) -> Drift:
             for worker in sorted(reconciler.workers, key=lambda worker: worker.device.name)
         )
     )
+
+
+def with_troubles(nodes: Iterable[Node], reconciler: Reconciler) -> tuple[Node, ...]:
+    """Nodes with why there is no connection to them, where there is none."""
+    troubles = {device.name: device.trouble for device in reconciler.devices}
+    return tuple(replace(node, trouble=troubles.get(node.name, NOT_LISTED)) for node in nodes)
 
 
 def _of_device(state: NetworkState, worker: Worker, *, as_read: bool) -> DeviceDrift:

@@ -71,7 +71,7 @@ class ListRenewal:
             paths = paths_of(record.target.leg)
             if not all(topology.usable(topology.links[link]) for links in paths for link in links):
                 return  # not known to be up: that will be heard of
-            change = plan(self._state.snapshot(), record.corridor)
+            change = plan(self._state.snapshot().where_it_stands(name), record.corridor)
             assert change.record.target is not None
             if paths_of(change.record.target.leg) != paths:
                 raise Infeasible("its path serves no longer what is asked of it", reason="WOULD_MOVE")

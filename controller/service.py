@@ -23,7 +23,7 @@ from controller.core.records import Record
 from controller.core.slo import verdict
 from controller.core.topology import Topology
 from controller.defragmentation import Defragmenter
-from controller.drift import drift
+from controller.drift import drift, with_troubles
 from controller.maintenance import Maintenance
 from controller.progress import Progress
 from controller.reading import Reading, missing
@@ -134,7 +134,8 @@ class Service(Reading):
     async def get_topology(self, name: str) -> TopologyView:
         """The live topology with what the ledger holds of it."""
         view = self._named(name).view()
-        return replace(view, links=tuple(self._with_usage(link) for link in view.links))
+        links = tuple(self._with_usage(link) for link in view.links)
+        return replace(view, nodes=with_troubles(view.nodes, self._state.reconciler), links=links)
 
     async def defragment(self, name: str, max_moves: int, *, validate_only: bool = False) -> Defragmentation:
         """Free server ODUs of a topology by moving at most so many corridors; the answer says what was done."""
