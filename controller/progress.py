@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from controller.background import background, stopped
 from controller.core import leftovers, slice_sizes
@@ -112,17 +112,19 @@ class Progress:
         """
         topology, now = self._state.topology, self._state.now()
         require_consent(topology, change, occasion)
-        work = asyncio.ensure_future(self._begin(with_move(topology, change, occasion, now), kind))
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait({work})
-            if not work.cancelled():
-                work.exception()  # nobody is left to hear a refusal
-            raise
+        await _to_the_end(self._begin([(with_move(topology, change, occasion, now), kind)]))
 
-    async def _begin(self, change: Plan, kind: EventType) -> None:
-        self.drive(change.record.name, await self._state.commit(change, kind))
+    async def begin_all(self, changes: Sequence[Plan]) -> None:
+        """As `begin` of restorations, each planned on the one before; of what is settled something is said."""
+        topology, now = self._state.topology, self._state.now()
+        moves = [with_move(topology, change, Occasion.RESTORED, now) for change in changes]
+        await _to_the_end(self._begin([(change, EventType.UPDATED) for change in moves]))
+
+    async def _begin(self, changes: Sequence[tuple[Plan, EventType]]) -> None:
+        touched = await self._state.commit_all(changes)
+        for (change, _), each in zip(changes, touched, strict=True):
+            if change.record.stage is not Stage.SETTLED:
+                self.drive(change.record.name, each)
 
     def drive(self, name: str, touched: Touched, *, doubtful: bool = False) -> None:
         """Take a change to its end in the background; `doubtful` where it was not committed just now."""
@@ -252,21 +254,22 @@ class Progress:
 
     async def _next(self, name: str, silent: frozenset[str] = frozenset()) -> Touched:
         """One stage on. `silent`: nodes that may still hold what CLEAN takes away."""
-        async with self._state.writer:
-            before = self._state.records[name]
+
+        def staged(before: Record) -> tuple[Record, EventType]:
             now = self._state.now()
             record = self._confessed(next_record(self._state.topology, before, now), now)
             if before.stage is Stage.CLEAN:
                 record = leftovers.settled(self._state.topology, record, before.current, silent)
-            touched = await self._stored(before, record, now)
-        if record.leftovers:
+            return _dated(record, now)
+
+        touched = await self._state.step(name, staged)
+        if name in self._state.records and self._state.records[name].leftovers:
             self._releases.await_nodes(name)
         return touched
 
     async def _stored(self, before: Record, record: Record, now: datetime) -> Touched:
         """Under the writer."""
-        record = replace(record, corridor=replace(leftovers.told(record, now), update_time=now))
-        kind = EventType.DELETED if record.gone else EventType.UPDATED
+        record, kind = _dated(record, now)
         return await self._state.commit(advance(self._state.snapshot(), before, record), kind)
 
     def _confessed(self, record: Record, now: datetime) -> Record:
@@ -314,6 +317,24 @@ class Progress:
         touched = await self._stored(before, after, self._state.now())
         self._releases.await_nodes(record.name)
         return touched
+
+
+async def _to_the_end(storing: Coroutine[Any, Any, None]) -> None:
+    """Also where the caller is cancelled meanwhile."""
+    work = asyncio.ensure_future(storing)
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()  # nobody is left to hear a refusal
+        raise
+
+
+def _dated(record: Record, now: datetime) -> tuple[Record, EventType]:
+    """As it is stored, and what that is for those who watch."""
+    record = replace(record, corridor=replace(leftovers.told(record, now), update_time=now))
+    return record, EventType.DELETED if record.gone else EventType.UPDATED
 
 
 def with_force(corridor: Corridor, nodes: frozenset[str], now: datetime) -> Corridor:
