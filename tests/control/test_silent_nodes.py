@@ -1,0 +1,186 @@
+"""Nodes that fall silent while a corridor changes: it stands on its new path, and is changed and restored again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from running_controller import DOMAIN, Controller, corridor, dump
+from simulated_device import Write
+from simulated_network import SimulatedNetwork
+from small_domain import ring
+from waiting import until
+
+from controller.core.entries import CrossConnect, Operation, TableEntry
+from controller.core.model import Corridor, PathConstraints, State
+from controller.core.names import short
+from controller.core.records import claims_of
+
+NAME = "tenants/default/corridors/c1"
+FROM_YZ = "F-tz-yz"
+
+
+@pytest.fixture
+async def controller(database: str) -> AsyncIterator[Controller]:
+    running = await Controller(SimulatedNetwork.wired(ring()), database, stage_timeout_s=0.5).start(ring())
+    await running.bootstrapped()
+    yield running
+    await running.stop()
+
+
+def now(controller: Controller) -> Corridor:
+    return controller.state.records[NAME].corridor
+
+
+def conditions(controller: Controller) -> dict[str, str]:
+    return {each.type: each.reason for each in now(controller).conditions if each.status}
+
+
+def route(controller: Controller) -> list[str]:
+    return [short(link) for link in now(controller).legs[0].links]
+
+
+async def stands(controller: Controller, **fields: Any) -> list[str]:
+    """From zgc to tz, by yz or by cp; the route that it got."""
+    port = next(node for node in ring().nodes if short(node.name) == "tz-r").access_ports[0].name
+    await controller.service.create_corridor("tenants/default", "c1", corridor(z=f"tz-r:{port}", **fields))
+    await controller.settled(NAME)
+    return route(controller)
+
+
+def between(path: list[str]) -> tuple[str, str]:
+    """The OTN node in the middle of a route from zgc to tz, and that of the other."""
+    return ("yz-o", "cp-o") if any("yz" in fibre for fibre in path) else ("cp-o", "yz-o")
+
+
+def falls_silent_when_steered(controller: Controller, node: str) -> None:
+    """Once a headend has turned to the new path."""
+
+    def look(write: Write) -> None:
+        entry = write.entry
+        if isinstance(entry, TableEntry) and entry.table == "policy" and write.change.operation is Operation.MODIFY:
+            controller.network[node].disconnect()
+
+    controller.network.watchers.append(look)
+
+
+async def moved_away(controller: Controller, path: list[str]) -> None:
+    away = PathConstraints(exclude_links=(f"{DOMAIN}/links/{path[0]}",))
+    await controller.service.update_corridor(corridor(name=NAME, path_constraints=away), ("path_constraints",))
+
+
+def held(controller: Controller) -> set[str]:
+    """Fibres on which the ledger has slots of the corridor."""
+    return {short(claim.row.link) for claim in claims_of(controller.state.records[NAME])}
+
+
+async def test_a_node_that_is_silent_in_clean_is_named_and_waited_for_by_nobody(controller: Controller) -> None:
+    old = await stands(controller)
+    middle, _ = between(old)
+    falls_silent_when_steered(controller, middle)
+    await moved_away(controller, old)
+    await until(lambda: conditions(controller).get("Draining") == "NODE_SILENT", "one node is waited for")
+    (told,) = [each for each in now(controller).conditions if each.type == "Draining"]
+    assert f"{DOMAIN}/nodes/{middle}" in told.message
+    assert (now(controller).state, now(controller).reconciling) == (State.UP, False)
+    assert set(route(controller)).isdisjoint(old)
+    assert held(controller) == {*route(controller), *old}, "both fibres end at the silent node"
+    await controller.service.switch_profile(NAME, "training")
+    await controller.settled(NAME)
+    assert (now(controller).state, now(controller).active_profile) == (State.UP, "training")
+    controller.network.watchers.clear()
+    controller.network[middle].connect()
+    await until(lambda: not conditions(controller), "it has let go")
+    assert held(controller) == set(route(controller))
+    await controller.in_line()
+
+
+async def test_a_corridor_that_goes_is_gone_when_the_silent_node_has_let_go(
+    controller: Controller, database: str
+) -> None:
+    books = [row[:-1] for row in dump(database)["ledger"]]
+    middle, _ = between(await stands(controller))
+    controller.network[middle].disconnect()
+    await controller.service.delete_corridor(NAME)
+    await until(lambda: conditions(controller).get("Draining") == "NODE_SILENT", "one node is waited for")
+    assert now(controller).state is State.DELETING
+    assert [row[:-1] for row in dump(database)["ledger"]] != books
+    assert (await controller.service.delete_corridor(NAME)).state is State.DELETING
+    controller.network[middle].connect()
+    await until(lambda: NAME not in controller.state.records, "it is gone")
+    assert [row[:-1] for row in dump(database)["ledger"]] == books
+    await controller.in_line()
+
+
+async def test_what_a_silent_node_holds_is_remembered_by_the_next_controller(
+    controller: Controller, database: str
+) -> None:
+    old = await stands(controller)
+    middle, _ = between(old)
+    falls_silent_when_steered(controller, middle)
+    await moved_away(controller, old)
+    await until(lambda: "Draining" in conditions(controller), "one node is waited for")
+    await controller.stop()
+    controller.network.watchers.clear()
+    await controller.start(ring())
+    assert held(controller) >= set(old)
+    await until(lambda: not conditions(controller), "it has let go")
+    assert held(controller) == set(route(controller))
+    await controller.in_line()
+
+
+async def test_a_node_that_dies_with_its_fibres_during_a_switch_does_not_keep_it_down(controller: Controller) -> None:
+    old = await stands(controller)
+    middle, _ = between(old)
+    controller.network[middle].disconnect()
+    await controller.service.switch_profile(NAME, "training")
+    for fibre in old:
+        controller.network.cut(fibre)
+    await until(lambda: set(route(controller)).isdisjoint(old) and now(controller).state is State.UP, "it is restored")
+    await until(lambda: "Draining" in conditions(controller), "the dead node is waited for")
+    assert held(controller) >= set(old)
+    controller.network[middle].connect()
+    await until(lambda: "Draining" not in conditions(controller), "it has let go")
+    assert held(controller) == set(route(controller))
+
+
+async def test_a_corridor_is_up_when_its_traffic_is_steered_not_when_the_rest_is_gone(controller: Controller) -> None:
+    old = await stands(controller)
+    middle, _ = between(old)
+    switch = controller.network[middle]
+    switch.refuses = lambda change: change.operation is Operation.DELETE and isinstance(change.entry, CrossConnect)
+    for fibre in old:
+        controller.network.cut(fibre)
+    await until(lambda: now(controller).state is State.UP and set(route(controller)).isdisjoint(old), "it is up")
+    assert now(controller).reconciling
+    assert "PathLost" not in conditions(controller)
+    await until(lambda: conditions(controller).get("Blocked") == "DeviceRejected", "what is refused is told")
+    tries = switch.reads
+    await controller.rounds(8)
+    assert switch.reads - tries < 8, "and not asked without a pause"
+    switch.refuses = lambda _change: False
+    await controller.settled(NAME)
+    assert (now(controller).state, conditions(controller)) == (State.UP, {})
+
+
+async def test_a_silent_headend_keeps_nobody_on_two_dead_paths(controller: Controller) -> None:
+    """Which of them it sends over cannot be known, and need not be."""
+    old = await stands(controller)
+    falls_silent_when_steered(controller, "tz-r")
+    controller.network.cut(old[0])
+    await until(lambda: "Blocked" in conditions(controller), "the headend is waited for")
+    new = route(controller)
+    assert set(new).isdisjoint(old)
+    assert now(controller).state is State.DOWN, "one way is not known to be carried"
+    controller.network.cut(new[0])
+    await until(lambda: not now(controller).reconciling, "nothing is waited for any more")
+    assert (now(controller).state, "PathLost" in conditions(controller)) == (State.DOWN, True)
+    controller.network.watchers.clear()
+    controller.network.mend(old[0])
+    controller.network["tz-r"].connect()
+    await until(lambda: route(controller) == old and now(controller).state is State.UP, "it is back on the first")
+    await controller.settled(NAME)
+    await until(lambda: set(conditions(controller)) <= {"RolledBack"}, "nothing is left of the other")
+    assert held(controller) == set(old)
+    await controller.in_line()
