@@ -1,4 +1,4 @@
-"""What carries a corridor now, by the links that are down and what line cards say, and what is then said of it."""
+"""What carries a corridor now, by links that are down and what line cards and headends say; what is then said of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from controller.core.model import Corridor, EventType, Status
 from controller.core.plan import advance
-from controller.core.protection import Service, judged, loss, service_of
+from controller.core.protection import Service, failed_paths, judged, loss, service_of
 from controller.core.records import Record
-from controller.drivers.device import Selector
+from controller.drivers.device import PathWatch, Selector
+from controller.path_watch import HeadendReports
 from controller.state import NetworkState
 
 
@@ -19,6 +20,7 @@ class Judgement:
         self._state = state
         self._selectors: dict[tuple[str, int], Selector] = {}
         """By OTN node and working slice."""
+        self._reports = HeadendReports(state)
 
     def selector_moved(self, device: str, selector: Selector) -> str | None:
         """One end of a protected slice says which slice its traffic takes; the corridor that this is news of."""
@@ -29,9 +31,25 @@ class Judgement:
         self._selectors[device, selector.working] = selector
         return names[selector.working]
 
+    def path_watched(self, device: str, watch: PathWatch) -> frozenset[str]:
+        """A headend says what its probes found, and which lists its policies take; the corridors it is news of."""
+        return self._reports.heard(device, watch)
+
+    def settled(self, record: Record) -> None:
+        """A change is through: what was measured before may be of another path."""
+        self._reports.settled(record)
+
     def service(self, record: Record) -> Service:
         assert record.target is not None
-        return service_of(self._state.topology, record.corridor, record.target, self._signal_fails(record))
+        fails, watched = self._signal_fails(record), self._reports.watched(record)
+        return service_of(self._state.topology, record.corridor, record.target, fails, watched)
+
+    def reverting(self, record: Record) -> bool:
+        """Its headends send over the backup, and will go back by themselves: the path is whole."""
+        placement, watched = record.target, self._reports.watched(record)
+        if placement is None or placement.leg.backup is None:
+            return False
+        return bool(watched.on_backup) and not any(failed_paths(self._state.topology, placement, watched))
 
     def cut(self, name: str) -> bool:
         """Its path is down: it is moved, or stays where it is until there is room."""
@@ -41,13 +59,15 @@ class Judgement:
     def loss(self, record: Record) -> str:
         """What took the path of a lost corridor."""
         assert record.target is not None
-        return loss(self._state.topology, record.target, self._signal_fails(record))
+        fails, watched = self._signal_fails(record), self._reports.watched(record)
+        return loss(self._state.topology, record.target, fails, watched)
 
     async def say(self, record: Record, service: Service, why: str = "") -> None:
         """Under the writer. Store what is to be said of a corridor that is carried."""
         assert record.target is not None
-        now = self._state.now()
-        await self.note(record, judged(self._state.topology, record.corridor, record.target, service, now, why))
+        now, watched = self._state.now(), self._reports.watched(record)
+        said = judged(self._state.topology, record.corridor, record.target, service, now, why, watched)
+        await self.note(record, said)
 
     async def note(self, record: Record, corridor: Corridor) -> None:
         """Under the writer. Only what is said of the corridor changes."""

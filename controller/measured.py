@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
+from controller.core.slo import Measurement
+
 FRESH_S = 5.0
 """How old a reading may be: headends tell one a second."""
 
@@ -18,13 +20,14 @@ class Reading:
     """Half of the round trip: both ways run over the same links."""
     at_s: float
     """By the monotonic clock."""
+    path: str
+    """What tells the way that was measured from others."""
 
 
 class Measured:
     """The newest reading of each corridor (`NetworkState.measured`): for drains, verdicts and reports of moves.
 
-    Written by `Restoration.path_watched` alone. A corridor whose headend does not probe has none, nor has one whose
-    path has just changed: what was measured of another path says nothing of it.
+    Written by `Restoration.path_watched` alone. A corridor whose headend does not probe has none.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -36,10 +39,17 @@ class Measured:
         reading = self._readings.get(name)
         return reading.one_way_us if reading and self._clock() - reading.at_s <= fresh_s else None
 
-    def note(self, name: str, round_trip_us: int) -> None:
-        """A probe of the path that carries the corridor came back. `round_trip_us`: more than 0."""
-        self._readings[name] = Reading(-(-round_trip_us // 2), self._clock())
+    def newest(self, name: str) -> Measurement | None:
+        """The last one, however old."""
+        reading = self._readings.get(name)
+        return Measurement(reading.one_way_us, self._clock() - reading.at_s) if reading else None
 
-    def forget(self, name: str) -> None:
-        """The corridor is gone, or has another path."""
-        self._readings.pop(name, None)
+    def note(self, name: str, round_trip_us: int, path: str = "") -> None:
+        """A probe of the path that carries the corridor came back. `round_trip_us`: more than 0."""
+        self._readings[name] = Reading(-(-round_trip_us // 2), self._clock(), path)
+
+    def keep(self, name: str, paths: frozenset[str]) -> None:
+        """The corridor stands on these paths now: what was measured of others says nothing of it."""
+        reading = self._readings.get(name)
+        if reading is not None and reading.path not in paths:
+            del self._readings[name]

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import Any
 
 from controller.background import background, stopped
-from controller.core.conditions import with_condition, without_condition
 from controller.core.errors import Conflict, Infeasible, Refused
-from controller.core.lifecycle import Happening, after
-from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, State, Status
+from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, Stage, State, Status
 from controller.core.plan import Plan, plan
-from controller.core.protection import EXPOSED, SWITCHED, Service, links_of
-from controller.core.records import Record
+from controller.core.protection import Service, links_of
+from controller.core.records import Record, paths_of
 from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.drivers.device import PathWatch, Selector
 from controller.judgement import Judgement
 from controller.list_renewal import ListRenewal
+from controller.lost_corridors import LostCorridors
 from controller.progress import Progress
 from controller.state import NetworkState
 
@@ -30,9 +28,9 @@ FAILED = (State.DOWN, State.DEGRADED)
 RETRY_S = 1.0
 """Between a move that the devices refused, or that another controller forestalled, and the next."""
 HOLD_OFF_S = 0.1
-"""What line cards have to switch a protected corridor before anything is done about it here."""
+"""What line cards and headends have to switch a protected corridor before anything is done about it here."""
 PROTECTION_WAIT_S = 10.0
-"""How long one slice carries a protected corridor before two are looked for: a fibre may be back sooner."""
+"""How long one slice or path carries a protected corridor before two are looked for: a fibre may be back sooner."""
 
 
 class Restoration:
@@ -45,6 +43,7 @@ class Restoration:
         self._state = state
         self._progress = progress
         self._judgement = Judgement(state)
+        self._lost = LostCorridors(state, progress, self._judgement)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_hand: set[str] = set()
         """Corridors that a task looks after until it is through, whatever else is heard meanwhile."""
@@ -65,6 +64,10 @@ class Restoration:
 
     def path_watched(self, device: str, watch: PathWatch) -> None:
         """A packet node says what its probes found, and which lists its protected policies take."""
+        for name in self._judgement.path_watched(device, watch):
+            record = self._state.records.get(name)
+            if record is not None and record.target is not None and record.target.leg.backup is not None:
+                self._wake(name)
 
     async def observe(self, *events: Event) -> None:
         """Take observations over as one, then look after the corridors that they concern."""
@@ -107,6 +110,7 @@ class Restoration:
 
     def _settled(self, name: str) -> None:
         """Of a protected corridor, or one that was, more is to be said than that its change is through."""
+        self._judgement.settled(self._state.records[name])
         corridor = self._state.records[name].corridor
         if corridor.protection is Protection.PROTECT or corridor.state is State.DEGRADED:
             self._wake(name)
@@ -142,13 +146,14 @@ class Restoration:
             concerned = [record for record in concerned if record.name not in self._in_hand]
             self._in_hand |= {record.name for record in concerned}
         concerned.sort(key=lambda record: (-record.corridor.priority, record.name))
+        await self._lost.move_all(record.name for record in concerned)
         await asyncio.gather(*(self._restore(record.name) for record in concerned))
 
     async def _restore(self, name: str) -> None:
         """One task per corridor: it looks again after each change, and after news that came while it looked."""
         try:
             record = self._state.records.get(name)
-            if record is not None and record.target is not None and record.target.protection is not None:
+            if record is not None and record.target is not None and record.target.stood_in_for:
                 await asyncio.sleep(HOLD_OFF_S)
             await self._restore_until_settled(name)
         finally:
@@ -160,6 +165,7 @@ class Restoration:
     async def _restore_until_settled(self, name: str) -> None:
         """Until it stands or nothing can be done; a move that was rolled back is planned again after a pause."""
         while True:
+            await self._moved(name)
             try:
                 async with self._progress.undisturbed(name):
                     self._again.discard(name)
@@ -171,10 +177,15 @@ class Restoration:
                 continue
             if not moved:
                 return
-            await self._progress.finished(name)
-            record = self._state.records.get(name)
-            if record is not None and (record.corridor.state is State.DOWN or _undone(record.corridor)):
-                await asyncio.sleep(RETRY_S)
+
+    async def _moved(self, name: str) -> None:
+        """Until a move that is under way is through; one that was rolled back is not planned again at once."""
+        if not self._progress.under_way(name):
+            return
+        await self._progress.finished(name)
+        record = self._state.records.get(name)
+        if record is not None and (record.corridor.state is State.DOWN or _undone(record.corridor)):
+            await asyncio.sleep(RETRY_S)
 
     async def _look_after(self, record: Record | None) -> bool:
         """Under the writer; True where a move was started."""
@@ -199,7 +210,8 @@ class Restoration:
         if record.name not in self._unprotected_since:
             self._unprotected_since[record.name] = clock()
             self._run(self._later(record.name), "wait for protection")
-        if clock() - self._unprotected_since[record.name] < PROTECTION_WAIT_S:
+        waits = clock() - self._unprotected_since[record.name] < PROTECTION_WAIT_S
+        if waits or self._judgement.reverting(record):
             await self._judgement.say(record, service)
             return False
         try:
@@ -211,14 +223,19 @@ class Restoration:
         return True
 
     def _protected(self, record: Record, service: Service) -> Plan:
-        """The change that protects it anew and leaves the slice that carries it untouched until traffic has left it.
+        """The change that protects it anew and leaves what carries it untouched until traffic has left it.
 
-        The working slice stays where it carries; where the protection slice does, a new pair takes over.
+        The working slice stays where it carries; where the protection slice does, a new pair takes over. Of two paths
+        the one that is whole stays, and works from then on.
         """
         assert record.target is not None
         change = plan(self._state.snapshot(), record.corridor)
         target = change.record.target
         assert target is not None
+        if not target.leg.slices:
+            if target.leg.backup is None or paths_of(target.leg) == paths_of(record.target.leg):
+                raise Infeasible("there is no other path to protect it by", reason="NO_DISJOINT_PAIR")
+            return change
         same = target.protection is not None and target.protection == record.target.protection
         kept = target.slice == record.target.slice
         if target.protection is None or same or kept is not (service is Service.EXPOSED):
@@ -231,29 +248,12 @@ class Restoration:
             self._wake(name)
 
     async def _move(self, record: Record) -> bool:
-        """Plan anew under the same promise; the old path stays claimed until the traffic has left it."""
-        assert record.target is not None
-        reason = self._judgement.loss(record)
-        corridor = replace(record.corridor, state=after(record.corridor.state, Happening.PATH_LOST))
-        for kind in (SWITCHED, EXPOSED):  # no slice carries the traffic any more
-            corridor = without_condition(corridor, kind)
-        now = self._state.now()
-        if corridor.protection is Protection.UNPROTECTED:
-            await self._judgement.note(record, with_condition(corridor, "PathLost", True, "UNPROTECTED", reason, now))
+        change = self._lost.answer(self._state.snapshot(), record)
+        if change is None:
             return False
-        corridor = with_condition(corridor, "PathLost", True, "RESTORING", reason, now)
-        try:
-            change = plan(self._state.snapshot(), corridor)
-        except Refused as refusal:
-            why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
-            await self._judgement.note(
-                record, with_condition(corridor, "PathLost", True, why, f"{reason}; {refusal}", now)
-            )
+        if change.record.stage is Stage.SETTLED:
+            await self._state.commit(change, EventType.UPDATED)
             return False
-        assert change.record.target is not None
-        if record.target.leg.slices and change.record.target.leg.slices == record.target.leg.slices:
-            await self._judgement.note(record, with_condition(corridor, "PathLost", True, "SIGNAL_FAIL", reason, now))
-            return False  # its fibres are up: it is back when line cards hear something
         await self._progress.begin(change, EventType.UPDATED)
         return True
 

@@ -170,3 +170,8 @@ def _refers(entry: Entry) -> Iterator[Hashable]:
             yield ("next_hop", (("next_hop", Exact(params["next_hop"])),), 0)
         if "policy" in params:
             yield ("policy", (("policy", Exact(params["policy"])),), 0)
+        if entry.table == "policy_backup":
+            yield ("policy", entry.match, 0)
+            yield ("policy", (("policy", Exact(params["backup"])),), 0)
+            for session in ("session", "backup_session"):
+                yield ("path_probe", (("session", Exact(params[session])),), 0)

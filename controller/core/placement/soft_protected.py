@@ -17,7 +17,6 @@ from controller.core.graph import Graph
 from controller.core.model import Link
 from controller.core.paths import Constraints, Diversity, Pair, Path, Route, disjoint_pair, find
 from controller.core.placement.soft_routes import SoftRoutes
-from controller.core.topology import Topology
 
 RoutePair = tuple[Route, Route | None]
 """The path that works, and the one that stands in for it."""
@@ -83,23 +82,20 @@ def _risks(routes: SoftRoutes, path: Path) -> Iterator[str]:
 def _risks_of(routes: SoftRoutes, adjacency: Link) -> Iterator[str]:
     yield adjacency.name
     yield from (f"risk group {group}" for group in adjacency.srlgs)
-    ends = {routes.draft.topology.otn_of(end) for end in routes.ends}
-    yield from (name for name in _carried_by(routes.draft.topology, adjacency) if name not in ends)
+    yield from _below(routes, adjacency)
 
 
-def _carried_by(topology: Topology, adjacency: Link) -> Iterator[str]:
-    """The fibres of an adjacency's trail, and the OTN nodes at their ends."""
-    for name in adjacency.trail:
-        fibre = topology.links[name]
-        yield from (name, fibre.a_node, fibre.z_node)
+def _below(routes: SoftRoutes, adjacency: Link) -> frozenset[str]:
+    """The fibres of its trail and the OTN nodes that they join, but for those that the ends hang on."""
+    trail = adjacency.trail
+    return routes.draft.topology.ends(trail).union(trail) - routes.spared
 
 
 def _with_risks(routes: SoftRoutes) -> tuple[Graph, list[str]]:
-    """The packet layer with a group more for each risk that several adjacencies share: number -1 is the first one."""
+    """The packet layer with a group more for each fibre and OTN node that several ride on: number -1 is the first."""
     shape, members = routes.graph.shape, dict[str, set[int]]()
     for index, name in enumerate(shape.links):
-        link = routes.draft.topology.links[name]
-        for risk in set(_risks_of(routes, link)) - {name}:
+        for risk in _below(routes, routes.draft.topology.links[name]):
             members.setdefault(risk, set()).add(index)
     shared = sorted(risk for risk, links in members.items() if len(links) > 1)
     groups = {-number: np.array(sorted(members[risk]), np.int32) for number, risk in enumerate(shared, 1)}

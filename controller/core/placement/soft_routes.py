@@ -9,6 +9,7 @@ from controller.core.admission import active, peak, reverse_of
 from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
+from controller.core.maintenance import ends_of
 from controller.core.model import BackupPath, Corridor, Leg, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
@@ -75,6 +76,11 @@ class SoftRoutes:
     def constraints(self) -> Constraints:
         """With what is too narrow left out."""
         return replace(self.wanted, exclude_nodes=self.wanted.exclude_nodes | self.narrow)
+
+    @cached_property
+    def spared(self) -> frozenset[str]:
+        """What every path between these ends depends on."""
+        return ends_of(self.draft.topology, self.ends)
 
     def single(self) -> Route:
         """The path it is on, where that still serves: a new bandwidth is no reason to move. Else the best one."""
