@@ -141,6 +141,11 @@ class Progress:
         if not task.done():
             raise Conflict(f"a change of {name} is still under way", reason="CHANGE_UNDER_WAY")
 
+    def under_way(self, name: str) -> bool:
+        """Whether a change of a corridor is."""
+        task = self._tasks.get(name)
+        return task is not None and not task.done()
+
     async def finished(self, name: str) -> None:
         """Until no change of a corridor is under way, however long that takes."""
         while (task := self._tasks.get(name)) is not None and not task.done():
