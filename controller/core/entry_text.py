@@ -1,4 +1,4 @@
-"""Entries of devices in a line each, for people: `policy policy=17 → encap_red_1(next_hop=3, carrier1=fcbb:bb00::)`."""
+"""Entries of devices in a line each, for people: `policy 17 → encap_red_1(next_hop=3, carrier1=fcbb:bb00::)`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def entry_text(entry: Entry) -> str:
 
 
 def _matched(table: str, match: Iterable[tuple[str, MatchValue]]) -> str:
-    fields = " ".join(f"{name}={_matcher(name, value, table)}" for name, value in match)
+    named = ((name if name != table else "", _matcher(name, value, table)) for name, value in match)
+    fields = " ".join(f"{name}={value}" if name else value for name, value in named)
     return f"{table} {fields or 'default'}"
 
 

@@ -94,7 +94,7 @@ DRIFT = Drift(
             "",
             12,
             (
-                EntryDrift(DriftKind.MISSING, "policy policy=17 → encap_red_1(next_hop=3)"),
+                EntryDrift(DriftKind.MISSING, "policy 17 → encap_red_1(next_hop=3)"),
                 EntryDrift(DriftKind.DIFFERENT, "slice_meter 4 → 10/s, burst 1", "slice_meter 4 → 99/s, burst 1"),
             ),
             False,

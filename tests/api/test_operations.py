@@ -149,7 +149,7 @@ def test_the_command_shows_drift_and_fails_where_there_is_any(live: tuple[FakeSe
     (device,) = [line for line in lines if "connected" in line and "zgc-r" in line]
     assert device.split() == ["zgc-r", "connected", "12", "2", "12:00:00", "3,", "last", "12:00:00"]
     assert any("zgc-o" in line and "not connected: no control stream" in line and "never" in line for line in lines)
-    assert any("missing" in line and "policy policy=17 → encap_red_1(next_hop=3)" in line for line in lines)
+    assert any("missing" in line and "policy 17 → encap_red_1(next_hop=3)" in line for line in lines)
     assert any("different" in line and "10/s" in line and "99/s" in line for line in lines)
     status, shown, _ = run(live, "drift", "--read-now")
     assert (status, "missing" in shown) == (0, False)

@@ -67,7 +67,7 @@ async def test_what_hands_did_is_shown_as_it_was_found_repaired_and_told_to_owne
     assert "src=10." in told[DriftKind.MISSING][0]
     assert told[DriftKind.DIFFERENT][0].startswith(f"slice_meter {meter.index} → {meter.rate}/s")
     assert told[DriftKind.DIFFERENT][1].startswith(f"slice_meter {meter.index} → 1/s")
-    assert told[DriftKind.UNEXPECTED][0].startswith("policy policy=999 → encap_red_1(")
+    assert told[DriftKind.UNEXPECTED][0].startswith("policy 999 → encap_red_1(")
     assert found.repaired == len(found.entries)
     assert found.repair_time is not None
     await controller.in_line()
