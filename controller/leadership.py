@@ -27,6 +27,8 @@ MARGIN = 0.25
 """Share of a lease that its holder leaves unused: for a clock that is slow, and for what it is just sending."""
 FIRST_PAUSE_S = 0.02
 """Before a database is asked once more that did not answer, or a lease that is about to end."""
+LONGEST_PAUSE_S = 0.5
+"""Between two looks of a follower at a lease that may be released any time."""
 RETRY_AFTER_S = 1
 """What a caller is told to wait while nobody leads."""
 
@@ -116,17 +118,23 @@ class Election:
         figures = {"leaderGrpc": told.leader_grpc, "leaderRest": told.leader_rest}
         return NotLeader(f"the controller at {told.leader_grpc} leads, not this one", metadata=figures)
 
+    async def try_to_win(self) -> int:
+        """The epoch where this controller leads now, else 0."""
+        asked = self._clock()
+        try:
+            if await self._look() > 0 or not await self._acquire(asked):
+                return 0
+        except (Unavailable, OSError, TimeoutError) as silent:
+            log.warning("the database does not say who leads: %s", silent or "no answer")
+            return 0
+        assert self._seen is not None
+        return self._seen.epoch
+
     async def win(self) -> int:
         """Returns the epoch once this controller leads, however long that takes."""
-        while True:
-            try:
-                asked = self._clock()
-                if await self._look() <= 0 and await self._acquire(asked):
-                    assert self._seen is not None
-                    return self._seen.epoch
-            except (Unavailable, OSError, TimeoutError) as silent:
-                log.warning("the database does not say who leads: %s", silent or "no answer")
+        while not (epoch := await self.try_to_win()):  # noqa: ASYNC110 - the lease of one that died ends unsaid
             await asyncio.sleep(self._until_next_try())
+        return epoch
 
     async def hold(self) -> None:
         """Renew the lease again and again; raises `LeadLost` a margin before it can end."""
@@ -176,9 +184,17 @@ class Election:
     async def _renew(self) -> None:
         asked = self._clock()
         assert self._seen is not None
-        async with asyncio.timeout(max(0.0, self._end - asked) if self._strict else None):
-            kept = await self._store.renew_lease(self._candidate.id, self._seen.epoch, self._ttl_s)
-        if not kept:
+        renewing = asyncio.ensure_future(self._store.renew_lease(self._candidate.id, self._seen.epoch, self._ttl_s))
+        try:
+            await asyncio.wait({renewing}, timeout=max(0.0, self._end - asked) if self._strict else None)
+        finally:
+            renewing.cancel()  # which is not waited for: giving a database up may take longer than there is time
+        if not renewing.done():
+            raise TimeoutError
+        took = self._clock() - asked
+        if took > self._ttl_s / RENEWALS:
+            log.warning("the database took %.2f s to renew the lease", took)
+        if not renewing.result():
             self._leads = False
             raise LeadLost("another controller leads")
         self._seen_at = asked
@@ -200,5 +216,5 @@ class Election:
 
     def _until_next_try(self) -> float:
         """Often enough to hear of a release, and at the end of the lease; not all at once."""
-        pause = self._ttl_s / RENEWALS
+        pause = min(self._ttl_s / RENEWALS, LONGEST_PAUSE_S)
         return random.uniform(1.0, 1.2) * min(pause, max(FIRST_PAUSE_S, self._left()))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from controller.core.model import NodeKind
 from controller.topology_file import TopologyFile, load
 from topologies.builder import Builder, Programs, answers
 from topologies.lab_state import LabError, LabState, load_state
-from topologies.network import set_controller, vsctl
+from topologies.network import set_controllers, vsctl
 from topologies.processes import collect, end, environment, marked, spawn, terminated_as_exit, undisturbed
 
 __all__ = ["Capture", "Lab", "LabError", "LabStatus", "Programs", "default_run_dir", "temporary", "up"]
@@ -189,6 +190,10 @@ class Lab:
         """Where the OTN nodes look for their controller."""
         return self.run_dir / "openflow.sock"
 
+    def openflow_socket_of(self, number: int) -> Path:
+        """The first controller's, or that of another one which shares its database."""
+        return self.openflow_socket if number == 1 else self.run_dir / f"openflow-{number}.sock"
+
     @property
     def environment(self) -> dict[str, str]:
         """For a program that is to end with the lab."""
@@ -290,19 +295,30 @@ class Lab:
         self._start(f"line-card/{node}", *arguments)
         self._wait(f"the line card of {node}", lambda: answers(listen))
 
-    def call_controller(self) -> None:
-        """Wait until the controller listens, then make every OTN node connect at once. Empties their tables.
+    def call_controller(self, count: int = 1) -> None:
+        """Wait until so many controllers listen, then make every OTN node call each at once. Empties their tables.
 
         For a first start only: left alone, Open vSwitch 3.1 waits up to 8 s between its attempts before the first
         success, whatever `max_backoff` says.
         """
-        self._wait("the controller's OpenFlow socket", lambda: answers(self.openflow_socket))
+        sockets = [self.openflow_socket_of(number) for number in range(1, count + 1)]
+        for path in sockets:
+            self._wait(f"a controller's OpenFlow socket {path.name}", partial(answers, path))
         nodes = [name.partition("/")[2] for name in self._state.started if name.startswith("vswitchd/")]
-        for arguments in (["del-controller", "br0"], None):
+        for calls in (False, True):
             for node in nodes:
                 directory = self.run_dir / "nodes" / node
-                command = [*vsctl(directory), *(arguments or set_controller(f"unix:{directory}/openflow.sock"))]
+                targets = [f"unix:{self._reached_by(directory, path)}" for path in sockets]
+                arguments = set_controllers(targets) if calls else ["del-controller", "br0"]
+                command = [*vsctl(directory), *arguments]
                 subprocess.run(command, check=True, capture_output=True, env=self.environment)
+
+    def _reached_by(self, directory: Path, path: Path) -> Path:
+        """Open vSwitch connects to a socket only below its own run directory: a controller's is linked there."""
+        link = directory / path.name
+        if not link.is_symlink():
+            link.symlink_to(path)
+        return link
 
     def ofctl(self, otn_node: str, command: str, *arguments: str) -> str:
         """What `ovs-ofctl COMMAND br0 ARGUMENTS` prints for an OTN node."""

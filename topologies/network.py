@@ -161,7 +161,7 @@ class OtnNode(Namespace, Switch):  # type: ignore[misc]
         command = [*vsctl(self.directory), "--retry", "--no-wait", "init", "--", "add-br", "br0"]
         command += ["--", "set", "bridge", "br0", "datapath_type=netdev", "protocols=OpenFlow13", "fail_mode=secure"]
         command += [f"other_config:datapath-id={self.dpid}", "other_config:disable-in-band=true"]
-        command += ["--", *set_controller(self.controller)]
+        command += ["--", *set_controllers([self.controller])]
         command += ["--", "set", "open_vswitch", ".", "other_config:n-handler-threads=1"]
         command += ["other_config:n-revalidator-threads=1"]
         for port, intf in sorted(self.intfs.items()):
@@ -227,10 +227,13 @@ def vsctl(directory: Path) -> list[str]:
     return ["ovs-vsctl", f"--db=unix:{directory}/db.sock", "--timeout=10"]
 
 
-def set_controller(target: str) -> list[str]:
-    """The part of an ovs-vsctl command that names the bridge's controller."""
+def set_controllers(targets: Sequence[str]) -> list[str]:
+    """The part of an ovs-vsctl command that names the bridge's controllers; it takes orders from whoever leads."""
     settings = ["max_backoff=1000", "connection_mode=out-of-band"]
-    return ["set-controller", "br0", target, "--", "set", "controller", "br0", *settings]
+    command: list[str] = []
+    for number, target in enumerate(targets):
+        command += [f"--id=@c{number}", "create", "controller", f'target="{target}"', *settings, "--"]
+    return [*command, "set", "bridge", "br0", f"controller={','.join(f'@c{n}' for n in range(len(targets)))}"]
 
 
 def switch_commands(directory: Path) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,12 +38,18 @@ def wait_for(what: str, ready: Callable[[], T | None], timeout_s: float = SETTLE
 
 
 class Controller:
-    """One `corridor serve` over a lab, with a database of its own that survives restarts."""
+    """One `corridor serve` over a lab, with a database that survives restarts: its own, or one that it shares.
 
-    def __init__(self, lab: Lab, topology: Path) -> None:
+    `number`: of those that share a database; OTN nodes call each at an address of its own.
+    """
+
+    def __init__(self, lab: Lab, topology: Path, database: str = "", number: int = 1) -> None:
         self.lab = lab
         self._topology = topology
         self._directory = Path(tempfile.mkdtemp(prefix="corridor-"))
+        self._database = database or f"sqlite:///{self._directory}/corridor.db"
+        self.name = f"controller-{number}"
+        self._openflow = lab.openflow_socket_of(number)
         self._rest, self._grpc = (_free_port() for _ in range(2))
         self._process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self._rest}", timeout=30)
@@ -60,13 +66,23 @@ class Controller:
         argv = [
             *(sys.executable, "-m", "controller.cli", "serve"),
             *("--topology", str(self._topology), "--inventory", str(self.lab.inventory)),
-            *("--db", f"sqlite:///{self._directory}/corridor.db"),
+            *("--db", self._database, "--id", self.name, "--openflow", f"unix:{self._openflow}"),
             *("--rest", f"127.0.0.1:{self._rest}", "--grpc", self.grpc_address),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 argv, stdout=log, stderr=log, start_new_session=True, env=self.lab.environment
             )
+
+    def send(self, number: int) -> None:
+        """To the process as it is; it stays this controller's."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self) -> int | None:
+        """Exit status of a process that ended by itself, negative for a signal; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         process, self._process = self._process, None
@@ -94,10 +110,22 @@ class Controller:
         if self._process is not None and self._process.poll() is not None:
             raise LabError(f"the controller ended: {self.log.read_text()[-2000:]}")
         try:
-            links = self.topology()["links"]
+            answer = self.client.get(f"/v1/domains/{self.lab.domain}/topology")
         except httpx.TransportError:
             return False
-        return all(link["status"] == "UP" for link in links)
+        return answer.status_code == httpx.codes.OK and all(link["status"] == "UP" for link in answer.json()["links"])
+
+    def standing(self) -> dict[str, Any]:
+        """Its role, and who leads."""
+        return self._json(self.client.get("/v1/controller"))
+
+    def leads(self) -> bool:
+        """Whether it leads, and has taken over."""
+        try:
+            ready = self.standing()["role"] == "LEADER" and self.client.get("/readyz").json()
+        except httpx.TransportError:
+            return False
+        return bool(ready and ready.get("role") == "LEADER")
 
     def topology(self) -> dict[str, Any]:
         return self._json(self.client.get(f"/v1/domains/{self.lab.domain}/topology"))
@@ -161,6 +189,25 @@ def controlled(lab: Lab, topology: Path) -> Iterator[Controller]:
         yield controller
     finally:
         controller.close()
+
+
+@contextmanager
+def sharing(lab: Lab, topology: Path, databases: Sequence[str]) -> Iterator[tuple[Controller, ...]]:
+    """Controllers on one PostgreSQL database, the first leading and discovery done; gone afterwards.
+
+    `databases`: the URL of that database for each of them.
+    """
+    controllers = tuple(Controller(lab, topology, url, number) for number, url in enumerate(databases, 1))
+    try:
+        for each in controllers:
+            each.start()
+            wait_for("a leader", controllers[0].leads, START_TIMEOUT_S)
+        lab.call_controller(len(controllers))
+        controllers[0].await_topology()
+        yield controllers
+    finally:
+        for each in controllers:
+            each.close()
 
 
 @contextmanager

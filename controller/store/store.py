@@ -67,6 +67,10 @@ class Store:
         self._transactions.begin_epoch(epoch)
         return epoch
 
+    def fence(self, epoch: int) -> None:
+        """The epoch of a lease that was won over another connection: what fences this store's changes from here on."""
+        self._transactions.begin_epoch(epoch)
+
     async def acquire_lease(self, holder: str, grpc: str, rest: str, ttl_s: float) -> Lease | None:
         """Lead from now on: where nobody does, or his lease has ended, or it is one's own; else None.
 
