@@ -51,6 +51,7 @@ async def _enumerate(
     """By change, the happening that was the last."""
     lives = Lives(SimulatedNetwork.wired(plan), database, plan)
     lives.network.handshakes.step_s = STEP_S
+    lives.watch()
     await lives.begin()
     shapes = [await _done(lives, base), *[await _done(lives, [change]) for change in cycle]]
     idle = [change.name for change, (before, after) in zip(cycle, pairwise(shapes), strict=True) if before == after]
@@ -71,6 +72,7 @@ async def _enumerate(
             else:
                 alive.discard(change.name)
     await lives.kill()
+    lives.unfelt()
     return points
 
 
@@ -86,11 +88,12 @@ async def _killed_in(lives: Lives, change: Change, moment: int, before: Shape, a
     """Whole or not at all; whole, if the caller was told so or the store has it. Who was told nothing asks again."""
     happened = len(lives.network.history)
     died, answered = await lives.dies_in(change.act, moment)
-    promised = answered or COMMITTED in lives.network.history[happened:]
+    promised = answered or any(each.startswith(COMMITTED) for each in lives.network.history[happened:])
     where = f"killed in {change.name} after {moment} happenings" + (f": {lives.deaths[-1]}" if died else "")
     if died:
         await lives.begin()
     lives.invariants()
+    lives.unfelt()
     stands = lives.shape()
     if stands != after and not promised:
         assert stands == before, f"{where}: neither undone nor done: {_apart(before, stands)} {_apart(after, stands)}"

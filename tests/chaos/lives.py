@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from mortal_store import mortal
@@ -21,6 +22,7 @@ from controller.core.model import Corridor, LinkKind, NodeKind, Stage, Status
 from controller.core.names import short
 from controller.core.otn import LINE, RowKey
 from controller.core.records import Record, claims_of
+from controller.store.events import KEEP_EVENTS
 from controller.topology_file import TopologyFile
 
 STAGE_TIMEOUT_S = 10.0
@@ -45,16 +47,20 @@ class Lives:
     network: SimulatedNetwork
     database: str
     plan: TopologyFile
-    clock: Clock = field(default_factory=Clock)
+    clock: Callable[[], datetime] = field(default_factory=Clock)
+    keep_events: int = KEEP_EVENTS
     deaths: list[str] = field(default_factory=list)
     """The happening that was the last of each."""
 
     def __post_init__(self) -> None:
-        self.network.witnesses.append(self._look)
-        for number, device in enumerate(self.network.devices.values()):
-            device.delay_s = DELAY_S * number  # so that what should not depend on who answers first is seen not to
         self.dark: list[str] = []
         """Policies that led nowhere, at whatever instant."""
+        for number, device in enumerate(self.network.devices.values()):
+            device.delay_s = DELAY_S * number  # so that what should not depend on who answers first is seen not to
+
+    def watch(self) -> None:
+        """From now on notice every instant at which a packet would be lost."""
+        self.network.witnesses.append(self._look)
 
     def _look(self, happening: str) -> None:
         """Make before break, whoever dies: as long as no fibre is cut, each policy leads to a router all the while."""
@@ -63,7 +69,7 @@ class Lives:
 
     async def begin(self) -> Controller:
         """As soon as it stands it is quiet, whatever its forerunner left."""
-        store = mortal(self.network)
+        store = mortal(self.network, self.keep_events)
         controller = Controller(
             self.network, self.database, self.clock, store_type=store, stage_timeout_s=STAGE_TIMEOUT_S
         )
@@ -153,8 +159,11 @@ class Lives:
         owned = {part.id for record in records for part in record.corridor.legs[0].slices}
         held = [e for node in self.network.otn_nodes for e in node.entries.values() if isinstance(e, SlotAssignment)]
         assert {entry.slice_id for entry in held if entry.server != LINE} <= owned, "slots are left behind"
-        assert not any(node.forced for node in self.network.otn_nodes), "a size was forced"
         assert not self._nowhere(), "steered into the dark"
+
+    def unfelt(self) -> None:
+        """Only controllers died since it began: no packet was to notice."""
+        assert not any(node.forced for node in self.network.otn_nodes), "a size was forced"
         assert not self.dark, "steered into the dark on the way"
 
     def _nowhere(self) -> list[str]:
@@ -207,11 +216,11 @@ class Lives:
         }
 
 
-def rows(database: str) -> dict[str, list[dict[str, Any]]]:
+def rows(database: str, tables: Sequence[str] = TABLES) -> dict[str, list[dict[str, Any]]]:
     """What is stored of claims, ids and records, read behind the controller's back."""
     engine = create_engine(database, poolclass=NullPool)
     with engine.connect() as connection:
-        found = {name: connection.execute(text(f"SELECT * FROM {name}")).mappings() for name in TABLES}
+        found = {name: connection.execute(text(f"SELECT * FROM {name}")).mappings() for name in tables}
         return {name: [dict(row) for row in each] for name, each in found.items()}
 
 

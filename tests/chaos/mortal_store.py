@@ -12,13 +12,14 @@ from virtual_time import working
 
 from controller.store import Store
 
-READS = frozenset({"close", "load", "newest_sequence", "events", "open"})
+READS = frozenset({"close", "load", "newest_sequence", "events", "lease"})
 """Nothing is different after these; everything else that is to be awaited writes."""
 DONE = "the store has done "
 COMMITTED = f"{DONE}commit"
+"""How the word begins that changes of corridors are stored."""
 
 
-def mortal(network: SimulatedNetwork) -> type[Store]:
+def mortal(network: SimulatedNetwork, keep_events: int) -> type[Store]:
     """A store whose writes are among the happenings of a network, two for each."""
 
     def dies_around(name: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -43,8 +44,8 @@ def mortal(network: SimulatedNetwork) -> type[Store]:
         if inspect.iscoroutinefunction(each) and not name.startswith("_")
     }
 
-    async def opened(cls: type[Store], *args: Any, **kwargs: Any) -> Store:
+    async def opened(cls: type[Store], url: str) -> Store:
         with working():
-            return await Store.open.__func__(cls, *args, **kwargs)  # type: ignore[attr-defined]
+            return await Store.open.__func__(cls, url, keep_events)  # type: ignore[attr-defined]
 
     return type("MortalStore", (Store,), {**wrapped, "open": classmethod(opened)})
