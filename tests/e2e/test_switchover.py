@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import outages
 import pytest
 from line_cards import all_watched, selectors
+from outages import PROMISE_MS
 from places import ADDRESS, SG, SY, Make, body
 
 from topologies.lab import Lab
-from topologies.processes import realtime
 from topologies.system import Controller, wait_for
-from topologies.traffic import Flow, Load, await_ping, interface_bytes
+from topologies.traffic import Flow, Load, await_ping
 
 CUTS = 20
-AGAIN = 5
-"""Cuts that may be repeated because this machine itself stood still for longer than `STALL_S` meanwhile."""
-STALL_S = 0.015
 WORKING = ("F-sg-zgc", "F-zgc-cp", "F-cp-sy")
 ENDS = ("sg-o", "sy-o")
-PROMISE_MS = 50
-WATCH_PRIORITY = 10
-"""Ahead of all equipment of the lab."""
-WATCH = """
-import gc, os, select, sys, time
-os.sched_setaffinity(0, {int(sys.argv[1])})
-gc.disable()
-worst, last = 0.0, time.monotonic()
-while True:
-    asked, _, _ = select.select([0], [], [], 0.001)
-    now = time.monotonic()
-    worst, last = max(worst, now - last), now
-    if asked:
-        if not os.read(0, 1):
-            break
-        print(worst, flush=True)
-        worst = 0.0
-"""
-LOAD = Load(4_000, ip_bytes=200, seconds=1.5, steady=True)
-"""2500 packets a second: each lost one is 0.4 ms, as long as none are made up for in a burst."""
 
 
 def on_working(lab: Lab) -> bool:
@@ -54,51 +29,9 @@ def all_is_well(lab: Lab, controller: Controller) -> bool:
     return all_watched(lab, *ENDS) and controller.get("protected")["state"] == "UP"
 
 
-class Watch:
-    """How long each processor of this machine let a program wait that comes before all others, every millisecond.
-
-    The lab's equipment comes before other programs: being busy is no excuse, only a machine that stands still is.
-    A program for each processor, because threads of this one would wait for each other.
-    """
-
-    def __init__(self) -> None:
-        self._programs = [
-            subprocess.Popen(
-                [*realtime(WATCH_PRIORITY), sys.executable, "-c", WATCH, str(cpu)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            for cpu in sorted(os.sched_getaffinity(0))
-        ]
-        self.worst_s()
-
-    def worst_s(self) -> float:
-        """Since it was asked last."""
-        for program in self._programs:
-            assert program.stdin is not None
-            program.stdin.write(b"?")
-            program.stdin.flush()
-        return max(float(program.stdout.readline()) for program in self._programs if program.stdout is not None)
-
-    def __enter__(self) -> Watch:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for program in self._programs:
-            program.communicate()
-
-
-def outage_ms(lab: Lab, fibre: str, there: bool) -> float:
+def outage_ms(lab: Lab, fibre: str, there: bool) -> float | None:
     source, sink = (SG, SY) if there else (SY, SG)
-    before = interface_bytes(lab, sink, "eth0")
-    flow = Flow(lab, source, sink, ADDRESS[sink][1], LOAD)
-    wait_for("the flow arrives", lambda: interface_bytes(lab, sink, "eth0") > before + 50 * LOAD.ip_bytes)
-    wait_for("traffic on the working slice", lambda: on_working(lab), 1)
-    cut_ns = lab.cut(fibre)
-    got = flow.result()
-    assert got["first_ns"] < cut_ns < got["last_ns"]
-    assert got["duplicated"] == 0
-    return float(got["lost"] * 1000 / LOAD.pps)
+    return outages.outage_ms(lab, source, sink, ADDRESS[sink][1], fibre, lambda: on_working(lab))
 
 
 @pytest.fixture
@@ -111,47 +44,34 @@ def protected(lab: Lab, controller: Controller, corridor: Make) -> dict[str, Any
     return made
 
 
-@pytest.fixture
-def watch() -> Iterator[Watch]:
-    with Watch() as watch:
-        yield watch
-
-
 @pytest.mark.timeout(400)
 def test_twenty_cuts(
     lab: Lab,
     controller: Controller,
     protected: dict[str, Any],
     fibres: list[str],
-    watch: Watch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """First, middle and last fibres in turn, traffic one way and the other; each is mended, and reverted from."""
-    outages: list[float] = []
-    stalled: list[float] = []
-    """Of cuts that were repeated."""
-    while len(outages) < CUTS:
-        number = len(outages)
+
+    def cut(number: int) -> float | None:
         fibre = WORKING[number % 3]
         fibres.append(fibre)
-        watch.worst_s()
         outage = outage_ms(lab, fibre, there=number % 2 == 0)
-        again = outage >= PROMISE_MS and watch.worst_s() > STALL_S and len(stalled) < AGAIN
-        (stalled if again else outages).append(outage)
-        assert all(each.on_protection for each in selectors(lab, *ENDS).values())
+        assert outage is None or all(each.on_protection for each in selectors(lab, *ENDS).values())
         lab.mend(fibre)
         fibres.remove(fibre)
         wait_for("traffic is back on the working slice", lambda: all_is_well(lab, controller), 30)
+        return outage
+
+    found = outages.of_cuts(CUTS, cut)
     now = controller.settled("protected")
     assert now["legs"][0]["slices"] == protected["legs"][0]["slices"]  # nobody has moved it meanwhile
-    figures = {"median_ms": statistics.median(outages), "worst_ms": max(outages)}
-    for name, figure in figures.items():
-        record_property(name, round(figure, 1))
-    record_property("repeated_ms", stalled)
-    told = ", ".join(f"{name} {figure:.1f}" for name, figure in figures.items())
-    print(f"{CUTS} cuts: {told}, {sorted(outages)}; repeated, for the machine stood still: {stalled}")
-    assert max(outages) < PROMISE_MS, outages
-    assert statistics.median(outages) > 0  # they were cut indeed
+    for name, figure in found.figures.items():
+        record_property(name, figure)
+    print(found)
+    assert max(found.outages) < PROMISE_MS, found
+    assert statistics.median(found.outages) > 0  # they were cut indeed
 
 
 def test_reverting_reorders_at_most(
