@@ -120,9 +120,8 @@ class Election:
 
     async def try_to_win(self) -> int:
         """The epoch where this controller leads now, else 0."""
-        asked = self._clock()
         try:
-            if await self._look() > 0 or not await self._acquire(asked):
+            if await self._look() > 0 or not await self._acquire():
                 return 0
         except (Unavailable, OSError, TimeoutError) as silent:
             log.warning("the database does not say who leads: %s", silent or "no answer")
@@ -171,8 +170,8 @@ class Election:
         self._seen_at = asked
         return self._left()
 
-    async def _acquire(self, asked: float) -> bool:
-        me = self._candidate
+    async def _acquire(self) -> bool:
+        asked, me = self._clock(), self._candidate
         won = await self._store.acquire_lease(me.id, me.grpc, me.rest, self._ttl_s)
         if won is None:
             return False
