@@ -6,8 +6,10 @@ from pathlib import Path
 import chain_entries
 import pytest
 import router_chain
+from finsy.proto import p4r
 from machine import require
-from p4_client import Client, additions
+from p4_client import DELETE, INSERT, Client, additions, canonical_bytes
+from protected_headend import OWN, News, protect
 from router_chain import reaches
 from waiting import wait_until
 
@@ -84,3 +86,29 @@ def echoes() -> Callable[[str], tuple[int, int]]:
         return int(values[names.index("InEchos")]), int(v6)
 
     return count
+
+
+@pytest.fixture
+def headend(unchanged):
+    """r1 with an address of its own, whatever it is given during the test taken away again."""
+    client = unchanged.clients["r1"]
+    address = client.schema.entry("node_address", {"dst": OWN}, "to_node")
+    client.write(INSERT, [address])
+    before = client.read_all()
+    yield unchanged.agents["r1"], client
+    client = unchanged.clients["r1"]
+    for table in ("policy_backup", "path_probe", "policy"):
+        asked = p4r.Entity(table_entry=p4r.TableEntry(table_id=client.table_id(table)))
+        added = [entity for entity in client.read(asked) if canonical_bytes(entity) not in before]
+        if added:
+            client.write(DELETE, added)
+    client.write(DELETE, [address])
+
+
+@pytest.fixture
+def protected(headend):
+    """Customer a's corridor with its backup, both ways watched and whole."""
+    agent, client = headend
+    news = News(client)
+    protect(client, news)
+    return agent, client, news
