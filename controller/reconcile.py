@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from controller.background import background, stopped
@@ -66,11 +66,17 @@ class Worker:
         self._asked = 0
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []
         self._dirty = asyncio.Event()
+        self._dirty_keys: set[Hashable] | None = None
+        """Where it may hold other than it shall since the last pass, if it is trusted; None: anywhere."""
         self._failures = 0
         self.task = background(self._run(), f"reconcile {device.name}")
 
-    def mark(self) -> int:
-        """Dirty; returns the ticket that `reached` resolves for."""
+    def mark(self, keys: Iterable[Hashable] | None = None) -> int:
+        """Dirty, at these keys or, without, wherever that is; returns the ticket that `reached` resolves for."""
+        if keys is None:
+            self._dirty_keys = None
+        elif self._dirty_keys is not None:
+            self._dirty_keys.update(keys)
         self._asked += 1
         self._dirty.set()
         return self._asked
@@ -97,10 +103,15 @@ class Worker:
 
     def reached(self, ticket: int) -> asyncio.Future[None]:
         """Resolves when a pass that began after the ticket was drawn is through."""
-        self._waiting = [(asked, left) for asked, left in self._waiting if not left.done()]  # the others gave up
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((ticket, future))
         return future
+
+    def gave_up(self, late: Iterable[asyncio.Future[None]]) -> None:
+        """Nobody waits for these any more."""
+        for future in late:
+            future.cancel()
+        self._waiting = [(asked, left) for asked, left in self._waiting if not left.done()]
 
     def next_pass(self) -> asyncio.Future[None]:
         """Resolves after the next pass, whenever it comes: for what the worker will try again by itself."""
@@ -149,7 +160,7 @@ class Worker:
 
     async def _pass(self) -> None:
         odd: frozenset[Hashable] = frozenset() if self._trusted else await self._read_back()
-        writes = changes(self._actual, self._desired(self.device.name))
+        writes = self._due()
         rejections = await self._write(writes) if writes else ()
         self._rejected = {r.change.entry.key: r for r in rejections}
         written = [change for change in writes if change.entry.key not in self._rejected]
@@ -163,10 +174,19 @@ class Worker:
             log.warning("%s refused %s", self.device.name, "; ".join(f"{r.change}: {r.message}" for r in rejections))
         self._report(odd.intersection(change.entry.key for change in written))
 
+    def _due(self) -> Sequence[Change]:
+        """What it lacks. A failure from here on makes the next pass read it, and look at everything."""
+        desired, (keys, self._dirty_keys) = self._desired(self.device.name), (self._dirty_keys, set())
+        if keys is None:
+            return changes(self._actual, desired)
+        held, wanted = ({key: part[key] for key in keys if key in part} for part in (self._actual, desired))
+        return changes(held, wanted)
+
     async def _read_back(self) -> frozenset[Hashable]:
         """Keys at which it holds other than what was confirmed, and other than what it shall: somebody changed it."""
         name, known = self.device.name, self._actual
         self._trusted = True  # before the read: a device that comes back meanwhile is read once more
+        self._dirty_keys = None
         self._read_at = asyncio.get_running_loop().time()
         first, self._reconnected, reconnected = self.reading is None, False, self._reconnected
         try:
@@ -248,8 +268,7 @@ class Reconciler:
         through = worker.reached(worker.forget())
         limit_s = 2 * CALL_S + ENTRY_S * len(worker.held)
         _, late = await asyncio.wait({through}, timeout=limit_s)
-        for future in late:
-            future.cancel()
+        worker.gave_up(late)
         return worker.reading is not before
 
     def device(self, name: str) -> Device:
@@ -263,8 +282,15 @@ class Reconciler:
         self._workers[name].connected()
 
     def mark(self, names: frozenset[str]) -> None:
+        """Look at all that is desired of these devices."""
         for name in names & self._workers.keys():
             self._workers[name].mark()
+
+    def changed(self, touched: Mapping[str, Iterable[Hashable]]) -> None:
+        """What is desired of these devices has changed, at these keys."""
+        for name, keys in touched.items():
+            if name in self._workers:
+                self._workers[name].mark(keys)
 
     async def converge(self, wanted: Mapping[str, frozenset[Hashable]], timeout_s: float) -> None:
         """Until the devices hold what is desired of them.
@@ -274,11 +300,11 @@ class Reconciler:
         """
         deadline = asyncio.get_running_loop().time() + timeout_s
         workers = [self._workers[name] for name in wanted if name in self._workers]
-        waiting = {worker.reached(worker.mark()): worker for worker in workers}
+        waiting = {worker.reached(worker.mark(wanted[worker.device.name])): worker for worker in workers}
         while waiting:
             _, late = await asyncio.wait(waiting, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
             for future in late:
-                future.cancel()
+                waiting[future].gave_up([future])
             if late:
                 worker = waiting[late.pop()]
                 why = f": {worker.trouble}" if worker.trouble else ""

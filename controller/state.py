@@ -16,12 +16,13 @@ from controller.core.otn import Ledger, RowKey, narrowest, resumed, slot_bps, sl
 from controller.core.otn.servers import stands_in
 from controller.core.plan import Plan, advance
 from controller.core.records import Placement, Record, claims_of, with_reference_packets
-from controller.core.render import Desired, merged, render_infrastructure, render_record
+from controller.core.render import render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
 from controller.core.snapshot import Snapshot
 from controller.core.topology import DrainChanged, Event, LinkChanged, NodeChanged, Topology
 from controller.core.trails import initial_ledger, with_ids
+from controller.desired import INFRASTRUCTURE, DesiredEntries
 from controller.group_commit import GroupCommit, Make, Step
 from controller.group_commit import Touched as Touched
 from controller.measured import Measured
@@ -48,9 +49,7 @@ class NetworkState:
         """Links that are down, or were when the controller last ran and are not judged yet."""
         self._learned: dict[str, Capabilities] = {}
         """By router: what is not stored yet."""
-        self._infrastructure: Desired = {}
-        self._rendered: dict[str, Desired] = {}
-        self._by_device: dict[str, set[str]] = {}
+        self._desired = DesiredEntries()
         self._audience = Audience()
         self.measured = Measured()
         """Delays of corridors, as headends tell them."""
@@ -137,7 +136,8 @@ class NetworkState:
         for event in events:
             self.sequence = event.sequence
             self._audience.tell(event)
-        self.reconciler.mark(frozenset(device for each in touched for device in each))
+        for each in touched:
+            self.reconciler.changed(each)
         if released:
             self.when_released()
         for plan, kind in changes:
@@ -190,8 +190,8 @@ class NetworkState:
         self._topology = before.apply(NodeChanged(device, before.nodes[device].status, capabilities))
         if self._topology is not before:
             self._learned[device] = capabilities
-            for name in tuple(self._by_device.get(device, ())):
-                self.reconciler.mark(frozenset(self._render(self._records[name])))
+            for name in self._desired.owners(device):
+                self.reconciler.changed(self._render(self._records[name]))
 
     async def drain(self, name: str, drained: bool) -> None:
         """Under the writer: keep a node or link free from now on, or no longer; remembered across restarts."""
@@ -200,8 +200,7 @@ class NetworkState:
 
     def owners(self, device: str, keys: Collection[Hashable]) -> tuple[str, ...]:
         """The corridors that these entries of a device are of."""
-        names = sorted(self._by_device.get(device, ()))
-        return tuple(name for name in names if not self._rendered[name][device].keys().isdisjoint(keys))
+        return self._desired.owners_of(device, keys)
 
     async def observe(self, *events: Event) -> None:
         """Take observations of the network over as one; ports and losses are remembered across restarts."""
@@ -263,12 +262,11 @@ class NetworkState:
     def _rewired(self) -> None:
         """Ports moved under what stands: every corridor's entries are rendered anew."""
         for record in self._records.values():
-            self.reconciler.mark(frozenset(self._render(record)))
+            self.reconciler.changed(self._render(record))
 
     def desired(self, device: str) -> Mapping[Hashable, Entry]:
         """Everything that a device shall hold now."""
-        parts = [self._rendered[name].get(device, {}) for name in sorted(self._by_device.get(device, ()))]
-        return merged([self._infrastructure.get(device, {}), *parts])
+        return self._desired.of(device)
 
     def touching(self, name: str) -> Touched:
         """All devices of a corridor, with all keys of any stage of its change: nothing is known of what they hold."""
@@ -290,19 +288,12 @@ class NetworkState:
         return await self._store.events(after)
 
     def _render(self, record: Record) -> Touched:
-        before = self._rendered.pop(record.name, {})
-        after = render_record(self._topology, self._ids, record) if record.name in self._records else {}
-        if after:
-            self._rendered[record.name] = after
-        for device in before.keys() | after.keys():
-            names = self._by_device.setdefault(device, set())
-            (names.add if device in after else names.discard)(record.name)
-        return _difference(before, after)
+        stands = record.name in self._records
+        return self._desired.put(record.name, render_record(self._topology, self._ids, record) if stands else {})
 
     def _render_infrastructure(self) -> None:
-        before = self._infrastructure
-        self._infrastructure = render_infrastructure(self._topology, self._ids, self._routing.underlays[0])
-        self.reconciler.mark(frozenset(_difference(before, self._infrastructure)))
+        part = render_infrastructure(self._topology, self._ids, self._routing.underlays[0])
+        self.reconciler.changed(self._desired.put(INFRASTRUCTURE, part))
 
 
 def _settles(plan: Plan) -> bool:
@@ -339,13 +330,3 @@ def _too_small(placement: Placement, part: Slice, line: Container) -> bool:
     most = max(placement.claimed_forward_kbps, placement.claimed_reverse_kbps)
     each = slot_bps(part.container, line)
     return slots_for(now, each) > part.active_slots or slots_for(most, each) > part.claimed_slots
-
-
-def _difference(before: Desired, after: Desired) -> Touched:
-    touched: Touched = {}
-    for device in before.keys() | after.keys():
-        old, new = before.get(device, {}), after.get(device, {})
-        keys = frozenset(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-        if keys:
-            touched[device] = keys
-    return touched

@@ -89,6 +89,7 @@ class Bench:
         self.desired[name] = table(*entries)
 
     async def converge(self, *names: str, timeout_s: float = 5.0) -> None:
+        self.mark(*names)  # what was wanted before is perhaps wanted no more
         await self.reconciler.converge({n: frozenset(self.desired[n]) for n in names}, timeout_s)
 
     def mark(self, *names: str) -> None:
