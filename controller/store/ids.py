@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC
 
-from sqlalchemy import Table, bindparam, delete, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controller.core.ids import IdKey, Ids
-from controller.store.rows import put_all
+from controller.store.rows import put_all, remove
 from controller.store.schema import ids, resting
 
 
@@ -27,7 +26,7 @@ async def write_ids(connection: AsyncConnection, before: Ids, after: Ids) -> Non
     if after is before:
         return
     gone = set(before.assigned) - set(after.assigned)
-    await _delete(connection, ids, ("kind", "place", "owner"), gone)
+    await remove(connection, ids, ("kind", "place", "owner"), gone)
     new = [
         {"kind": key.kind, "place": key.where, "owner": key.owner, "value": value}
         for key, value in after.assigned.items()
@@ -40,20 +39,10 @@ async def write_ids(connection: AsyncConnection, before: Ids, after: Ids) -> Non
 
 async def _write_resting(connection: AsyncConnection, before: Ids, after: Ids) -> None:
     gone = set(before.resting) - set(after.resting)
-    await _delete(connection, resting, ("kind", "place", "value"), gone)
+    await remove(connection, resting, ("kind", "place", "value"), gone)
     rows = [
         {"kind": kind, "place": place, "value": value, "freed_at": freed.astimezone(UTC).replace(tzinfo=None)}
         for (kind, place, value), freed in after.resting.items()
         if before.resting.get((kind, place, value)) != freed
     ]
     await put_all(connection, resting, rows)
-
-
-async def _delete(
-    connection: AsyncConnection, table: Table, columns: tuple[str, ...], keys: Iterable[tuple[object, ...]]
-) -> None:
-    """Rows by their primary key."""
-    rows = [{f"old_{name}": part for name, part in zip(columns, key, strict=True)} for key in keys]
-    if rows:
-        mine = [table.c[name] == bindparam(f"old_{name}") for name in columns]
-        await connection.execute(delete(table).where(*mine), rows)

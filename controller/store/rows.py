@@ -1,11 +1,11 @@
-"""Rows written whether or not they are there."""
+"""Rows put in whether or not they are there, and taken out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ClauseElement, Table
+from sqlalchemy import ClauseElement, Table, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,3 +25,13 @@ async def put_all(connection: AsyncConnection, table: Table, rows: Sequence[Mapp
     if any(isinstance(value, ClauseElement) for row in rows for value in row.values()):
         insert, rows = insert.values(rows), ()
     await connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows or None)
+
+
+async def remove(
+    connection: AsyncConnection, table: Table, columns: tuple[str, ...], keys: Iterable[tuple[object, ...]]
+) -> None:
+    """Rows by these columns."""
+    rows = [{f"old_{name}": part for name, part in zip(columns, key, strict=True)} for key in keys]
+    if rows:
+        mine = [table.c[name] == bindparam(f"old_{name}") for name in columns]
+        await connection.execute(delete(table).where(*mine), rows)

@@ -53,6 +53,17 @@ ledger = Table(
     Column("kbps", LONG, nullable=False),
     Column("version", LONG, nullable=False),
 )
+claims = Table(
+    "claims",
+    metadata,
+    Column("link", String, primary_key=True),
+    Column("server", String, primary_key=True),
+    Column("direction", Integer, primary_key=True),
+    Column("first", Integer, primary_key=True),  # slots from here to `last`
+    Column("last", Integer, nullable=False),
+    Column("owner", String, nullable=False),  # name of a corridor
+)
+"""Runs of slots. Those of a row never overlap: the migration that made the table has the database see to it."""
 ids = Table(
     "ids",
     metadata,

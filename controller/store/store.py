@@ -25,9 +25,9 @@ from controller.core.segments.igp import LinkMetrics
 from controller.store import changes, events, lease, schema
 from controller.store.connecting import engine_of
 from controller.store.ids import write_ids
-from controller.store.ledger import open_ledger, write_ledger
+from controller.store.ledger import open_ledger, write_claims, write_ledger
 from controller.store.migrating import migrate
-from controller.store.records import write_records
+from controller.store.records import stored_records, write_records
 from controller.store.rows import put
 from controller.store.stored import Stored, Wiring, capabilities_codec, load
 from controller.store.transactions import Head, Transactions
@@ -99,7 +99,11 @@ class Store:
 
     async def open_ledger(self, ledger: Ledger) -> None:
         """Write every row as the records and the topology file say it is; for the start, before any plan."""
-        await self._transactions.write(lambda connection, _: open_ledger(connection, ledger))
+
+        async def write(connection: AsyncConnection, _: Head) -> None:
+            await open_ledger(connection, ledger, (await stored_records(connection)).values())
+
+        await self._transactions.write(write)
 
     async def put_ids(self, before: Ids, after: Ids) -> None:
         if after is not before:
@@ -145,16 +149,20 @@ class Store:
     ) -> Sequence[CorridorEvent]:
         """As `commit`, of at least one plan, each made on what the one before leaves: all of them or none."""
         last = changes[-1][0]
+        first = {plan.record.name: plan.before for plan, _ in reversed(changes)}
+        final = {plan.record.name: None if kind is EventType.DELETED else plan.record for plan, kind in changes}
+        before, after = ([each for each in named.values() if each is not None] for named in (first, final))
 
         async def write(connection: AsyncConnection, head: Head) -> Sequence[CorridorEvent]:
             await write_ledger(connection, ledger, last.ledger)
+            await write_claims(connection, before, after)
             await write_ids(connection, ids, last.ids)
             await write_records(connection, {plan.record.name: (plan.record, kind) for plan, kind in changes})
             await events.prune(connection, head.sequence, self.keep_events, len(changes))
-            first = head.sequence - len(changes) + 1
+            oldest = head.sequence - len(changes) + 1
             happened = [
                 CorridorEvent(sequence, kind, plan.record.corridor, now)
-                for sequence, (plan, kind) in enumerate(changes, first)
+                for sequence, (plan, kind) in enumerate(changes, oldest)
             ]
             await events.append(connection, happened)
             return happened
@@ -162,7 +170,7 @@ class Store:
         try:
             return await self._transactions.write(write, events=len(changes))
         except IntegrityError as clash:
-            raise Conflict("another controller took the same id", reason="CONCURRENT_CHANGE") from clash
+            raise Conflict("another controller took the same id or slot", reason="CONCURRENT_CHANGE") from clash
 
     async def newest_sequence(self) -> int:
         return await self._transactions.read(events.newest_sequence)

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +19,20 @@ from sqlalchemy.exc import IntegrityError
 
 from controller.core.errors import Conflict
 from controller.core.ids import IdKey, Ids
-from controller.core.model import Corridor, EventType, PathConstraints, Stage
+from controller.core.model import (
+    Container,
+    Corridor,
+    EndPoint,
+    EventType,
+    Leg,
+    PathConstraints,
+    Slice,
+    SliceHop,
+    Stage,
+)
 from controller.core.otn import Claim, Ledger, Row, RowKey
 from controller.core.plan import Plan
-from controller.core.records import Record
+from controller.core.records import Placement, Record
 from controller.store import Store, Wiring
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -173,6 +184,9 @@ async def test_a_deleted_record_is_gone_and_its_event_stays(store: Store) -> Non
 
 _utc = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))
 st.register_type_strategy(datetime, _utc)
+_slots = st.sampled_from(["", "1", "1-9", "3,7-12", "119-952"])
+st.register_type_strategy(SliceHop, st.builds(SliceHop, st.sampled_from("FG"), st.just("odu"), _slots))
+st.register_type_strategy(Placement, st.builds(Placement).map(lambda placement: _directed(placement)))
 _records = st.builds(Record, corridor=st.from_type(Corridor).filter(lambda c: bool(c.name)))
 
 
@@ -189,12 +203,20 @@ def test_a_record_comes_out_as_it_went_in(record: Record) -> None:
     asyncio.run(there_and_back())
 
 
+def _directed(placement: Placement) -> Placement:
+    """A direction to every link."""
+    backup = placement.leg.backup.links if placement.leg.backup else ()
+    return replace(placement, directions=(0,) * len(placement.leg.links), backup_directions=(1,) * len(backup))
+
+
 @asynccontextmanager
 async def _temporary() -> AsyncIterator[Store]:
     for folder in _folder():
         store = await Store.open(f"sqlite:///{folder / 'x.db'}")
-        yield store
-        await store.close()
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
 def _folder() -> Iterator[Path]:
@@ -214,3 +236,34 @@ async def test_who_was_followed_by_another_start_writes_nothing_more(store: Stor
     assert refusal.value.reason == "FENCED"
     assert dump(database) == stood
     assert not stood["records"]
+
+
+def holding(name: str, *hops: SliceHop) -> Record:
+    """A corridor on slots, as planning leaves it."""
+    part = Slice(1, Container.ODUFLEX, 1, 1, hops)
+    place = EndPoint("domains/d/nodes/r", "p")
+    placement = Placement(place, place, 1, 1500, 1, 1, 1, 1, Leg("d", 1, slices=(part,)))
+    return Record(Corridor(name=name), None, placement, Stage.BUILD)
+
+
+@pytest.mark.parametrize(("slots", "free"), [("20", False), ("8-10", False), ("10-19", True), ("1-30", False)])
+async def test_a_slot_is_refused_to_a_second_corridor_even_if_no_ledger_row_tells(
+    store: Store, database: str, slots: str, free: bool
+) -> None:
+    """As after a fault in planning: the rows say nothing, and the versions fit."""
+    planned = holding(NOBODY.name, SliceHop(FIBRE.link, FIBRE.server, "1-9,20"), SliceHop("G", "odu1-1", "5-14"))
+    late = holding("tenants/t/corridors/z", SliceHop(FIBRE.link, FIBRE.server, slots))
+    await store.commit(Plan(None, planned, LEDGER, Ids()), LEDGER, Ids(), EventType.CREATED, NOW)
+    plan, stood = Plan(None, late, LEDGER, Ids()), dump(database)
+    if free:
+        await store.commit(plan, LEDGER, Ids(), EventType.CREATED, NOW)
+        return
+    with pytest.raises(Conflict) as refusal:
+        await store.commit(plan, LEDGER, Ids(), EventType.CREATED, NOW)
+    assert refusal.value.reason == "CONCURRENT_CHANGE"
+    assert dump(database) == stood
+    gone = replace(planned, target=None)
+    await store.commit(Plan(planned, gone, LEDGER, Ids()), LEDGER, Ids(), EventType.UPDATED, NOW)
+    await store.commit(plan, LEDGER, Ids(), EventType.CREATED, NOW)
+    await store.open_ledger(LEDGER)
+    assert {(row[0], row[5]) for row in dump(database)["claims"]} == {(FIBRE.link, late.name)}
