@@ -300,7 +300,7 @@ def serve(
     *,
     topology: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The topology file.")],
     inventory: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Where each device is reached.")],
-    db: Annotated[str, typer.Option(help="The store.")] = "sqlite:///corridor.db",
+    db: Annotated[str, typer.Option(envvar="CORRIDOR_DATABASE", help="The store.")] = "sqlite:///corridor.db",
     rest: Annotated[str, typer.Option(help="Address of the REST face.")] = "127.0.0.1:8080",
     grpc: Annotated[str, typer.Option(help="Address of the gRPC face.")] = ENDPOINT,
     openflow: Annotated[str, typer.Option(help="Where OTN nodes connect; else as the inventory says.")] = "",
