@@ -15,7 +15,7 @@ from controller.core.alternatives import plan_or_explain
 from controller.core.draining import foreseen
 from controller.core.errors import Infeasible
 from controller.core.maintenance import stood_on
-from controller.core.model import Corridor, Isolation, LinkKind, NodeKind, PathConstraints, Protection
+from controller.core.model import Corridor, Isolation, LinkKind, NodeKind, PathConstraints, Protection, Status
 from controller.core.plan import plan
 from controller.core.promises import Reordering
 from controller.core.topology import DrainChanged, Topology
@@ -129,6 +129,20 @@ def test_a_change_of_one_that_can_leave_takes_it_off(isolation: Isolation) -> No
     draining(network, before.corridor.legs[0].links[0])
     change = plan_or_explain(network.snapshot, replace(before.corridor, active_profile="p1"))
     assert before.corridor.legs[0].links[0] not in change.record.corridor.legs[0].links
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.parametrize("end", ["r1", "o1", "C-r1"])
+def test_who_ends_at_what_is_drained_finds_another_way_when_a_failure_takes_its_own(
+    isolation: Isolation, end: str
+) -> None:
+    network = Network.of(square())
+    before = network.stand(corridor(isolation=isolation))
+    draining(network, node_name(end) if end[0] in "ro" else link_name(end))
+    lost = before.corridor.legs[0].links[0]
+    network.link(lost.rpartition("/")[2], Status.DOWN)
+    change = plan(network.snapshot, before.corridor)
+    assert lost not in change.record.corridor.legs[0].links
 
 
 def test_both_routes_of_a_protected_corridor_keep_off() -> None:
