@@ -18,12 +18,14 @@ from controller.core.ids import Ids
 from controller.core.layers import Layers
 from controller.core.model import (
     AccessPort,
+    Capabilities,
     Container,
     Corridor,
     EndPoint,
     Isolation,
     Link,
     LinkKind,
+    Liveness,
     Neighbor,
     Node,
     NodeKind,
@@ -171,6 +173,16 @@ def chain(
         if twins:
             links.append(adjacency(f"B-{here}-{there}", *ends, [f"F-{here}-{there}"], 70))
     return domain(range(1, sites + 1), links)
+
+
+def seeing_far(topology: Topology) -> Topology:
+    """With routers that see failures beyond their own ports."""
+    able = Capabilities(liveness=Liveness.REMOTE)
+    nodes = {
+        name: replace(node, capabilities=able) if node.kind is NodeKind.ROUTER else node
+        for name, node in topology.nodes.items()
+    }
+    return replace(topology, nodes=nodes)
 
 
 def port_numbers(topology: Topology) -> dict[str, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,6 +18,7 @@ from networks import (
     domains,
     fibre,
     link_name,
+    seeing_far,
     square,
 )
 
@@ -134,9 +135,16 @@ def taken_slots(placement: Placement) -> Iterator[tuple[RowKey, str]]:
 
 
 def soft_rates(net: Network, placement: Placement) -> Iterator[tuple[RowKey, int]]:
-    """What a placement holds of each adjacency, by the direction in which it passes it."""
+    """What a placement holds of each adjacency, by the direction in which it passes it: the backup as much."""
+    leg = placement.leg
+    yield from soft_rates_over(net, placement, leg.links if not leg.slices else ())
+    if leg.backup is not None:
+        yield from soft_rates_over(net, placement, leg.backup.links)
+
+
+def soft_rates_over(net: Network, placement: Placement, links: Iterable[str]) -> Iterator[tuple[RowKey, int]]:
     here = placement.a_end.node
-    for name in placement.leg.links if not placement.leg.slices else ():
+    for name in links:
         link = net.topology.links[name]
         way = int(link.a_node != here)
         here = link.z_node if link.a_node == here else link.a_node
@@ -197,10 +205,10 @@ def slices_belong_together(net: Network) -> None:
 
 
 def wish(data: st.DataObject, net: Network, short: str) -> Corridor:
-    """A corridor, larger than one server now and then, and protected where that is offered."""
+    """A corridor, larger than one server now and then, and protected now and then."""
     made = data.draw(corridors_on(net.topology, short))
     if made.isolation is Isolation.SOFT:
-        return made
+        return replace(made, protection=data.draw(st.sampled_from(Protection)))
     scale = data.draw(st.sampled_from([1, 1, 1, 3]))
     profiles = tuple(replace(p, bandwidth_kbps=scale * p.bandwidth_kbps) for p in made.profiles)
     return replace(made, profiles=profiles, protection=data.draw(st.sampled_from(Protection)))
@@ -209,7 +217,7 @@ def wish(data: st.DataObject, net: Network, short: str) -> Corridor:
 def changed(data: st.DataObject, net: Network, standing: Corridor) -> Corridor:
     """Another wish in all that may change, or only in its protection."""
     other = wish(data, net, "x")
-    if standing.isolation is Isolation.HARD and data.draw(st.booleans()):
+    if data.draw(st.booleans()):
         return replace(standing, protection=data.draw(st.sampled_from(Protection)))
     fields = ("profiles", "active_profile", "isolation", "reservation", "protection")
     return replace(standing, **{field: getattr(other, field) for field in fields})
@@ -240,7 +248,8 @@ def happens(data: st.DataObject, net: Network, kind: str, name: str, number: int
 @settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> None:
-    net = Network.of(data.draw(st.one_of(domains(), st.just(square()), st.just(square((Container.ODU0,))))))
+    topology = data.draw(st.one_of(domains(), st.just(square()), st.just(square((Container.ODU0,)))))
+    net = Network.of(seeing_far(topology) if data.draw(st.booleans()) else topology)
     for number in range(data.draw(st.integers(1, 18))):
         may = choices(net)
         kind = data.draw(st.sampled_from([each for each in ("new", "new", "step", *may) if each in may]))
@@ -250,6 +259,7 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
             happens(data, net, kind, name, number)
             event(kind)
             event(f"protected: {any(len(p.leg.slices) > 1 for r in net.records.values() for p in r.placements)}")
+            event(f"backed up: {any(bool(p.leg.backup) for r in net.records.values() for p in r.placements)}")
         except Refused as refusal:
             event(f"{kind} refused: {refusal.reason}")
             assert net.snapshot == before
@@ -266,7 +276,7 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
     fresh = Network.of(net.topology)
     assert taken(net.ledger) == taken(fresh.ledger)
     left = set(net.ids.assigned) - set(fresh.ids.assigned)
-    assert not [key for key in left if key.kind in ("slice", "policy", "corridor") or key.owner.startswith("slice:")]
+    assert not [key for key in left if key.kind in ("slice", "policy", "corridor", "session") or key.owner.startswith("slice:")]
 
 
 def test_parallel_adjacencies_are_told_apart() -> None:

@@ -19,10 +19,11 @@ from networks import (
     corridors_on,
     domains,
     prefixes,
+    seeing_far,
 )
 
 from controller.core.errors import Refused
-from controller.core.model import Corridor, EndPoint, Isolation, Profile, Reservation, Stage, Status
+from controller.core.model import Corridor, EndPoint, Isolation, Profile, Protection, Reservation, Stage, Status
 from controller.core.records import Record
 
 
@@ -44,8 +45,10 @@ def alternatives(draw: st.DrawFn, standing: Corridor) -> Corridor:
     """Another wish for a standing corridor, its ends untouched."""
     rates = draw(st.lists(st.integers(1, 900_000), min_size=1, max_size=3))
     isolation = draw(st.sampled_from(Isolation))
+    soft = isolation is Isolation.SOFT
     return replace(
         standing,
+        protection=draw(st.sampled_from(Protection)) if soft else standing.protection,
         profiles=tuple(Profile(f"p{i}", rate) for i, rate in enumerate(rates)),
         active_profile=f"p{draw(st.integers(0, len(rates) - 1))}",
         reservation=draw(st.sampled_from(Reservation)),
@@ -65,7 +68,7 @@ def try_to(net: Network, wanted: Corridor) -> Record | None:
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_history_loses_nothing_and_mixes_no_tenants(data: st.DataObject) -> None:
-    net = Network.of(data.draw(domains()))
+    net = Network.of(seeing_far(data.draw(domains())))
     for number in range(data.draw(st.integers(1, 4))):
         wanted = data.draw(corridors_on(net.topology, f"c{number}"))
         if try_to(net, wanted):
@@ -94,7 +97,7 @@ def test_any_history_loses_nothing_and_mixes_no_tenants(data: st.DataObject) -> 
 @given(st.data())
 def test_changes_of_many_corridors_under_way_at_once(data: st.DataObject) -> None:
     """Ends, profiles and isolation change in any interleaving: what is steered arrives, and nothing else does."""
-    net = Network.of(data.draw(domains(4)))
+    net = Network.of(seeing_far(data.draw(domains(4))))
     for number in range(data.draw(st.integers(2, 16))):
         busy = sorted(n for n, r in net.records.items() if r.stage is not Stage.SETTLED)
         calm = sorted(net.records.keys() - set(busy))

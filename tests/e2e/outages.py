@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from topologies.lab import Lab
+from topologies.lab import Lab, LabError
 from topologies.processes import realtime
 from topologies.system import wait_for
 from topologies.traffic import Flow, Load, interface_bytes
@@ -78,7 +78,9 @@ def outage_ms(lab: Lab, source: str, sink: str, address: str, fibre: str, ready:
     before = interface_bytes(lab, sink, "eth0")
     flow = Flow(lab, source, sink, address, LOAD)
     wait_for("the flow arrives", lambda: interface_bytes(lab, sink, "eth0") > before + 50 * LOAD.ip_bytes)
-    if not ready():
+    try:
+        wait_for("traffic on the first path", ready, 1)
+    except LabError:
         flow.result()
         return None
     cut_ns = lab.cut(fibre)
