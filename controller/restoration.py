@@ -105,6 +105,9 @@ class Restoration:
 
     def _room(self) -> None:
         """A corridor left slots or bandwidth: who found none may find some now."""
+        gone = self._unprotected_since.keys() - self._state.records.keys()
+        for name in gone:
+            del self._unprotected_since[name]
         if any(record.corridor.state in FAILED for record in self._state.records.values()):
             self._look(set(), True)
 

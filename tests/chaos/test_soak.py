@@ -1,0 +1,37 @@
+"""A short soak: what some hundred random operations leave behind is nothing. `make soak` does ten thousand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from soak import KEEP_EVENTS, Look, soaked
+
+OPERATIONS = int(os.environ.get("SOAK", "600"))
+SEED = int(os.environ.get("SEED", "1"))
+FLAT = 0.05
+
+
+@pytest.mark.timeout(3600)
+def test_random_operations_leave_nothing_behind(tmp_path: Path) -> None:
+    looks, done = soaked(tmp_path, OPERATIONS, SEED)
+    print(f"seed {SEED}: {dict(sorted(done.items()))}")
+    for look in looks:
+        memory = f"{look.blocks} blocks, {look.resident / 1e6:.1f} MB resident"
+        print(f"{look.operations} operations: {memory}, file {look.file_bytes} bytes, {look.stored}")
+    _, warm, *_, last = looks
+    assert not _grown(warm, last), "what is kept grows"
+    assert last.tasks == warm.tasks
+    assert last.blocks - warm.blocks < last.operations - warm.operations, "an object is left behind by each operation"
+    assert abs(last.blocks - warm.blocks) < FLAT * warm.blocks
+    assert abs(last.resident - warm.resident) < FLAT * warm.resident
+    assert all(look.stored["events"] <= KEEP_EVENTS for look in looks)
+    bounded = ("events", "resting_ids", "wiring")  # by retention, by how many ids were ever in use at once, by links
+    assert not [name for name, count in last.stored.items() if name not in bounded and count != warm.stored[name]]
+    assert last.file_bytes < (1 + FLAT) * warm.file_bytes
+
+
+def _grown(warm: Look, last: Look) -> dict[str, tuple[int, int]]:
+    found = {name: (warm.containers.get(name, 0), count) for name, count in last.containers.items()}
+    return {name: counts for name, counts in found.items() if counts[1] > counts[0]}
