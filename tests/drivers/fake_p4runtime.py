@@ -116,6 +116,10 @@ class FakeP4Runtime(p4r_grpc.P4RuntimeServicer):
         packet = p4r.PacketIn(payload=frame, metadata=metadata)
         self._streams[max(self._streams)].put_nowait(p4r.StreamMessageResponse(packet=packet))
 
+    def tell(self, other: AnyMessage) -> None:
+        """A message of the target's own; only the primary gets it."""
+        self._streams[max(self._streams)].put_nowait(p4r.StreamMessageResponse(other=other))
+
     # ---- the service
 
     async def StreamChannel(  # noqa: N802

@@ -19,9 +19,20 @@ PORT = 7000
 @dataclass
 class Flow:
     sent: int
+    spacing_s: float = 0.0
     received: int = 0
     rate: float = 0.0
     """Payload bytes per second at the receiver."""
+
+    gaps: int = 0
+    """How often packets were lost in a row."""
+    gap_s: float = 0.0
+    """By the sender's clock, the longest time between two packets that arrived and between which others were lost."""
+
+    @property
+    def outage_s(self) -> float:
+        """For how long packets were lost. Of a sender that is held up, one of both misleads."""
+        return min(self.gap_s, self.lost * self.spacing_s)
 
     @property
     def lost(self) -> int:
@@ -31,7 +42,7 @@ class Flow:
 @contextmanager
 def flow(source: str, target: str, address: str, *, size: int, per_second: int, count: int) -> Iterator[Flow]:
     """The flow runs while the body does; at the end of the block it has been sent and counted whole."""
-    found = Flow(count)
+    found = Flow(count, 1 / per_second)
     receiver = router_chain.start(
         target, sys.executable, PROGRAM, "receive", address, str(PORT), str(count), stdout=subprocess.PIPE
     )
@@ -43,7 +54,8 @@ def flow(source: str, target: str, address: str, *, size: int, per_second: int, 
         yield found
         assert sender.wait(timeout=60) == 0
         result = json.loads(receiver.stdout.readline())
-        found.received, found.rate = result["packets"], result["rate"]
+        found.received, found.rate, found.gap_s = result["packets"], result["rate"], result["gap_s"]
+        found.gaps = result["gaps"]
     finally:
         for process in (sender, receiver):
             process.kill()

@@ -25,8 +25,7 @@ POLICY, BACKUP = 10 * VRFS["a"] + 6, 156
 """Customer a's IPv6 corridor from r1 goes by link 1; the backup goes by link 2."""
 FAR = "2001:db8:3::2"
 PER_SECOND = 2000
-LIMIT = 0.050 * PER_SECOND
-"""Packets of 50 ms."""
+LIMIT_S = 0.050
 
 
 class News:

@@ -1,6 +1,7 @@
 """A sequence-numbered UDP flow: udp_flow.py send ADDRESS PORT SIZE PER_SECOND COUNT | receive ADDRESS PORT COUNT
 
-The receiver prints "ready", then at the end what it got: packets, and the rate in payload bytes per second.
+The receiver prints "ready", then at the end what it got: packets, the rate in payload bytes per second, how often some
+were lost in a row, and the longest time in which nothing was sent that arrived.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 
 IDLE_S = 0.7
 BUFFER = 1 << 22
 SO_RCVBUFFORCE = 33
+PACKET = struct.Struct("!IQ")
+"""Number, time of sending in ns."""
 
 
 def family(address: str) -> socket.AddressFamily:
@@ -27,7 +32,7 @@ def send(address: str, port: int, size: int, per_second: float, count: int) -> N
             pause = began + number / per_second - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
-            out.sendto(struct.pack("!I", number).ljust(size, b"\0"), (address, port))
+            out.sendto(PACKET.pack(number, time.monotonic_ns()).ljust(size, b"\0"), (address, port))
 
 
 def receive(address: str, port: int, count: int) -> None:
@@ -35,7 +40,7 @@ def receive(address: str, port: int, count: int) -> None:
         into.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
         into.bind((address, port))
         print("ready", flush=True)
-        seen: set[int] = set()
+        seen: dict[int, int] = {}
         octets, first, last = 0, 0.0, 0.0
         into.settimeout(10)
         while len(seen) < count:
@@ -48,8 +53,19 @@ def receive(address: str, port: int, count: int) -> None:
             first = first or last
             # The first packet only starts the clock.
             octets += len(data) if seen else 0
-            seen.add(struct.unpack_from("!I", data)[0])
-        print(json.dumps({"packets": len(seen), "rate": octets / (last - first) if last > first else 0.0}), flush=True)
+            number, sent_ns = PACKET.unpack_from(data)
+            seen[number] = sent_ns
+        rate = octets / (last - first) if last > first else 0.0
+        gaps = list(gaps_s(seen))
+        result = {"packets": len(seen), "rate": rate, "gaps": len(gaps), "gap_s": max(gaps, default=0.0)}
+        print(json.dumps(result), flush=True)
+
+
+def gaps_s(seen: dict[int, int]) -> Iterator[float]:
+    """By the sender's clock, between two packets that arrived and between which others were lost."""
+    for before, after in pairwise(sorted(seen)):
+        if after != before + 1:
+            yield (seen[after] - seen[before]) / 1e9
 
 
 if __name__ == "__main__":
