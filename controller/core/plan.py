@@ -6,6 +6,7 @@ Pure: the plan is applied elsewhere, in one store transaction.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from controller.core.admission import active, completed, reverse_of, validate
 from controller.core.conditions import ConditionType, without_condition
@@ -35,7 +36,7 @@ class Plan:
     ledger: Ledger
     ids: Ids
 
-    @property
+    @cached_property
     def rows(self) -> frozenset[RowKey]:
         """Of the ledger, those that it may have changed."""
         held = (claims_of(record) for record in (self.before, self.record) if record is not None)

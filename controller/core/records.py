@@ -157,6 +157,8 @@ def _rate_claims(owner: str, placement: Placement) -> Iterable[Claim]:
 
 def _larger(held: Claim, more: Claim) -> Claim:
     """Of two rates that one corridor holds of one row; working, where it is that to either."""
+    if more.kbps <= held.kbps and held.role in (ClaimRole.WORKING, more.role):
+        return held
     roles = {held.role, more.role}
     role = ClaimRole.WORKING if ClaimRole.WORKING in roles else more.role
     return held._replace(kbps=max(held.kbps, more.kbps), role=role)

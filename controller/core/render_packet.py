@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Address, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, ip_address, ip_interface
 
 from controller.core import srv6
 from controller.core.addresses import channel_address, mac_number, router_mac
 from controller.core.entries import Entry, Exact, Lpm, MatchValue, MeterEntry, TableEntry, Ternary
 from controller.core.ids import Ids
+from controller.core.ip_addresses import ipv6_number, network_of
 from controller.core.model import AccessPort, EndPoint, Node, SegmentList
 from controller.core.otn.rates import ETHERNET_HEADER_BYTES, arriving_bytes_per_s
 from controller.core.records import (
@@ -95,7 +96,7 @@ def neighbor_entries(access: AccessPort) -> Iterator[Entry]:
 
 
 def route(vrf: int, prefix: str, next_hop: int) -> TableEntry:
-    network = ip_network(prefix)
+    network = network_of(prefix)
     table = "route_v4" if isinstance(network, IPv4Network) else "route_v6"
     match: dict[str, MatchValue] = {"vrf": Exact(vrf), "dst": Lpm(int(network.network_address), network.prefixlen)}
     return entry(table, match, "set_next_hop", next_hop=next_hop)
@@ -190,13 +191,13 @@ def policer(index: int, bytes_per_s: int, mtu_bytes: int) -> MeterEntry:
 
 
 def policy(policy_id: int, next_hop: int, segments: SegmentList) -> TableEntry:
-    carriers = {f"carrier{i}": int(IPv6Address(text)) for i, text in enumerate(segments.carriers, 1)}
+    carriers = {f"carrier{i}": ipv6_number(text) for i, text in enumerate(segments.carriers, 1)}
     action = f"encap_red_{len(carriers)}"
     return entry("policy", {"policy": Exact(policy_id)}, action, next_hop=next_hop, **carriers)
 
 
 def _classifier(placement: Placement, a: str, z: str, dscp: int | None, policy_id: int, index: int) -> TableEntry:
-    source, sink = ip_network(a), ip_network(z)
+    source, sink = network_of(a), network_of(z)
     match: dict[str, MatchValue] = {
         "vrf": Exact(placement.vrf),
         "src": Ternary(int(source.network_address), int(source.netmask)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 from itertools import takewhile
 
@@ -94,5 +95,6 @@ def overhead_bytes(carriers: int) -> int:
     return IPV6_HEADER_BYTES + (SRH_FIXED_BYTES + SID_BYTES * (carriers - 1) if carriers > 1 else 0)
 
 
+@lru_cache(maxsize=16)
 def _block(block: str) -> IPv6Network:
     return IPv6Network(block)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
 from typing import NamedTuple, NoReturn
 
 from controller.core.errors import Infeasible
 from controller.core.graph import CLOSED, Objective
+from controller.core.ip_addresses import ipv6_number, network_of
 from controller.core.segments.igp import Underlay
 from controller.core.segments.sids import Sids, Tail
 from controller.core.srv6 import ID_BITS
@@ -181,8 +181,8 @@ def _words(ids: list[int]) -> str:
 
 def _ids(block: str, text: str) -> list[int]:
     """All ids of a carrier, the zeros of its end marker as well."""
-    network = IPv6Network(block)
-    room, value = 128 - network.prefixlen, int(IPv6Address(text))
+    network = network_of(block)
+    room, value = 128 - network.prefixlen, ipv6_number(text)
     if value >> room != int(network.network_address) >> room:
         raise Infeasible(f"the segment list leaves its path: {text} is not in {block}", reason="LIST_LEAVES_PATH")
     return [value >> shift & 0xFFFF for shift in range(room - ID_BITS, -1, -ID_BITS)]
