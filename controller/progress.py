@@ -23,7 +23,7 @@ from controller.core.hitless import Occasion, require_consent, with_move
 from controller.core.model import Corridor, EventType, ResizeState, Stage
 from controller.core.plan import Plan, advance
 from controller.core.protection import links_down
-from controller.core.records import Placement, Record
+from controller.core.records import Placement, Record, paths_of
 from controller.core.stages import next_record, rolled_back
 from controller.drivers.device import SliceResizer
 from controller.releases import Releases
@@ -362,12 +362,12 @@ def drain_s(record: Record, measured_us: int | None = None) -> float:
 
 def _carriage(placement: Placement) -> tuple[object, ...]:
     """What it runs on, and how much of that."""
-    return placement.leg.links, *((part.id, part.active_slots, part.hops) for part in placement.leg.slices)
+    return paths_of(placement.leg), *((part.id, part.active_slots, part.hops) for part in placement.leg.slices)
 
 
-def _adjacency(placement: Placement) -> tuple[int, tuple[str, ...]]:
+def _adjacency(placement: Placement) -> tuple[object, ...]:
     """What a packet is encapsulated for: what waits in the shaper goes the same way while this stays."""
-    return placement.slice.id if placement.slice else 0, placement.leg.links
+    return placement.slice.id if placement.slice else 0, paths_of(placement.leg)
 
 
 def _backlog_s(*placements: Placement) -> float:

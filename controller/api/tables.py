@@ -13,6 +13,7 @@ from controller.core.drift import DeviceDrift, Drift
 from controller.core.leadership import Controller
 from controller.core.maintenance import Draining
 from controller.core.model import (
+    BackupPath,
     Capabilities,
     Corridor,
     CorridorEvent,
@@ -109,14 +110,22 @@ def _leg_rows(table: Table, leg: Leg) -> None:
     if leg.nodes:
         a, z = names.short(leg.nodes[0]), names.short(leg.nodes[-1])
         table.add_row("excess", f"{leg.forward_enforcement.lower()} at {a}, {leg.reverse_enforcement.lower()} at {z}")
-    for title, segments in (("segments", leg.forward), ("reverse", leg.reverse)):
-        if segments.carriers:
-            table.add_row(title, f"{', '.join(segments.carriers)}  {segments.description}".rstrip())
+    _list_rows(table, leg)
+    if leg.backup is not None:
+        table.add_row("backup", f"{' → '.join(map(names.short, leg.backup.nodes))}, {duration(leg.backup.latency_us)}")
+        table.add_row("links", " ".join(map(names.short, leg.backup.links)))
+        _list_rows(table, leg.backup)
     for each in leg.slices:
         hops = "; ".join(f"{names.short(hop.link)}/{hop.server} slots {hop.slots}" for hop in each.hops)
         table.add_row(
             "slice", f"{each.id} {each.container}, {each.active_slots} of {each.claimed_slots} slots on: {hops}"
         )
+
+
+def _list_rows(table: Table, path: Leg | BackupPath) -> None:
+    for title, segments in (("segments", path.forward), ("reverse", path.reverse)):
+        if segments.carriers:
+            table.add_row(title, f"{', '.join(segments.carriers)}  {segments.description}".rstrip())
 
 
 def topology_tables(view: TopologyView) -> RenderableType:

@@ -39,7 +39,7 @@ class Protection(StrEnum):
     RESTORE = "RESTORE"
     """A new path is computed and signalled after the failure."""
     PROTECT = "PROTECT"
-    """A disjoint second slice stands before the failure. Of hard corridors only, so far."""
+    """A second slice, or a soft corridor's second path, stands before the failure and shares no risk with the first."""
 
 
 class State(StrEnum):

@@ -30,8 +30,8 @@ PROTECTED = Pace(10_000, 25_000)
 """Two probes missed, and half an interval for the third to be late."""
 MEASURED = Pace(1_000_000, 3_500_000)
 """For the delay alone: of what nothing stands in for."""
-PROBE_BYTES = 250
-"""On the wire at most, with three carriers: 200 kbit/s of a protected path, 2 kbit/s of a measured one."""
+PROBES_KBPS = 250
+"""Both ends' probes around a protected path, in each direction of it: 148 bytes on the wire with three carriers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,17 @@ from fake_service import TOPOLOGY
 from rich.console import Console, RenderableType
 
 from controller.api.tables import corridor_details, topology_tables
-from controller.core.model import Capabilities, Corridor, Enforcement, Leg, Node, NodeKind, TopologyView
+from controller.core.model import (
+    BackupPath,
+    Capabilities,
+    Corridor,
+    Enforcement,
+    Leg,
+    Node,
+    NodeKind,
+    SegmentList,
+    TopologyView,
+)
 
 
 def shown(table: RenderableType) -> str:
@@ -43,6 +53,18 @@ def test_no_capability_is_left_out(field: str) -> None:
         for able in (default, Capabilities(**other))
     }
     assert len(texts) == 2
+
+
+def test_a_corridor_tells_its_backup() -> None:
+    nodes = ("domains/d/nodes/a", "domains/d/nodes/m", "domains/d/nodes/z")
+    links = ("domains/d/links/a-m", "domains/d/links/m-z")
+    segments = SegmentList(("fcbb:bb00:9:e001::",), "uDT6(z, vrf 1)", 40)
+    leg = Leg("d", 0, backup=BackupPath(nodes, links, segments, latency_us=1234))
+    text = shown(corridor_details(Corridor("tenants/t/corridors/c", legs=(leg,))))
+    assert "a → m → z" in line(text, "backup")
+    assert "1.234 ms" in line(text, "backup")
+    assert "a-m m-z" in text
+    assert "fcbb:bb00:9:e001::" in line(text, "segments")
 
 
 def test_a_corridor_tells_what_each_end_does_with_excess() -> None:

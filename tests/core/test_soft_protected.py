@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import networkx as nx
 import pytest
@@ -38,7 +39,7 @@ from controller.core.plan import plan
 from controller.core.records import Placement, Record, claims_of
 from controller.core.topology import Topology
 
-PROTECTED: dict[str, object] = {"isolation": Isolation.SOFT, "protection": Protection.PROTECT}
+PROTECTED: dict[str, Any] = {"isolation": Isolation.SOFT, "protection": Protection.PROTECT}
 NAME = "tenants/acme/corridors/c1"
 
 
@@ -290,7 +291,7 @@ def test_a_cut_that_lasts_is_planned_around_without_a_step_back_onto_the_dead_pa
 
 
 def stands(net: Network, **fields: object) -> Placement:
-    placement = net.stand(corridor(**{**PROTECTED, **fields})).target  # type: ignore[arg-type]
+    placement = net.stand(corridor(**{**PROTECTED, **fields})).target
     assert placement is not None
     return placement
 
@@ -317,7 +318,7 @@ def test_two_adjacencies_over_one_fibre_are_not_apart() -> None:
     ]
     net = Network.of(seeing_far(domain((1, 2, 3), links)))
     with pytest.raises(Infeasible) as refused:
-        plan_or_explain(net.snapshot, corridor(**PROTECTED))  # type: ignore[arg-type]
+        plan_or_explain(net.snapshot, corridor(**PROTECTED))
     assert refused.value.reason == "NO_DISJOINT_PAIR"
     shared = set(refused.value.metadata["shared"].split(","))
     assert shared & {link_name("F-12"), link_name("F-23"), node_name("o2")}
@@ -331,7 +332,7 @@ def test_the_slower_path_counts_for_the_latency_bound() -> None:
     assert leg.latency_us == leg.backup.latency_us
     net.take_away(NAME)
     with pytest.raises(Infeasible) as late:
-        plan_or_explain(net.snapshot, corridor(**PROTECTED, max_latency_us=leg.latency_us - 1))  # type: ignore[arg-type]
+        plan_or_explain(net.snapshot, corridor(**PROTECTED, max_latency_us=leg.latency_us - 1))
     assert late.value.reason == "LATENCY_BOUND"
     assert late.value.metadata["minLatencyUs"] == str(leg.latency_us)
 
@@ -340,7 +341,7 @@ def test_a_path_without_room_for_a_second_is_refused_with_what_lacks() -> None:
     net = Network.of(seeing_far(square()))
     net.stand(corridor("other", 1, 4, Isolation.SOFT, (1_000_000,), "globex"))
     with pytest.raises(Infeasible) as full:
-        plan(net.snapshot, corridor(**PROTECTED, rates=(600_000,)))  # type: ignore[arg-type]
+        plan(net.snapshot, corridor(**PROTECTED, rates=(600_000,)))
     assert full.value.reason == "NO_CAPACITY"
     assert link_name("A-14") in full.value.metadata["links"].split(",")
 
@@ -367,7 +368,7 @@ def test_a_backup_of_a_dead_path_carries_on_as_the_path() -> None:
     assert after.leg.backup is None, "there is no third way: one path is better than none"
     net.settle(NAME)
     with pytest.raises(Infeasible):
-        plan(net.snapshot, corridor("c2", tenant="globex", **PROTECTED))  # type: ignore[arg-type]
+        plan(net.snapshot, corridor("c2", tenant="globex", **PROTECTED))
 
 
 def test_a_path_too_long_to_be_watched_is_refused() -> None:
@@ -378,7 +379,7 @@ def test_a_path_too_long_to_be_watched_is_refused() -> None:
     topology = domain(range(1, sites + 1), [*(k for k in row.links.values() if k.kind is not LinkKind.CLIENT), *around])
     net = Network.of(seeing_far(topology))
     with pytest.raises(Infeasible) as refused:
-        net.ask(corridor(a=1, z=sites, **PROTECTED))  # type: ignore[arg-type]
+        net.ask(corridor(a=1, z=sites, **PROTECTED))
     assert refused.value.reason == "PROBE_TOO_LONG"
     single = net.stand(corridor(a=1, z=sites, isolation=Isolation.SOFT))
     assert not list(sessions(net.tables())) or single.target is None or len(single.target.leg.links) == 1

@@ -10,18 +10,24 @@ from controller.core.errors import Infeasible
 from controller.core.graph import Graph, Objective
 from controller.core.latency import delay_left
 from controller.core.maintenance import ends_of
-from controller.core.model import BackupPath, Corridor, Leg, Reservation
+from controller.core.model import BackupPath, Corridor, Isolation, Leg, Protection, Reservation
 from controller.core.otn import wire_kbps
 from controller.core.path_constraints import search_constraints
 from controller.core.paths import Constraints, Method, Path, Route, Terms, find, follow, holds, keeps, require
 from controller.core.placement.draft import Draft
+from controller.core.watched import PROBES_KBPS
 
 
 def claimed_kbps(corridor: Corridor, overhead: int) -> tuple[int, int]:
-    """(A to Z, Z to A) wire rates that the ledger holds."""
+    """(A to Z, Z to A) wire rates that the ledger holds; of a protected soft corridor, with its probes."""
     rates = peak(corridor) if corridor.reservation is Reservation.PEAK else active(corridor)
     packet = corridor.reference_packet_bytes
-    return wire_kbps(rates.bandwidth_kbps, packet, overhead), wire_kbps(reverse_of(rates), packet, overhead)
+    probed = corridor.protection is Protection.PROTECT and corridor.isolation is Isolation.SOFT
+    probes = PROBES_KBPS if probed else 0
+    return (
+        wire_kbps(rates.bandwidth_kbps, packet, overhead) + probes,
+        wire_kbps(reverse_of(rates), packet, overhead) + probes,
+    )
 
 
 @dataclass(frozen=True)
