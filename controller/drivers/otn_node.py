@@ -1,8 +1,9 @@
 """One OTN node as a `Device` and a `SliceResizer`: its switch by OpenFlow, the line-card program beside it by gRPC.
 
 `connected` is the switch alone: cross-connects and meters carry the traffic, and restoring them must not wait for a
-program that keeps books. While the line card is silent its entries are missing from `read()` and its changes
-come back as transient rejections; when it returns, empty, the device is announced again, so that it is filled.
+program that keeps books. While the line card is silent `read()` has what it was last known to keep, since nothing is
+gone because nobody says so, and its changes come back as transient rejections; when it returns, the device is announced
+again, so that it is read anew, and filled where it is empty.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class OtnNode:
         self._connected = False
         self._held: flows.Holdings | None = None
         """What the switch holds as last confirmed; None: must be read before the next write."""
+        self._kept: dict[Hashable, Entry] = {}
+        """What the line card keeps as last confirmed."""
         self._ports: dict[int, bool] = {}
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,15 +80,15 @@ class OtnNode:
         return CAPABILITIES
 
     async def read(self) -> Mapping[Hashable, Entry]:
-        """Cross-connects and meters with our cookie, and what the line card keeps while it answers."""
+        """Cross-connects and meters with our cookie, and what the line card keeps, as far as it has said so."""
         async with self._lock:
             held = await self._read_switch(self._primary())
         entries: dict[Hashable, Entry] = {entry.key: entry for entry in held.entries()}
         try:
-            entries.update(await self._line_card.read())
+            self._kept = dict(await self._line_card.read())
         except DeviceUnreachable as silent:
             log.warning("%s", silent)
-        return entries
+        return {**entries, **self._kept}
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[Rejection]:
         """In the given order where it matters: runs of changes for line card and switch follow each other; within a
@@ -95,11 +98,23 @@ class OtnNode:
             self._primary()
             for kept, group in groupby(changes, lambda change: isinstance(change.entry, KEPT_BY_LINE_CARD)):
                 self._primary()  # a controller that was fenced off at the switch is so at the line card
-                apply = self._line_card.apply if kept else self._apply_to_switch
+                apply = self._apply_to_line_card if kept else self._apply_to_switch
                 judged = [(change, _held_back(change, rejections)) for change in group]
                 rejections += [Rejection(change, "UNAVAILABLE", why, True) for change, why in judged if why]
                 if fit := [change for change, why in judged if why is None]:
                     rejections += await apply(fit)
+        return rejections
+
+    async def _apply_to_line_card(self, changes: Sequence[Change]) -> Sequence[Rejection]:
+        rejections = await self._line_card.apply(changes)
+        refused = {rejection.change.entry.key for rejection in rejections}
+        for change in changes:
+            if change.entry.key in refused:
+                continue
+            if change.operation is Operation.DELETE:
+                self._kept.pop(change.entry.key, None)
+            else:
+                self._kept[change.entry.key] = change.entry
         return rejections
 
     async def resize(self, slice_id: int, count: int) -> None:

@@ -8,13 +8,13 @@ source. It goes on when the controller that began it is gone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from simulated_device import SimulatedDevice
 
-from controller.core.entries import Change, Entry, Operation, ProtectionGroup, Rejection, SliceMeter, SlotAssignment
+from controller.core.entries import Change, Operation, ProtectionGroup, Rejection, SliceMeter, SlotAssignment
 from controller.core.errors import DeviceUnreachable
 from controller.core.model import NodeKind
 from controller.drivers.device import Committed, ResizeRefused, Selector
@@ -44,10 +44,6 @@ class SimulatedOtnNode(SimulatedDevice):
         """The outcome of a resize never arrives."""
 
     # -- the contract -------------------------------------------------------------------------------------------------
-
-    async def read(self) -> Mapping[Hashable, Entry]:
-        held = await super().read()
-        return {key: e for key, e in held.items() if self.line_card or not isinstance(e, KEPT_BY_LINE_CARD)}
 
     async def resize(self, slice_id: int, count: int) -> None:
         await self._call()

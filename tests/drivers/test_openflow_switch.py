@@ -177,7 +177,9 @@ async def test_without_its_line_card_a_node_still_carries_traffic_and_is_filled_
     await optical.line_cards[A].stop(0)
     rejections = await a.apply(inserts([slots, crossing(1, 2)]))
     assert [(r.change.entry, r.transient) for r in rejections] == [(slots, True)]
-    await holds(a, crossing(1, 2))
+    await holds(a, slots, crossing(1, 2))
+    deletes_it = await a.apply(deletes([slots]))
+    assert [r.transient for r in deletes_it] == [True], "nothing is gone because nobody says so"
     optical.forget()
     await optical.start_line_card(A)
     await optical.hears("connected", A)
