@@ -22,7 +22,7 @@ from controller.core.model import Capabilities, CorridorEvent, EventType
 from controller.core.otn import Ledger
 from controller.core.plan import Plan
 from controller.core.segments.igp import LinkMetrics
-from controller.store import changes, events, lease, schema
+from controller.store import changes, events, lease, outages, schema
 from controller.store.connecting import engine_of
 from controller.store.ids import write_ids
 from controller.store.ledger import open_ledger, write_claims, write_ledger
@@ -46,12 +46,18 @@ class Store:
         """So many of the newest."""
 
     @classmethod
-    async def open(cls, url: str, keep_events: int = events.KEEP_EVENTS) -> Self:
-        """Open `sqlite:///file` or `postgresql://…`, and bring it to the present schema."""
+    async def open(
+        cls, url: str, keep_events: int = events.KEEP_EVENTS, patience_s: float = outages.PATIENCE_S
+    ) -> Self:
+        """Open `sqlite:///file` or `postgresql://…`, and bring it to the present schema.
+
+        A transaction that finds the database away is tried again for `patience_s`.
+        """
         engine = engine_of(url)
         await migrate(engine)
         store = cls(engine)
         store.keep_events = keep_events
+        store._transactions.patience_s = patience_s
         return store
 
     async def close(self) -> None:

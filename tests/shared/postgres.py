@@ -49,6 +49,8 @@ class Postgres:
         self.port = _free_port()
         self._names = count(1)
         self._server: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        """Ends the server when the test's process is gone, and with it the pipe between them."""
         options = "--auth=trust", "--username=corridor", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"
         self._run("initdb", *options, "-D", str(self._data))
         chosen = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.directory)}
@@ -75,9 +77,11 @@ class Postgres:
 
     def start(self) -> None:
         """Return when it answers. It goes with the test's own process, however that ends."""
-        command = "setpriv", "--pdeathsig", "QUIT", str(self._programs / "postgres"), "-D", str(self._data)
+        command = str(self._programs / "postgres"), "-D", str(self._data)
         with (self.directory / "log").open("ab") as log:
             self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._identity)
+        guard = "sh", "-c", "cat; kill -QUIT $0", str(self._server.pid)
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, **self._identity)
         end = time.monotonic() + START_S
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > end:
@@ -86,7 +90,9 @@ class Postgres:
 
     def stop(self, immediate: bool = False) -> None:
         """In order, or as in a crash: the next start recovers from the log."""
-        if self._server is not None:
+        if self._server is not None and self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
             self._server.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
             self._server.wait(START_S)
             self._server = None
