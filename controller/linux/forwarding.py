@@ -24,7 +24,7 @@ from controller.linux.next_hops import Hosts, NextHops
 from controller.linux.node_addresses import NodeAddresses
 from controller.linux.policies import Policies, TunnelSource
 from controller.linux.port_roles import PortRoles
-from controller.linux.protection import WATCHED_BY, PathProbes, PolicyBackups, watched
+from controller.linux.protection import PathProbes, PolicyBackups, watched
 from controller.linux.references import Dangling, dangling, referring_tables
 from controller.linux.rejected import Rejected
 from controller.linux.room import Block, Room, Step, Work, exact
@@ -126,7 +126,7 @@ class Forwarding:
         """What the liveness engine is to do. Next hops, which cost processes to read, are for sessions alone."""
         view = View(self._kernel, self._ports)
         standing = Standing(self._rooms, view)
-        protection = standing.entries((WATCHED_BY - {"next_hop"}).__contains__)
+        protection = standing.entries(frozenset({"path_probe", "policy_backup"}).__contains__)
         if any(entry.table == "path_probe" for entry in protection):
             protection += standing.entries("next_hop".__eq__)
         return watched(protection, view)

@@ -33,7 +33,7 @@ class PathWatch:
         self._tell = tell
         self._lock = threading.Lock()
         """Of what follows: entries are written in a thread of their own."""
-        self._last = Watch({}, {}, {})
+        self._last = Watch({}, {}, (), {})
         self._engine: subprocess.Popen[bytes] | None = None
         self._stream: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

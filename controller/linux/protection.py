@@ -21,12 +21,12 @@ from controller.linux.rejected import Rejected, invalid
 from controller.linux.room import Block, Entries, Step, Work, exact, param
 from controller.linux.view import View
 
-WATCHED_BY = frozenset({"path_probe", "policy_backup", "next_hop"})
+WATCHED_BY = frozenset({"path_probe", "policy_backup", "next_hop", "port_role"})
 """The tables that say what the engine does."""
 LEAST_INTERVAL_US, LONGEST_US = 1000, 60_000_000
 LEAST_MISSES = 2
 """Intervals in a detection time: the loss of one probe is not that of a path."""
-PROBES_PER_S = 5000
+PROBES_PER_S = 20_000
 """That one engine sends at most, of all sessions that differ."""
 SESSIONS = 4096
 _TABLE = "inet corridor"
@@ -113,7 +113,7 @@ def watched(entries: Sequence[TableEntry], view: View) -> Watch:
                 carriers,
             )
     policies = {exact(e, "policy"): _backup(e) for e in entries if e.table == "policy_backup"}
-    return Watch(sessions, policies, dict(switched_policies(view)))
+    return Watch(sessions, policies, tuple(view.network_interfaces()), dict(switched_policies(view)))
 
 
 def switched_policies(view: View) -> Iterator[tuple[int, int]]:

@@ -86,7 +86,7 @@ class Engine:
 
     def follow(self, watch: Watch) -> None:
         """What the entries say from now on. Traffic stays as it is, but for a policy that is protected no more."""
-        self._sessions = self._probing.follow(watch.sessions)
+        self._sessions = self._probing.follow(watch.sessions, watch.ports)
         standing = watch.switched if self._fresh else self._on_backup()
         self._fresh = False
         gone = [n for n, backup in standing.items() if n not in watch.policies or watch.policies[n].backup != backup]

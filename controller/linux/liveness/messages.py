@@ -30,6 +30,8 @@ class Watch:
 
     sessions: dict[int, Way]
     policies: dict[int, Backup]
+    ports: tuple[str, ...]
+    """Interfaces of the network ports, by which alone probes come back."""
     switched: dict[int, int]
     """What is on its backup in the kernel: policy to backup. Of use to an engine that has just started."""
 
@@ -38,6 +40,7 @@ class Watch:
             {
                 "sessions": {str(number): asdict(way) for number, way in self.sessions.items()},
                 "policies": {str(number): asdict(entry) for number, entry in self.policies.items()},
+                "ports": self.ports,
                 "switched": {str(policy): backup for policy, backup in self.switched.items()},
             }
         )
@@ -47,6 +50,7 @@ class Watch:
         return cls(
             {int(n): Way(**way | {"carriers": tuple(way["carriers"])}) for n, way in said["sessions"].items()},
             {int(n): Backup(**entry) for n, entry in said["policies"].items()},
+            tuple(said["ports"]),
             {int(policy): backup for policy, backup in said["switched"].items()},
         )
 

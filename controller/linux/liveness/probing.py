@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.linux import stamp
@@ -54,6 +54,7 @@ class Probing:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._key = os.urandom(KEY_BYTES)
+        self._heard_from: frozenset[str] = frozenset()
         self._probed: dict[int, _Probed] = {}
         self._numbers: dict[Way, int] = {}
         self._due: list[tuple[float, int]] = []
@@ -62,8 +63,12 @@ class Probing:
         """By interface: a socket, or when to try again to open one."""
         self.returns = _listening(self._key)
 
-    def follow(self, ways: Mapping[int, Way]) -> dict[int, WatchedPath]:
-        """These sessions are watched from now on; a way that was watched before goes on as it is."""
+    def follow(self, ways: Mapping[int, Way], ports: Collection[str]) -> dict[int, WatchedPath]:
+        """These sessions are watched from now on, and heard from these interfaces alone.
+
+        A way that was watched before goes on as it is.
+        """
+        self._heard_from = frozenset(ports)
         wanted = set(ways.values())
         for way in self._numbers.keys() - wanted:
             del self._probed[self._numbers.pop(way)]
@@ -152,11 +157,13 @@ class Probing:
     def _receive(self) -> tuple[bytes, float] | None:
         """A frame, and for how long it has waited."""
         try:
-            frame, ancillary, _, _ = self.returns.recvmsg(_LARGEST_PROBE_BYTES, 64)
+            frame, ancillary, _, source = self.returns.recvmsg(_LARGEST_PROBE_BYTES, 64)
         except BlockingIOError:
             return None
         except OSError:
             return b"", 0.0  # ENETDOWN is told once when an interface goes down
+        if source[0] not in self._heard_from:
+            return b"", 0.0
         return frame, max(0.0, time.time() - next(_stamps(ancillary), time.time()))
 
 
