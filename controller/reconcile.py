@@ -190,7 +190,8 @@ class Worker:
         self._read_at = asyncio.get_running_loop().time()
         first, self._reconnected, reconnected = self.reading is None, False, self._reconnected
         try:
-            async with within(name, self._limit_s(len(known)), "a reading of its entries"):
+            entries = max(len(known), len(self._desired(name)))
+            async with within(name, CALL_S + ENTRY_S * entries, "a reading of its entries"):
                 self._actual = dict(await self.device.read())
         except DeviceError:
             self._reconnected |= reconnected
@@ -209,13 +210,10 @@ class Worker:
     async def _write(self, writes: Sequence[Change]) -> Sequence[Rejection]:
         keys = {change.entry.key for change in writes}
         self._doubtful |= keys
-        async with within(self.device.name, self._limit_s(len(writes)), f"a write of {len(writes)} entries"):
+        async with within(self.device.name, CALL_S + ENTRY_S * len(writes), f"a write of {len(writes)} entries"):
             rejections = await self.device.apply(writes)
         self._doubtful -= keys - {rejection.change.entry.key for rejection in rejections}
         return rejections
-
-    def _limit_s(self, entries: int) -> float:
-        return CALL_S + ENTRY_S * max(entries, len(self._desired(self.device.name)))
 
     def _report(self, repaired: frozenset[Hashable]) -> None:
         if not repaired:

@@ -9,7 +9,7 @@ import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import Network, corridor, domains, link_name, node_name, square
+from networks import Network, corridor, domains, link_name, node_name, seeing_far, square
 
 from controller.core.alternatives import plan_or_explain
 from controller.core.draining import foreseen
@@ -154,6 +154,25 @@ def test_both_routes_of_a_protected_corridor_keep_off() -> None:
         moved = plan(draining(Network.of(square()), fibre).snapshot, corridor(protection=Protection.PROTECT))
         assert moved.record.target is not None
         assert fibre not in {hop.link for part in moved.record.target.leg.slices for hop in part.hops}
+
+
+def test_both_ways_of_a_protected_soft_corridor_keep_off() -> None:
+    network = Network.of(seeing_far(square()))
+    asked = corridor(isolation=Isolation.SOFT, protection=Protection.PROTECT)
+    before = network.stand(asked)
+    leg = before.corridor.legs[0]
+    assert leg.backup is not None
+    assert before.target is not None
+    below = {name for link in leg.backup.links for name in used_by(network.topology, link)}
+    below -= hanging(network.topology, asked.a_end.node) | hanging(network.topology, asked.z_end.node)
+    assert below <= stood_on(network.topology, before.target)
+    for name in sorted(below):
+        with pytest.raises(Infeasible) as refused:  # of the square there are no other two
+            plan(draining(Network.of(seeing_far(square())), name).snapshot, asked)
+        assert refused.value.reason == "DRAINED"
+        assert name in refused.value.metadata["drained"]
+        told = foreseen(network.snapshot, name)
+        assert [each.reason for each in told.staying] == ["DRAINED"]
 
 
 def test_undraining_is_as_if_nothing_had_been() -> None:
