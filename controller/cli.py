@@ -346,6 +346,18 @@ def lab_status(*, run_dir: RunDir = None, output: AsOutput = Output.TABLE) -> No
         raise typer.Exit(1)
 
 
+@lab_app.command("call")
+def lab_call(
+    controllers: Annotated[int, typer.Argument(min=1, help="How many: at openflow.sock, openflow-2.sock, …")] = 1,
+    *,
+    run_dir: RunDir = None,
+) -> None:
+    """Have OTN nodes call so many controllers. For a start: it empties their tables."""
+    from topologies import lab
+
+    lab.Lab.load(_run_dir(run_dir)).call_controller(controllers)
+
+
 @lab_app.command("down")
 def lab_down(*, run_dir: RunDir = None) -> None:
     """Take a lab down, and all that belongs to it."""
