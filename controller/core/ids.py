@@ -19,6 +19,9 @@ from controller.core.errors import Infeasible
 REST = timedelta(seconds=60)
 """Packets and caches that still carry a freed id must be gone before it means something else."""
 
+FORGOTTEN_AT_ONCE = 256
+"""So many more rest than the last time that it was looked which ones have rested."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -106,7 +109,7 @@ class Ids:
         raise Infeasible(f"all {kind} ids of {where or 'the network'} are in use", reason="IDS_EXHAUSTED")
 
     def free(self, keys: frozenset[IdKey], now: datetime) -> Ids:
-        """Without `keys`, their values resting from `now`; those that have rested are forgotten."""
+        """Without `keys`, their values resting from `now`; now and then those that have rested are forgotten."""
         gone = {key: self.assigned[key] for key in keys if key in self.assigned}
         if not gone:
             return self
@@ -115,4 +118,8 @@ class Ids:
             del assigned[key]
             resting[key.kind, key.where, value] = now
             taken[key.kind, key.where] &= ~(1 << value)
+        if len(resting) // FORGOTTEN_AT_ONCE != len(self.resting) // FORGOTTEN_AT_ONCE:
+            for rested in [each for each, freed in self.resting.items() if now - freed >= REST]:
+                if resting[rested] != now:
+                    del resting[rested]
         return self._of(assigned.finish(), resting.finish(), taken.finish())
