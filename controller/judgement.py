@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from controller.core.model import Corridor, EventType, Status
 from controller.core.plan import advance
-from controller.core.protection import Service, failed_paths, judged, loss, service_of
+from controller.core.protection import Service, failed_paths, judged, loss, service_of, suspects
 from controller.core.records import Record
 from controller.drivers.device import PathWatch, Selector
 from controller.path_watch import HeadendReports
@@ -43,6 +43,11 @@ class Judgement:
         assert record.target is not None
         fails, watched = self._signal_fails(record), self._reports.watched(record)
         return service_of(self._state.topology, record.corridor, record.target, fails, watched)
+
+    def suspects(self, record: Record) -> tuple[str, ...]:
+        """Links of a path that headends find dead, and nobody else does."""
+        assert record.target is not None
+        return tuple(suspects(self._state.topology, record.target, self._reports.watched(record)))
 
     def reverting(self, record: Record) -> bool:
         """Its headends send over the backup, and will go back by themselves: the path is whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from controller.core.ids import IdKey, Ids
 from controller.core.model import Stage, Status
@@ -59,11 +59,15 @@ class HeadendReports:
         return Watched(silent[0], silent[1], on_backup)
 
     def settled(self, record: Record) -> None:
-        """What was measured of a path that the corridor has left says nothing of it any more."""
-        if record.target is not None:
-            ends = (record.target.a_end.node, record.target.z_end.node)
-            paths = frozenset(path.mark for path in watched_paths(record.target.leg, *ends))
-            self._state.measured.keep(record.name, paths)
+        """What was measured of a path that the corridor has left says nothing of it any more, nor what had a backup."""
+        if record.target is None:
+            return
+        ends = (record.target.a_end.node, record.target.z_end.node)
+        paths = frozenset(path.mark for path in watched_paths(record.target.leg, *ends))
+        self._state.measured.keep(record.name, paths)
+        if record.target.leg.backup is None:
+            for key in self._policies.keys() & {*self._carriers(record.name, ends)}:
+                del self._policies[key]
 
     def _state_of(self, record: Record, path: WatchedPath) -> bool | None:
         """Whether a session is up; None where nothing is known of it."""
@@ -72,10 +76,14 @@ class HeadendReports:
         return None if session is None else session.up
 
     def _on_backup(self, name: str, router: str) -> bool:
-        ids = self._state.snapshot().ids.assigned
-        numbers = (ids.get(key) for key in headend_ids(router, name)[:2])
-        policies = (self._policies.get((router, number)) for number in numbers if number is not None)
+        policies = (self._policies.get(key) for key in self._carriers(name, (router,)))
         return any(policy.on_backup for policy in policies if policy is not None)
+
+    def _carriers(self, name: str, routers: Iterable[str]) -> Iterator[_Key]:
+        """The policies that a corridor's traffic has, of both families."""
+        ids = self._state.snapshot().ids.assigned
+        for router in routers:
+            yield from ((router, ids[key]) for key in headend_ids(router, name)[:2] if key in ids)
 
     def _answers(self, router: str) -> bool:
         return self._state.topology.nodes[router].status is Status.UP

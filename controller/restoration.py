@@ -232,7 +232,7 @@ class Restoration:
         the one that is whole stays, and works from then on.
         """
         assert record.target is not None
-        change = plan(self._state.snapshot(), record.corridor)
+        change = plan(self._state.snapshot().without(self._judgement.suspects(record)), record.corridor)
         target = change.record.target
         assert target is not None
         if not target.leg.slices:

@@ -107,6 +107,15 @@ def failed_paths(topology: Topology, placement: Placement, watched: Watched) -> 
     return watched.silent or not down.isdisjoint(path), watched.backup_silent or not down.isdisjoint(backup)
 
 
+def suspects(topology: Topology, placement: Placement, watched: Watched) -> Iterator[str]:
+    """Links of a path that fails although none of them is down: any may be why."""
+    if placement.leg.backup is None:
+        return
+    for links, silent in zip(paths_of(placement.leg), (watched.silent, watched.backup_silent), strict=True):
+        if silent and all(topology.links[name].status is not Status.DOWN for name in links):
+            yield from links
+
+
 def judged(
     topology: Topology,
     corridor: Corridor,

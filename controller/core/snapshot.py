@@ -10,12 +10,13 @@ from functools import cached_property
 from controller.core.ids import Ids
 from controller.core.layers import Layers
 from controller.core.maintenance import stood_on
+from controller.core.model import Status
 from controller.core.otn import Ledger
 from controller.core.records import Record
 from controller.core.segments.encoder import Encoder
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import sids_of, underlay_of
-from controller.core.topology import DrainChanged, Topology
+from controller.core.topology import DrainChanged, LinkChanged, Topology
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class Snapshot:
         if not self.topology.drained or record is None or record.target is None:
             return self
         return self.lifted(stood_on(self.topology, record.target))
+
+    def without(self, links: Iterable[str]) -> Snapshot:
+        """As if these links were down."""
+        topology = self.topology
+        for name in links:
+            topology = topology.apply(LinkChanged(name, Status.DOWN))
+        return replace(self, topology=topology, kept=self.layers.observed(self.topology, topology))
 
     @cached_property
     def layers(self) -> Layers:

@@ -252,6 +252,22 @@ async def test_a_path_that_stays_away_gives_its_place_to_the_backup_with_a_new_o
     await controller.in_line()
 
 
+async def test_a_path_that_its_headends_alone_find_dead_is_left_too(
+    controller: Controller, ends: tuple[Headend, Headend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No link is down: each of the path may be why, and the new pair avoids them all."""
+    monkeypatch.setattr(restoration, "PROTECTION_WAIT_S", 0.3)
+    await protected(controller)
+    first, second = paths(controller)
+    ends[0].says(path=False, on_backup=True)
+    await degraded(controller, "ProtectionSwitched", "SIGNAL_FAIL")
+    await until(lambda: paths(controller)[0] == second, "the backup is the path")
+    await controller.settled(NAME)
+    assert len(paths(controller)) == 2
+    assert set(first).isdisjoint(paths(controller)[1])
+    assert all(controller.state.topology.links[name].status is Status.UP for name in first)
+
+
 async def test_both_paths_lost_is_lost_and_restored_by_what_there_is(
     controller: Controller, ends: tuple[Headend, Headend]
 ) -> None:

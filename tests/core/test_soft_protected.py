@@ -356,6 +356,18 @@ def test_protecting_a_standing_corridor_moves_nothing() -> None:
     assert protected.target.leg.forward == single.target.leg.forward
 
 
+def test_a_standing_path_moves_where_all_that_could_stand_beside_it_is_in_a_group_with_it() -> None:
+    topology, group = seeing_far(three_ways()), ("F-12", "A-12", "F-14", "A-14")
+    grouped = {name: replace(topology.links[name], srlgs=(7,)) for name in map(link_name, group)}
+    net = Network.of(replace(topology, links={**topology.links, **grouped}))
+    single = net.stand(corridor(isolation=Isolation.SOFT))
+    assert single.target is not None
+    assert single.target.leg.nodes[1] == node_name("r4")
+    leg = stands(net).leg
+    assert leg.backup is not None
+    assert {leg.nodes[1], leg.backup.nodes[1]} == {node_name("r2"), node_name("r5")}
+
+
 def test_a_backup_of_a_dead_path_carries_on_as_the_path() -> None:
     net = Network.of(seeing_far(square()))
     leg = stands(net).leg
