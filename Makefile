@@ -5,7 +5,7 @@ STAMP  := $(VENV)/.stamp
 DEBIAN := openvswitch-switch mininet iperf3 tshark tcpdump nftables iproute2 ethtool iputils-ping python3-venv gcc libc6-dev \
 	postgresql
 
-.PHONY: setup check test test-bmv2 unit e2e demo bench proto lock clean
+.PHONY: setup check test test-bmv2 unit e2e chaos soak demo bench proto lock clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,16 @@ test-bmv2: setup
 	@command -v simple_switch_grpc >/dev/null || \
 		{ echo "test-bmv2: simple_switch_grpc is not on the path; deploy/bmv2.sh gets it" >&2; exit 1; }
 	CORRIDOR_REQUIRE_BMV2=1 $(PY) -m pytest tests/conformance tests/pair tests/p4
+
+# Random faults in the lab for nine minutes and a half, the same ones with the same SEED.
+SEED ?= 1
+CHAOS_SECONDS ?= 570
+chaos: setup
+	SEED=$(SEED) CHAOS_SECONDS=$(CHAOS_SECONDS) $(PY) -m pytest -q -s --show-capture=no tests/chaos/test_chaos.py
+
+# Ten thousand random operations on the simulated network; nothing may be left behind.
+soak: setup
+	SEED=$(SEED) SOAK=$${SOAK:-10000} $(PY) -m pytest -q -s --show-capture=no tests/chaos/test_soak.py
 
 demo: setup
 	@$(PY) -m topologies.demo

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import random
 import sys
@@ -263,5 +264,6 @@ def soaked(directory: Path, operations: int, seed: int) -> tuple[list[Look], Cou
             running_controller, "HELLO_S", 0.5
         )  # as rare as in earnest, more or less: probes are not the point
         patch.setattr(running_controller, "EAGER_HELLO_S", 0.1)
+        patch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # who runs the tests keeps every record
         soak = Soak(directory, seed)
         return runner.run(soak.run(operations)), soak.done
