@@ -26,6 +26,7 @@ from controller.core.protection import links_down
 from controller.core.records import Placement, Record, paths_of
 from controller.core.stages import next_record, rolled_back
 from controller.drivers.device import SliceResizer
+from controller.move_reports import MoveReports
 from controller.releases import Releases
 from controller.resizing import HANDSHAKE_S, Overruled, Resizing
 from controller.state import NetworkState, Touched
@@ -96,6 +97,7 @@ class Progress:
         self._resized: set[str] = set()
         """Corridors whose change under way has begun to resize slices."""
         self._releases = Releases(state, stage_timeout_s, self._retry_s)
+        self._reports = MoveReports(state)
 
     def resume(self) -> None:
         """After a restart: every stored change goes on where it was."""
@@ -181,6 +183,7 @@ class Progress:
 
     async def close(self) -> None:
         await self._releases.close()
+        await self._reports.close()
         await stopped(self._tasks.values())
 
     async def _drive(self, name: str, attempt: _Attempt) -> None:
@@ -199,9 +202,17 @@ class Progress:
                 if again:
                     await asyncio.sleep(self._pause_s(attempt.failures))
                 continue
+            if record.stage is Stage.STEER:
+                self._report(record, attempt.old_us)
             old_us = self._state.measured.measured_us(name)
             attempt = _Attempt(await self._next(name, attempt.silent), old_us=old_us)
         self._resized.discard(name)
+
+    def _report(self, record: Record, old_us: int | None) -> None:
+        """Of a change of path that was just made, where the old path was measured."""
+        move = record.corridor.last_move
+        if move is not None and old_us is not None and record.previous and record.previous.last_move != move:
+            self._reports.begin(record.name, move, old_us)
 
     def _pause_s(self, failures: int) -> float:
         """Longer from try to try: a node that comes back is heard of within one."""

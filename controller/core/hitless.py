@@ -132,6 +132,14 @@ def with_move(topology: Topology, change: Plan, occasion: Occasion, now: datetim
     return replace(change, record=record)
 
 
+def measured_move(corridor: Corridor, move: Move, old_us: int, new_us: int) -> Move:
+    """The report of a move that is over, by both delays as they were measured, one way."""
+    faster_us = max(0, old_us - new_us)
+    carried = move.hitless or move.overtaken_packets > 0  # else there was nothing to overtake
+    overtaken = overtaken_packets(corridor, corridor, faster_us) if carried else 0
+    return replace(move, faster_us=faster_us, overtaken_packets=overtaken, measured=True)
+
+
 def overtaken_packets(before: Corridor, after: Corridor, faster_us: int) -> int:
     """Of the reference size, of both directions the worse: what the slower path still holds when the faster one has
     brought the first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from simulated_network import SimulatedNetwork
 from small_domain import ring
 from waiting import until
 
+from controller import move_reports
 from controller.core.errors import FailedPrecondition
 from controller.core.model import Corridor, Isolation, PathConstraints, State
 from controller.core.names import short
@@ -129,3 +131,20 @@ async def test_the_verdict_follows_what_is_measured(controller: Controller) -> N
     told = await controller.service.get_corridor(NAME)
     assert told.slo is not None
     assert (told.slo.verdict, told.slo.reason) == (Verdict.MISSED, "DOWN")
+
+
+async def test_a_move_is_reported_by_what_was_measured_before_and_after(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500 µs of 20 Mbit/s are 10 000 bits: 0.9 packets of 1400 bytes."""
+    monkeypatch.setattr(move_reports, "QUIET_S", 0.1)
+    before = await stands(controller)
+    controller.state.measured.note(NAME, 3_000)
+    told = await change(controller, path_constraints=away_from(before))
+    assert not last_move(told).measured
+    await asyncio.sleep(0.2)  # the reading of the old path is not taken for one of the new
+    assert not last_move(controller.state.records[NAME].corridor).measured
+    controller.state.measured.note(NAME, 2_000)
+    await until(lambda: last_move(controller.state.records[NAME].corridor).measured, "it is measured")
+    move = last_move(controller.state.records[NAME].corridor)
+    assert (move.hitless, move.faster_us, move.overtaken_packets) == (True, 500, 1)
