@@ -429,6 +429,11 @@ def test_lists_of_a_backup_are_encoded_anew_before_routes_change_and_its_session
     renewed = net.ask(net.records[NAME].corridor).target
     assert renewed is not None
     assert paths_of(renewed.leg) == paths_of(placement.leg)
+    counts = []
+    for _ in range(3):
+        counts.append(len(list(sessions(net.tables()))))
+        net.step(NAME)
+    assert counts == [6, 6, 4], "the new sessions find out before, the old ones stay while traffic may be theirs"
     walk_stages(net)
     assert not net.routing.waiting
     first, second = paths_of(renewed.leg)
