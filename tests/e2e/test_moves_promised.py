@@ -69,6 +69,7 @@ def test_a_move_under_two_flows_loses_nothing_and_tells_what_it_let_overtake(
     lab: Lab, controller: Controller, corridor: Make
 ) -> None:
     made = detoured(lab, corridor, "mover")
+    wait_for("it is measured", lambda: controller.get("mover")["slo"]["measuredLatencyUs"])
     flows = both_ways(lab, 4)
     controller.patch("mover", keeping_off(links(made)[0]))
     moved = controller.settled("mover")
@@ -77,6 +78,8 @@ def test_a_move_under_two_flows_loses_nothing_and_tells_what_it_let_overtake(
     assert (move["hitless"], move["reason"]) == (True, "OWNER")
     assert move["fasterUs"] == made["legs"][0]["latencyUs"] - moved["legs"][0]["latencyUs"] > 0
     assert [each["lost"] for each in got] == [0, 0]
+    measured = wait_for("both paths are measured", lambda: measured_move(controller), 15)
+    print("moved", move, measured, [(each["reordered"], each["one_way_us"]) for each in got])
     for each in got:
         assert each["reordered"] <= move["overtakenPackets"] + held_up(each)
 
@@ -118,6 +121,11 @@ def test_a_node_that_falls_silent_in_clean_keeps_nobody_from_the_next_change(
     for flow in flows:
         flow.stop()
     assert [flow.result()["lost"] for flow in flows] == [0, 0]
+
+
+def measured_move(controller: Controller) -> dict[str, Any] | None:
+    move: dict[str, Any] = controller.get("mover")["lastMove"]
+    return move if move["measured"] else None
 
 
 def passed(fibre: str) -> tuple[str, ...]:
