@@ -33,6 +33,7 @@ from controller.core.leadership import Controller
 from controller.core.maintenance import Draining
 from controller.core.model import Corridor, CorridorEvent, TopologyView
 from controller.core.otn.moves import Defragmentation
+from controller.database_commands import db_app
 
 
 class Output(StrEnum):
@@ -65,6 +66,7 @@ lab_app = typer.Typer(no_args_is_help=True, help="A lab of network namespaces on
 app.add_typer(lab_app, name="lab")
 otn_app = typer.Typer(no_args_is_help=True, help="The optical layer.")
 app.add_typer(otn_app, name="otn")
+app.add_typer(db_app, name="db")
 
 Name = Annotated[str, typer.Argument(help="c1, acme/c1 or tenants/acme/corridors/c1.")]
 Thing = Annotated[str, typer.Argument(help="A node or link, by its short or full name.")]

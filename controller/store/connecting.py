@@ -19,7 +19,7 @@ SESSION = {
     "application_name": "corridor-controller",
     "synchronous_commit": "on",
     "timezone": "UTC",
-    "idle_in_transaction_session_timeout": "3000",
+    "idle_in_transaction_session_timeout": "2000",
     "tcp_user_timeout": "5000",
 }
 """A controller that stops in the middle of a change (paused, cut off) must not hold `head` against its successor."""

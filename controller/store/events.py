@@ -51,22 +51,27 @@ async def newest_sequence(connection: AsyncConnection) -> int:
 
 async def events_past(connection: AsyncConnection, after: int, limit: int) -> tuple[CorridorEvent, ...]:
     """The events past a number, oldest first; `OutOfRange` where they are not all there, or the number never was."""
-    await _require_kept(connection, after)
     query = select(events).where(events.c.sequence > after).order_by(events.c.sequence).limit(limit)
-    return tuple(
+    found = tuple(
         CorridorEvent(
             row.sequence, EventType(row.type), _codec.validate_json(row.body), row.event_time.replace(tzinfo=UTC)
         )
         for row in await connection.execute(query)
     )
+    if not found or found[0].sequence != after + 1:
+        await _require_newest(connection, after)
+    return found
 
 
-async def _require_kept(connection: AsyncConnection, after: int) -> None:
+async def _require_newest(connection: AsyncConnection, after: int) -> None:
+    """Nothing comes next after this number: right only if it is the last there is."""
     newest = await newest_sequence(connection)
-    found = (await connection.execute(select(func.min(events.c.sequence)))).scalar()
-    oldest = newest + 1 if found is None else int(found)
+    least = (await connection.execute(select(func.min(events.c.sequence)))).scalar()
+    oldest = newest + 1 if least is None else int(least)
     figures = {"oldest": str(oldest), "newest": str(newest)}
     if after > newest:
         raise OutOfRange(f"no event {after} yet: the newest is {newest}", reason="EVENTS_AHEAD", metadata=figures)
-    if after < oldest - 1:
-        raise OutOfRange(f"events are kept from {oldest} on", reason="EVENTS_GONE", metadata=figures)
+    if after < newest:
+        raise OutOfRange(
+            f"what came after event {after} is not kept: the oldest is {oldest}", reason="EVENTS_GONE", metadata=figures
+        )

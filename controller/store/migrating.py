@@ -32,9 +32,8 @@ async def migrate(engine: AsyncEngine) -> None:
             if await connection.run_sync(revision_of) == newest_revision():
                 return
         async with writing(engine).begin() as connection:
-            if engine.dialect.name == "postgresql":
-                await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(serialise)
+            await connection.run_sync(upgrade, newest_revision())
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -43,16 +42,24 @@ def revision_of(connection: Connection) -> str | None:
 
 
 @cache
-def newest_revision() -> str | None:
-    return ScriptDirectory(str(STEPS)).get_current_head()
+def newest_revision() -> str:
+    newest = ScriptDirectory(str(STEPS)).get_current_head()
+    assert newest is not None
+    return newest
 
 
-def _upgrade(connection: Connection) -> None:
+def serialise(connection: Connection) -> None:
+    """Until the end of the transaction no other process changes the schema (SQLite's transactions see to it alone)."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """In the transaction of the connection; nothing where it is there already."""
     config = Config()
     config.set_main_option("script_location", str(STEPS))
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     except CommandError as unknown:
-        found = revision_of(connection)
-        raise Invalid(f"the database has revision {found}, which this controller does not know") from unknown
+        raise Invalid(f"this controller does not know the database's revision: {unknown}") from unknown
