@@ -21,9 +21,9 @@ from controller.core.leadership import Controller, Lease, Role
 log = logging.getLogger(__name__)
 
 TTL_S = 2.0
-RENEWALS = 4
+RENEWALS = 5
 """In the life of a lease."""
-MARGIN = 0.25
+MARGIN = 0.2
 """Share of a lease that its holder leaves unused: for a clock that is slow, and for what it is just sending."""
 FIRST_PAUSE_S = 0.02
 """Before a database is asked once more that did not answer, or a lease that is about to end."""

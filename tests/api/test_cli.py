@@ -328,6 +328,7 @@ def test_serve_reads_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (settings,) = started
     assert (settings.topology, settings.inventory, settings.database) == (topology, inventory, "sqlite:///x.db")
     assert (settings.rest, settings.grpc, settings.openflow) == ("127.0.0.1:8080", "127.0.0.1:50051", "")
+    assert (settings.id, settings.advertise_grpc, settings.advertise_rest, settings.lease_s) == ("", "", "", 2.0)
 
 
 class FakeLab:
@@ -353,6 +354,9 @@ class FakeLab:
 
     def down(self) -> None:
         self.calls.append("down")
+
+    def call_controller(self, count: int) -> None:
+        self.calls.append(("call", count))
 
 
 @dataclass(frozen=True)
@@ -403,6 +407,12 @@ def test_targets_are_stated_for_all_and_for_single_routers(
     file.touch()
     Command("")("lab", "up", str(file), *(word for each in stated for word in ("--target", each)))
     assert calls == [("up", file, target, None, {"targets": targets})]
+
+
+def test_nodes_are_told_to_call_several_controllers(lab: Callable[[bool], list[Any]]) -> None:
+    calls = lab(True)
+    Command("")("lab", "call", "2", "--run-dir", "/r")
+    assert calls == [("load", Path("/r")), ("call", 2)]
 
 
 def test_a_lab_that_is_gone_or_broken_fails(lab: Callable[[bool], list[Any]]) -> None:

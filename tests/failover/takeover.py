@@ -24,6 +24,9 @@ KBPS, IP_BYTES = 4_000, 500
 """A thousand packets a second each way."""
 PATIENCE_S = 60.0
 STRAGGLERS_S = 0.5
+ASK_S = 0.05
+"""Between two requests: who asks all the time takes the machine's time from the controllers."""
+START_S = 60.0
 
 
 @dataclass
@@ -35,10 +38,13 @@ class Pair:
     paths: tuple[CuttablePath, ...]
 
     def roles(self) -> tuple[Controller, Controller]:
-        """Leader and follower, once each knows what it is."""
-        leader = wait_for("a leader", lambda: next((each for each in self.controllers if each.leads()), None), 30)
+        """Leader and follower, once each knows what it is; who has ended is started again, as a supervisor would."""
+        for each in self.controllers:
+            if each.ended() is not None:
+                each.start()
+        leader = wait_for("a leader", lambda: next((each for each in self.controllers if each.leads()), None), START_S)
         follower = next(each for each in self.controllers if each is not leader)
-        wait_for("the follower reads", lambda: reads(follower), 30)
+        wait_for("the follower reads", lambda: reads(follower), START_S)
         return leader, follower
 
     def path(self, controller: Controller) -> CuttablePath:
@@ -46,6 +52,7 @@ class Pair:
 
 
 def reads(controller: Controller) -> bool:
+    time.sleep(ASK_S)
     try:
         return controller.client.get("/readyz").status_code == httpx.codes.OK
     except httpx.TransportError:
@@ -59,6 +66,7 @@ def body() -> dict[str, Any]:
 
 def switched(controller: Controller, profile: str) -> httpx.Response | None:
     """What the controller says of it; None while nobody is there, or it does not lead yet."""
+    time.sleep(ASK_S)
     try:
         answer = controller.client.patch(NAME, json={"activeProfile": profile}, follow_redirects=False)
     except httpx.TransportError:
