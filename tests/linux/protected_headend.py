@@ -15,7 +15,7 @@ from flows import flow
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from p4_client import INSERT
-from router_chain import inside
+from router_chain import inside, start
 from waiting import wait_until
 
 OWN = f"{locator('r1')}::1"
@@ -123,11 +123,31 @@ def runs_by(link):
     wait_until(fast, f"the flow runs by link {link}")
 
 
-def counts_until(all_of_them):
-    """How many policies were seen on their backup, until all are."""
-    seen = set()
-    wait_until(lambda: seen.add(len(switched())) or all_of_them in seen, "all are on their backup")
-    return seen
+@contextmanager
+def transactions(file):
+    """What nft tells of r1's, as a list of texts that grows."""
+
+    def seen():
+        return file.read_text().split("# new generation")
+
+    with file.open("w") as told:
+        monitor = start("r1", "nft", "monitor", stdout=told)
+        try:
+            # It is there when it has told of a change that means nothing.
+            wait_until(
+                lambda: inside("r1", "nft", "add table ip seen; delete table ip seen") and len(seen()) > 1,
+                "nft monitor tells",
+            )
+            yield seen
+        finally:
+            monitor.kill()
+            monitor.wait()
+
+
+def moves_in(texts, verb):
+    """How many policies each transaction has moved."""
+    counts = [text.count(f"{verb} element inet corridor switched") for text in texts]
+    return [count for count in counts if count]
 
 
 def switched():

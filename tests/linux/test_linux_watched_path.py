@@ -78,6 +78,14 @@ def test_who_does_not_run_finds_no_cut(stalls, round_trip):
     assert run(path, lambda now: True, 40, start=0.9, gaps=gaps, round_trip=round_trip) == []
 
 
+@given(st.floats(0.001, 0.009), st.floats(0.012, 0.5))
+def test_a_lost_probe_and_a_stall_are_no_cut_together(behind, length):
+    """It stands still behind the one probe that is lost, and has had no time to send another one."""
+    path = whole()
+    gaps = [(1.0 + behind, 1.0 + behind + length)]
+    assert run(path, lambda now: abs(now - 1.0) > INTERVAL / 4, 40, start=0.9, gaps=gaps) == []
+
+
 def test_copies_old_and_unknown_probes_count_for_nothing():
     path = whole()
     newest = path.newest
@@ -122,7 +130,10 @@ ENTRY = Backup(9, 1, 2, hold_off_ms=50, wait_to_restore_ms=5000, revertive=True)
 HEALTHS = st.sampled_from([*Health, None])
 
 
-@given(HEALTHS, HEALTHS, st.booleans(), st.floats(0, 100), st.booleans())
+WAITED = st.sampled_from([0.0, 0.049, 0.05, 1.0, 4.999, 5.0, 100.0])
+
+
+@given(HEALTHS, HEALTHS, st.booleans(), WAITED, st.booleans())
 def test_a_policy_moves_by_this_table(own, backup, on_backup, waited, revertive):
     """Written down by hand, row by row; whatever is in none of the rows stays."""
     entry = Backup(9, 1, 2, 50, 5000, revertive)
