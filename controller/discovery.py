@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 HELLO_S = 1.0
 EAGER_HELLO_S = 0.2
 """While something that the file plans is still missing."""
+SEND_S = 1.0
+"""What a device may take to send a probe: the next round waits for it."""
 MISSED_PROBES = 3
 EAGER_ROUNDS = 100
 PATIENCE = 5
@@ -210,7 +212,7 @@ class Discovery:
 
     async def _send_one(self, device: str, port: int, frame: bytes) -> None:
         with suppress(DeviceUnreachable):
-            async with within(device, self._hello_s, "a frame to send"):  # else one that hangs holds all probes up
+            async with within(device, SEND_S, "a frame to send"):
                 await self._state.reconciler.device(device).send_frame(port, frame)
 
     def _probes(self) -> Iterator[tuple[str, int, bytes]]:
