@@ -35,11 +35,14 @@ class Change:
     """Whether controllers are killed in it, or it only leads to the next."""
 
 
-def enumerated(plan: TopologyFile, directory: Path, base: Sequence[Change], cycle: Sequence[Change]) -> None:
-    """Kill a controller at every instant of each change of a cycle, and print how many these are."""
-    database = f"sqlite:///{directory / 'corridor.db'}"
+def enumerated(plan: TopologyFile, database: Path | str, base: Sequence[Change], cycle: Sequence[Change]) -> None:
+    """Kill a controller at every instant of each change of a cycle, and print how many these are.
+
+    `database`: a URL, or a directory for one of SQLite's.
+    """
+    url = database if isinstance(database, str) else f"sqlite:///{database / 'corridor.db'}"
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        points = runner.run(_enumerate(plan, database, base, cycle))
+        points = runner.run(_enumerate(plan, url, base, cycle))
     counted = Counter(change for change, _ in points)
     print(f"killed at {len(points)} instants: {', '.join(f'{name} {count}' for name, count in counted.items())}")
     assert all(counted[change.name] > 1 for change in cycle if change.dies)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from databases import execute
 from mortal_store import mortal
 from resized import books_agree
 from running_controller import Clock, Controller
 from simulated_network import SimulatedNetwork, channel_of_policy, policies
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 from waiting import until
 
 from controller.core.entries import SlotAssignment
@@ -35,7 +34,7 @@ DELAY_S = 0.0007
 """By how much each device takes longer than the one before it."""
 OF_THE_WORLD = ("handshake ",)
 """Names of tasks of the devices, which no controller takes with it."""
-TABLES = "records", "ledger", "ids"
+LEDGER = "link", "server", "direction", "bitmap", "kbps"
 Act = Callable[[Controller], Awaitable[object]]
 Shape = dict[str, Any]
 
@@ -53,6 +52,8 @@ class Lives:
     """The happening that was the last of each."""
 
     def __post_init__(self) -> None:
+        self.ledger: dict[RowKey, tuple[int, int]] = {}
+        """Slots and kbit/s, as they were stored when the books were last looked at."""
         self.dark: list[str] = []
         """Policies that led nowhere, at whatever instant."""
         for number, device in enumerate(self.network.devices.values()):
@@ -189,24 +190,21 @@ class Lives:
                 bitmap, kbps = held.get(claim.row, (0, 0))
                 assert not bitmap & claim.bitmap, f"two hold slots of {claim.row}"
                 held[claim.row] = bitmap | claim.bitmap, kbps + claim.kbps
-        for row in rows(self.database)["ledger"]:
-            key = RowKey(row["link"], row["server"], row["direction"])
+        self.ledger = {
+            RowKey(*key): (int(bitmap, 16), kbps) for *key, bitmap, kbps in rows(self.database, "ledger", *LEDGER)
+        }
+        for key, stored in self.ledger.items():
             if key.server != LINE:
-                assert (int(row["bitmap"], 16), row["kbps"]) == held.get(key, (0, 0)), key
+                assert stored == held.get(key, (0, 0)), key
 
     def shape(self) -> Shape:
         """All that stands, but for the numbers that it was given: as it would be had nobody ever died."""
-        tables = rows(self.database)
         return {
             "corridors": {name: _public(r.corridor) for name, r in sorted(self.controller.state.records.items())},
             "links": {name: link.status for name, link in self.controller.state.topology.links.items()},
-            "records": len(tables["records"]),
-            "ids": Counter((row["kind"], row["place"]) for row in tables["ids"]),
-            "ledger": {
-                (row["link"], row["server"], row["direction"]): (int(row["bitmap"], 16).bit_count(), row["kbps"])
-                for row in tables["ledger"]
-                if int(row["bitmap"], 16) or row["kbps"]
-            },
+            "records": len(rows(self.database, "records", "name")),
+            "ids": Counter(rows(self.database, "ids", "kind", "place")),
+            "ledger": {key: (slots.bit_count(), kbps) for key, (slots, kbps) in self.ledger.items() if slots or kbps},
             "entries": {
                 short(name): Counter(
                     type(entry).__name__ + getattr(entry, "table", "") for entry in device.own().values()
@@ -216,12 +214,9 @@ class Lives:
         }
 
 
-def rows(database: str, tables: Sequence[str] = TABLES) -> dict[str, list[dict[str, Any]]]:
-    """What is stored of claims, ids and records, read behind the controller's back."""
-    engine = create_engine(database, poolclass=NullPool)
-    with engine.connect() as connection:
-        found = {name: connection.execute(text(f"SELECT * FROM {name}")).mappings() for name in tables}
-        return {name: [dict(row) for row in each] for name, each in found.items()}
+def rows(database: str, table: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Of a table, read behind the controller's back."""
+    return execute(database, f"SELECT {', '.join(columns)} FROM {table}")
 
 
 def _mortal(task: asyncio.Task[Any]) -> bool:

@@ -24,7 +24,8 @@ from typing import Any
 
 import pytest
 import running_controller
-from lives import Lives, rows
+from databases import dump
+from lives import Lives
 from running_controller import Controller, corridor, end
 from simulated_network import SimulatedNetwork
 from small_domain import ring
@@ -117,9 +118,15 @@ class Soak:
         except Refused as refusal:
             self.done[f"{act.__name__}: {refusal.reason}"] += 1
         await asyncio.sleep(self.chance.choice((0, 0.01, 0.2, 1.0)))
+        self._forget()
+
+    def _forget(self) -> None:
+        """What the simulated network keeps for those who test with it."""
         network = self.lives.network
-        for kept in (network.history, network.writes, *(n.commands for n in network.otn_nodes)):
+        for kept in (network.history, network.writes, *(node.commands for node in network.otn_nodes)):
             kept.clear()
+        for node in network.otn_nodes:
+            node.forced.clear()
 
     async def _create(self) -> None:
         if len(self.controller.state.records) >= STANDING:
@@ -208,9 +215,10 @@ class Soak:
         self.calendar.ahead += REST
         await self._create_and_delete()
         tasks = Counter(task.get_name().rstrip("0123456789") for task in asyncio.all_tasks())
-        stored = {table: len(each) for table, each in rows(f"sqlite:///{self.file}", TABLES).items()}
+        stored = {table: len(each) for table, each in dump(f"sqlite:///{self.file}").items() if table in TABLES}
         size = sum(each.stat().st_size for each in self.file.parent.glob("corridor.db*"))
         containers = dict(lengths(self.controller))
+        self._forget()
         gc.collect()
         return Look(operations, sys.getallocatedblocks(), _resident(), containers, tasks, stored, size)
 

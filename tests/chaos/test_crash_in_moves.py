@@ -13,9 +13,11 @@ from controller.core.model import Isolation
 
 
 @pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.timeout(300)
 def test_moves(tmp_path: Path, isolation: Isolation) -> None:
     enumerated(ring(), tmp_path, *moves(isolation))
 
 
+@pytest.mark.timeout(300)
 def test_defragmentation(tmp_path: Path) -> None:
     enumerated(ring(), tmp_path, *defragmentations())

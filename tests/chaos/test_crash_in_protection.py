@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from crash_points import enumerated
 from cycles import protection
 from small_domain import ring
@@ -11,5 +12,6 @@ from small_domain import ring
 from controller.core.model import Isolation
 
 
+@pytest.mark.timeout(300)
 def test_protection(tmp_path: Path) -> None:
     enumerated(ring(), tmp_path, *protection(Isolation.HARD))

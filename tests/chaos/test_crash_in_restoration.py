@@ -13,5 +13,6 @@ from controller.core.model import Isolation
 
 
 @pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.timeout(300)
 def test_restoration(tmp_path: Path, isolation: Isolation) -> None:
     enumerated(ring(), tmp_path, *restorations(isolation))
