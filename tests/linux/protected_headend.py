@@ -26,6 +26,7 @@ POLICY, BACKUP = 10 * VRFS["a"] + 6, 156
 FAR = "2001:db8:3::2"
 PER_SECOND = 2000
 LIMIT_S = 0.050
+WAIT_TO_RESTORE_S = 0.3
 
 
 class News:
@@ -66,7 +67,7 @@ def probe(schema, session, carriers, next_hop, interval_us=10_000, detect_us=25_
     )
 
 
-def backed(schema, policy=POLICY, hold_off_ms=0, wait_to_restore_ms=300, revertive=1):
+def backed(schema, policy=POLICY, hold_off_ms=0, wait_to_restore_ms=int(1000 * WAIT_TO_RESTORE_S), revertive=1):
     times = {"hold_off_ms": hold_off_ms, "wait_to_restore_ms": wait_to_restore_ms, "revertive": revertive}
     return schema.entry(
         "policy_backup", {"policy": policy}, "set_backup", backup=BACKUP, session=1, backup_session=2, **times

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from p4_client import MODIFY
-from protected_headend import LIMIT_S, POLICY, News, backed, customer_flow, cut, listed, protect, runs_by
+from protected_headend import (
+    LIMIT_S,
+    POLICY,
+    WAIT_TO_RESTORE_S,
+    News,
+    backed,
+    customer_flow,
+    cut,
+    listed,
+    protect,
+    runs_by,
+)
+from router_chain import inside
+from test_linux_groups import restore
+from waiting import wait_until
 
 pytestmark = pytest.mark.root
 
@@ -84,4 +100,27 @@ def test_a_lost_backup_gives_traffic_back_at_once(headend):
             news.wait(lambda n: not n.policies[POLICY], "traffic has its own list again")
             runs_by(1)
     assert news.moves == ["SIGNAL_FAIL", "BACKUP_LOST"]
+    assert lost.outage_s < LIMIT_S
+
+
+def test_a_dead_port_is_taken_again_when_its_next_hop_stands(protected, chain):
+    """The kernel drops next hops with the carrier: probes would come back long before traffic could."""
+    _, _, news = protected
+    whole = {router: chain.clients[router].read_all() for router in ("r1", "r2")}
+    with customer_flow(4) as lost:
+        runs_by(1)
+        inside("r2", "ip", "link", "set", "eth1", "down")
+        try:
+            runs_by(2)
+        finally:
+            inside("r2", "ip", "link", "set", "eth1", "up")
+        wait_until(lambda: "LOWER_UP" in inside("r1", "ip", "link", "show", "eth1").stdout, "the carrier is back")
+        runs_by(2)
+        time.sleep(2 * WAIT_TO_RESTORE_S)
+        runs_by(2)
+        assert news.take().moves == ["SIGNAL_FAIL"]
+        restore(chain, whole)
+        runs_by(1)
+    news.wait(lambda n: n.moves == ["SIGNAL_FAIL", "REVERTED"], "traffic has its own list again")
+    print(f"dead port: {lost.outage_s * 1000:.1f} ms")
     assert lost.outage_s < LIMIT_S

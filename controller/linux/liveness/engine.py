@@ -63,7 +63,7 @@ class Engine:
             planned = self._wakes_at(self._clock())
             wants_to_write = [self._target.socket] if self._target.pending else []
             readable, _, _ = select.select(
-                [self._target.socket, self._probing.returns],
+                [self._target.socket, self._probing.returns, self._probing.carriers.socket],
                 wants_to_write,
                 [],
                 max(0.0, planned - self._clock()),
@@ -77,6 +77,7 @@ class Engine:
 
     def turn(self, now: float) -> None:
         self._probing.take()
+        self._probing.lose(now)
         if now >= self._judge_from:
             self._probing.judge(now)
         # Before new probes leave: traffic first.

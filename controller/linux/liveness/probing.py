@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.linux import stamp
+from controller.linux.liveness.carriers import Carriers
 from controller.linux.liveness.probe_frames import KEY_BYTES, ProbeFrame, parse, probe_frame, program
 from controller.linux.liveness.watched_path import WatchedPath
 
@@ -55,6 +56,8 @@ class Probing:
         self._clock = clock
         self._key = os.urandom(KEY_BYTES)
         self._heard_from: frozenset[str] = frozenset()
+        self._out: set[str] = set()
+        """Interfaces that have lost their carrier since the target told what stands."""
         self._probed: dict[int, _Probed] = {}
         self._numbers: dict[Way, int] = {}
         self._due: list[tuple[float, int]] = []
@@ -62,6 +65,7 @@ class Probing:
         self._ports: dict[str, socket.socket | float] = {}
         """By interface: a socket, or when to try again to open one."""
         self.returns = _listening(self._key)
+        self.carriers = Carriers()
 
     def follow(self, ways: Mapping[int, Way], ports: Collection[str]) -> dict[int, WatchedPath]:
         """These sessions are watched from now on, and heard from these interfaces alone.
@@ -69,6 +73,7 @@ class Probing:
         A way that was watched before goes on as it is.
         """
         self._heard_from = frozenset(ports)
+        self._out.clear()
         wanted = set(ways.values())
         for way in self._numbers.keys() - wanted:
             del self._probed[self._numbers.pop(way)]
@@ -90,6 +95,18 @@ class Probing:
                 round_trip = now - back.sent_ns / 1e9 - age_s
                 changed |= probed.path.returned(back.sequence, round_trip, now)
         return changed
+
+    def lose(self, now: float) -> None:
+        """Whatever leaves by an interface without carrier is down, at once.
+
+        With the carrier the kernel has dropped the next hops there, and it does not bring them back: probes, which
+        need none, leave there again when the target has told that the next hop stands.
+        """
+        lost = self.carriers.lost()
+        self._out |= lost
+        for probed in self._probed.values() if lost else ():
+            if probed.way.interface in lost:
+                probed.path.fail(now)
 
     def send(self, now: float) -> None:
         """Whatever is due. What is late goes now, and is not made up for."""
@@ -125,6 +142,8 @@ class Probing:
 
     def _send_one(self, probed: _Probed) -> None:
         """One that cannot leave is lost, as on the line."""
+        if probed.way.interface in self._out:
+            return
         now = self._clock()
         sequence = probed.path.send(now)
         port = self._port(probed.way.interface, now)

@@ -80,6 +80,11 @@ class WatchedPath:
         self.run = 0
         return self._become(Health.DOWN, now)
 
+    def fail(self, now: float) -> bool:
+        """Found down by other means than probes."""
+        self.run = 0
+        return self._become(Health.DOWN, now)
+
     def deadline(self) -> float | None:
         """When the path is down if nothing comes back until then; None: not before another probe was sent."""
         if self.health is Health.DOWN or self.sequence - self.newest < self.misses:
