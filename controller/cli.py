@@ -310,6 +310,7 @@ def serve(
     advertise_grpc: Annotated[str, typer.Option(help="Where others reach the gRPC face; else as --grpc.")] = "",
     advertise_rest: Annotated[str, typer.Option(help="URL of the REST face for others; else from --rest.")] = "",
     lease_s: Annotated[float, typer.Option(min=0.5, help="Another leads so long after a leader's last word.")] = 2.0,
+    keep_events: Annotated[int, typer.Option(min=0, help="So many of the newest; 0: 100 000.")] = 0,
 ) -> None:
     """Run a controller until it is told to stop. Of several on one database one leads, the others stand by."""
     from controller.app import serve as run  # a client command does not load the whole controller
@@ -317,7 +318,7 @@ def serve(
 
     addresses = {"rest": rest, "grpc": grpc, "openflow": openflow}
     advertised = {"id": controller_id, "advertise_grpc": advertise_grpc, "advertise_rest": advertise_rest}
-    run(Settings(topology, inventory, db, **addresses, **advertised, lease_s=lease_s))
+    run(Settings(topology, inventory, db, **addresses, **advertised, lease_s=lease_s, keep_events=keep_events))
 
 
 @lab_app.command("up")

@@ -29,6 +29,8 @@ class Settings:
     """URL where others reach the REST face; empty: from `rest`."""
     lease_s: float = 2.0
     """So long after a leader's last word another one may lead."""
+    keep_events: int = 0
+    """So many of the newest; 0: as many as the store keeps by itself."""
 
     @property
     def alone(self) -> bool:

@@ -10,7 +10,10 @@ import typer
 
 db_app = typer.Typer(no_args_is_help=True, help="The controller's database.")
 
-Database = Annotated[str, typer.Option("--db", help="sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE.")]
+Database = Annotated[
+    str,
+    typer.Option("--db", envvar="CORRIDOR_DATABASE", help="sqlite:///FILE or postgresql://USER@HOST:PORT/DATABASE."),
+]
 DATABASE = "sqlite:///corridor.db"
 
 

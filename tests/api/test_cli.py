@@ -329,6 +329,7 @@ def test_serve_reads_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (settings.topology, settings.inventory, settings.database) == (topology, inventory, "sqlite:///x.db")
     assert (settings.rest, settings.grpc, settings.openflow) == ("127.0.0.1:8080", "127.0.0.1:50051", "")
     assert (settings.id, settings.advertise_grpc, settings.advertise_rest, settings.lease_s) == ("", "", "", 2.0)
+    assert settings.keep_events == 0
 
 
 class FakeLab:
