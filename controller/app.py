@@ -7,6 +7,7 @@ runs in one event loop. The faces stand from the start; what stands behind them 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from controller.api.rest_face import rest_app
 from controller.api.switchboard import Switchboard
 from controller.config import Inventory, Settings, load_inventory
 from controller.core import names
-from controller.core.errors import Conflict, Invalid, Unavailable
+from controller.core.errors import Invalid, Unavailable
 from controller.core.leadership import Controller
 from controller.core.topology import Topology
 from controller.core.warm import warm
@@ -42,7 +43,7 @@ from controller.restoration import Restoration
 from controller.service import Service
 from controller.size_audit import SizeAudit
 from controller.state import NetworkState
-from controller.store import Store
+from controller.store import KEEP_EVENTS, Store
 from controller.topology_file import TopologyFile, load
 
 READY_S = 2.0
@@ -50,10 +51,14 @@ READY_S = 2.0
 
 log = logging.getLogger(__name__)
 
+THRESHOLDS = (50_000, 10, 20)
+"""Of the garbage collector: a network is many objects that live long, and looking at all of them stops everything."""
+
 
 def serve(settings: Settings) -> None:
     """Run a controller until SIGINT or SIGTERM. Devices keep what they hold: a controller that goes takes nothing."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    gc.set_threshold(*THRESHOLDS)
     warm()  # before the first request, not during it
     asyncio.run(_serve(settings))
 
@@ -88,10 +93,7 @@ class End:
     def give_up(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A defect ends the process: what is stored is whole, and a restart resumes every change."""
         loop.default_exception_handler(context)
-        error = context.get("exception")
-        if isinstance(error, Conflict) and error.reason == "FENCED":
-            lead_lost(error)
-        self.defect = error or RuntimeError(context["message"])
+        self.defect = context.get("exception") or RuntimeError(context["message"])
         self.asked.set()
 
 
@@ -114,7 +116,7 @@ class Node:
         cls, stack: AsyncExitStack, settings: Settings, plan: TopologyFile, inventory: Inventory, end: End
     ) -> Node:
         """It reads, and hears switches; it leads nothing."""
-        store = await Store.open(settings.database)
+        store = await Store.open(settings.database, settings.keep_events or KEEP_EVENTS)
         stack.push_async_callback(store.close)
         planned = Topology.planned(plan.domain, plan.srv6_block, plan.nodes, plan.links)
         node = cls(settings, store, planned, inventory, end)
@@ -164,7 +166,7 @@ class Node:
         """All that a leader has; when it goes, its writing ends first, and then others may lead."""
         log.info("this controller leads, epoch %d", epoch)
         stack.push_async_callback(self._keeper.resign)
-        self._store.fence(epoch)
+        self._store.fence(epoch, lead_lost)
         state = await NetworkState.restore(self._store, self._planned, lambda: datetime.now(UTC))
         stack.push_async_callback(state.reconciler.close)
         repairs = Repairs(state)

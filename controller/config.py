@@ -32,11 +32,6 @@ class Settings:
     keep_events: int = 0
     """So many of the newest; 0: as many as the store keeps by itself."""
 
-    @property
-    def alone(self) -> bool:
-        """Whether the database is a file of this machine, which no controller elsewhere can share."""
-        return self.database.startswith("sqlite")
-
 
 @dataclass(frozen=True, slots=True)
 class RouterAddress:

@@ -7,7 +7,7 @@ slot or an id out twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -73,9 +73,13 @@ class Store:
         self._transactions.begin_epoch(epoch)
         return epoch
 
-    def fence(self, epoch: int) -> None:
-        """The epoch of a lease that was won over another connection: what fences this store's changes from here on."""
+    def fence(self, epoch: int, when_fenced: Callable[[Conflict], None]) -> None:
+        """The epoch of a lease that was won over another connection: what fences this store's changes from here on.
+
+        `when_fenced` is called where a change is refused because another controller leads.
+        """
         self._transactions.begin_epoch(epoch)
+        self._transactions.when_fenced = when_fenced
 
     async def acquire_lease(self, holder: str, grpc: str, rest: str, ttl_s: float) -> Lease | None:
         """Lead from now on: where nobody does, or his lease has ended, or it is one's own; else None.

@@ -48,6 +48,8 @@ class Transactions:
         self._reading, self._writing = reading(engine), writing(engine)
         self._writer = str(uuid.uuid4())
         self._turn = asyncio.Lock()
+        self.when_fenced: Callable[[Conflict], None] = lambda _error: None
+        """Called before `Conflict` (FENCED) is raised: whoever leads no longer must not go on for long."""
         self._doubtful: int | None = None
         """Revision of a change of which it is not known whether it took place."""
 
@@ -89,6 +91,11 @@ class Transactions:
         """From here on; what was in doubt before is read anew by who begins."""
         self.epoch, self._doubtful = epoch, None
 
+    def _fenced(self) -> Conflict:
+        error = Conflict("another controller has taken over", reason="FENCED")
+        self.when_fenced(error)
+        return error
+
     async def _attempt(self, work: Callable[[AsyncConnection, Head], Awaitable[Result]], events: int) -> Result:
         with outages_told():
             async with self._writing.connect() as connection:
@@ -119,7 +126,7 @@ class Transactions:
         else:
             row = (await connection.execute(statement)).one_or_none()
         if row is None:
-            raise Conflict("another controller has taken over", reason="FENCED")
+            raise self._fenced()
         return Head(row.revision, row.sequence)
 
     async def _resolved(self, mine: Head) -> bool:
@@ -138,7 +145,7 @@ class Transactions:
         async def look(connection: AsyncConnection) -> bool:
             row = (await connection.execute(select(head))).one()
             if row.revision > revision and row.writer != self._writer:
-                raise Conflict("another controller has taken over", reason="FENCED")
+                raise self._fenced()
             return bool(row.revision == revision and row.writer == self._writer)
 
         return await self.exclusive(look)

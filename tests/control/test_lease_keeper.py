@@ -12,7 +12,11 @@ from typing import Any
 
 import pytest
 from databases import execute
+from running_controller import Controller, corridor
+from simulated_network import SimulatedNetwork
 
+from controller.core.errors import Conflict
+from controller.core.model import Isolation
 from controller.leadership import Candidate
 from controller.lease_keeper import LEAD_LOST, LeaseKeeper
 from controller.store import Store
@@ -130,3 +134,19 @@ async def test_a_stopped_leader_on_a_file_leads_on(tmp_path: Path) -> None:
     assert child.poll() is None
     child.kill()
     await asyncio.to_thread(child.communicate)
+
+
+async def test_a_change_that_is_fenced_off_is_heard_of(network: SimulatedNetwork, either_database: str) -> None:
+    """Not every leader hears at once that its lease is gone: the first change that is refused tells."""
+    running = await Controller(network, either_database).start()
+    await running.bootstrapped()
+    heard: list[str] = []
+    running.store.fence(running.epoch, lambda error: heard.append(error.reason))
+    successor = await Store.open(either_database)
+    await successor.raise_epoch()
+    with pytest.raises(Conflict, match="another controller has taken over"):
+        await running.service.create_corridor("tenants/default", "c1", corridor(isolation=Isolation.SOFT))
+    assert set(heard) == {"FENCED"}
+    await successor.close()
+    running.faults.clear()
+    await running.stop()
