@@ -124,7 +124,7 @@ class Chaos:
     # -- what must hold -----------------------------------------------------------------------------------------------
 
     def _calm(self) -> float:
-        """Seconds until every link is up and no corridor is under way or worse than it was."""
+        """Seconds until every node answers, every link is up, and no corridor is under way or less than UP."""
         began = time.monotonic()
         try:
             wait_for("all is calm", lambda: not self._unrest(), CALM_S)
@@ -136,9 +136,9 @@ class Chaos:
     def _unrest(self) -> list[object]:
         try:
             leader = self.system.leader()
-            found: list[object] = [
-                (link["name"], link["status"]) for link in leader.topology()["links"] if link["status"] != "UP"
-            ]
+            topology = leader.topology()
+            things = [*topology["nodes"], *topology["links"]]
+            found: list[object] = [(each["name"], each["status"]) for each in things if each["status"] != "UP"]
             for name, each in self._standing(leader).items():
                 if each["state"] != "UP" or each["reconciling"]:
                     found.append((name, each["state"], each["stage"], each["conditions"]))
