@@ -416,3 +416,17 @@ async def test_whoever_has_another_way_leaves_and_nobody_else(controller: Contro
             assert not footprint(controller, each) & {name}
             assert controller.state.records[each].corridor.state is State.UP
     await controller.in_line()
+
+
+async def test_a_defragmentation_moves_nobody_who_stands_on_it(controller: Controller) -> None:
+    """One of three that filled two servers leaves: what stays together would fit one, were it not drained."""
+    large = {"profiles": (Profile("only", 900_000),), "active_profile": "only"}
+    pinned = PathConstraints(include_links=(FIBRE,))
+    for number in (1, 2, 3):
+        await stands(controller, f"c{number}", **marked(number), **large, path_constraints=pinned)
+    await controller.service.delete_corridor(full("c2"))
+    await controller.settled(full("c2"))
+    topology = f"{DOMAIN}/topology"
+    assert (await controller.service.defragment(topology, 5, validate_only=True)).moves
+    assert len((await controller.service.drain(FIBRE)).staying) == 2
+    assert not (await controller.service.defragment(topology, 5)).moves

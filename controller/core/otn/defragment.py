@@ -8,6 +8,7 @@ from dataclasses import replace
 from controller.core.addresses import A_TO_Z, Z_TO_A
 from controller.core.conditions import without_condition
 from controller.core.errors import FailedPrecondition, Infeasible
+from controller.core.maintenance import stood_on
 from controller.core.model import ResizeState, Slice, SliceHop, Stage, State
 from controller.core.otn import LINE, Ledger, RowKey, bitmap_of, format_slots, parse_slots, pick_slots
 from controller.core.otn.moves import Defragmentation, FreedServer, ServerChange, SliceMove
@@ -85,7 +86,8 @@ def _movable(topology: Topology, record: Record) -> bool:
     hops = [hop for part in placement.leg.slices for hop in part.hops]
     clients = [topology.client_links[end.node] for end in (placement.a_end, placement.z_end)]
     up = all(topology.usable(link) for link in (*clients, *(topology.links[hop.link] for hop in hops)))
-    return up and bool(hops) and all(hop.server != LINE for hop in hops)
+    in_use = topology.drained.isdisjoint(stood_on(topology, placement))  # nothing new on what is drained
+    return up and in_use and bool(hops) and all(hop.server != LINE for hop in hops)
 
 
 def _load(record: Record) -> Load:
