@@ -80,7 +80,7 @@ class LostCorridors:
         """Under the writer."""
         clock = asyncio.get_running_loop().time
         batch, end = Batch(self._state.snapshot()), clock() + PORTION_S
-        while left and clock() < end:
+        while left and (not batch.plans or clock() < end):
             record = self._state.records.get(left.popleft())
             if record is None or not self._is_ready(record):
                 continue

@@ -77,7 +77,7 @@ class Router(p4r_grpc.P4RuntimeServicer):
         for update in request.updates:
             key = _key(update.entity)
             if update.type == p4r.Update.DELETE:
-                del self._held[key]
+                self._held.pop(key, None)
             else:
                 self._held[key] = update.entity
         return p4r.WriteResponse()

@@ -7,8 +7,8 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from shared.rows import Differ
 
 from controller.core import names
 from controller.core.batch import Batch
+from controller.core.entries import Change, Rejection
 from controller.core.generation import next_generation
 from controller.core.model import EventType, LinkKind, NodeKind, Stage, State, Status
 from controller.core.plan import plan
@@ -55,6 +56,36 @@ class _Listener:
         return lambda *_: None
 
 
+@dataclass
+class Written:
+    """What went to packet nodes and into the store since the cut."""
+
+    batches: list[tuple[str, tuple[Change, ...]]] = field(default_factory=list)
+    commits: int = 0
+
+    def of(self, device: P4RuntimeDevice) -> None:
+        apply = device.apply
+
+        async def recorded(changes: Sequence[Change]) -> Sequence[Rejection]:
+            self.batches.append((device.name, tuple(changes)))
+            return await apply(changes)
+
+        device.apply = recorded  # type: ignore[method-assign]
+
+    def into(self, store: Store) -> None:
+        commit_all = store.commit_all
+
+        async def counted(*arguments: Any) -> Any:
+            self.commits += 1
+            return await commit_all(*arguments)
+
+        store.commit_all = counted  # type: ignore[method-assign]
+
+    def clear(self) -> None:
+        self.batches.clear()
+        self.commits = 0
+
+
 @dataclass(frozen=True)
 class Took:
     """Seconds from the cut, of all corridors that it hit."""
@@ -76,6 +107,8 @@ class Running:
     state: NetworkState
     progress: Progress
     restoration: Restoration
+    written: Written
+    directory: Path
 
     async def make(self) -> None:
         """All corridors of the model, each steered."""
@@ -97,6 +130,7 @@ class Running:
         hit = [name for name, record in self.state.records.items() if fibre in self.model.fibres(record)]
         old = {name: self.state.records[name].target for name in hit}
         marks: dict[str, float] = {}
+        self.written.clear()
         began = time.perf_counter()
         watch = asyncio.create_task(self._watch(hit, old, marks, began))
         await self.restoration.observe(LinkChanged(fibre, Status.DOWN))
@@ -108,6 +142,8 @@ class Running:
     async def mend(self, fibre: str) -> None:
         carried = [k.name for k in self.model.plan.links if fibre in k.trail]
         await self.restoration.observe(*(LinkChanged(name, Status.UP) for name in (fibre, *carried)))
+        await self._until(lambda: not self.state.leaving, "routes follow")
+        await self._until(lambda: self._settled(list(self.state.records)), "they stand")
 
     async def _watch(self, hit: list[str], old: dict[str, Any], marks: dict[str, float], began: float) -> None:
         """Notes when the last of them has come how far."""
@@ -154,6 +190,8 @@ async def running(model: Model) -> AsyncIterator[Running]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="restore-", dir="/tmp")))
         store = await Store.open(f"sqlite:///{directory / 'corridor.db'}")
         stack.push_async_callback(store.close)
+        written = Written()
+        written.into(store)
         epoch = await store.raise_epoch()
         planned = Topology.planned(model.plan.domain, model.plan.srv6_block, model.plan.nodes, model.plan.links)
         state = await NetworkState.restore(store, planned, lambda: datetime.now(UTC))
@@ -164,11 +202,13 @@ async def running(model: Model) -> AsyncIterator[Running]:
         restoration = Restoration(state, progress)
         stack.push_async_callback(restoration.close)
         await state.observe(*_all_up(model))
-        await _connect(stack, state, directory, epoch)
-        yield Running(model, state, progress, restoration)
+        await _connect(stack, state, directory, epoch, written)
+        yield Running(model, state, progress, restoration, written, directory)
 
 
-async def _connect(stack: contextlib.AsyncExitStack, state: NetworkState, directory: Path, epoch: int) -> None:
+async def _connect(
+    stack: contextlib.AsyncExitStack, state: NetworkState, directory: Path, epoch: int, written: Written
+) -> None:
     nodes = state.topology.nodes.values()
     routers = [node.name for node in nodes if node.kind is NodeKind.ROUTER]
     switches = [node.name for node in nodes if node.kind is NodeKind.OTN]
@@ -192,6 +232,7 @@ async def _connect(stack: contextlib.AsyncExitStack, state: NetworkState, direct
     program = pipeline.load()
     for number, name in enumerate(routers, 1):
         router = P4RuntimeDevice(name, f"unix:{directory / f'r{number}'}", 1, epoch, listener, pipeline=program)
+        written.of(router)
         state.reconciler.add(router)
         stack.push_async_callback(router.close)
         router.start()
