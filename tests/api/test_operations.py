@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import grpc
 import httpx
 import pytest
 from google.protobuf import json_format
+from rich.console import Console
 from typer.testing import CliRunner
 
 from controller.api.codec import decode, encode
@@ -19,10 +21,11 @@ from controller.api.contract import value_json
 from controller.api.gen.corridor.v1 import drift_pb2, maintenance_pb2, topologies_pb2
 from controller.api.gen.corridor.v1.topologies_pb2_grpc import TopologiesStub
 from controller.api.grpc_face import grpc_server
+from controller.api.tables import topology_tables
 from controller.cli import app
 from controller.core.drift import Drift
 from controller.core.maintenance import Draining, Staying
-from tests.api.fake_service import DOMAIN, DRIFT, FakeService
+from tests.api.fake_service import DOMAIN, DRIFT, TOPOLOGY, FakeService
 
 ROUTER = f"{DOMAIN}/nodes/zgc-r"
 FIBRE = f"{DOMAIN}/links/F-a-b"
@@ -181,3 +184,17 @@ def test_the_command_refuses_names_that_are_nothing(live: tuple[FakeService, str
 def test_messages_carry_every_field() -> None:
     assert decode(encode(DRIFT, drift_pb2.Drift), Drift) == DRIFT
     assert decode(encode(told(FIBRE, drained=True), maintenance_pb2.Draining), Draining) == told(FIBRE, drained=True)
+
+
+def test_a_topology_shows_what_is_drained_and_why_a_node_is_not_reached() -> None:
+    (router, otn), (fibre,) = TOPOLOGY.nodes, TOPOLOGY.links
+    troubled = replace(otn, trouble="no control stream", drained=True)
+    view = replace(TOPOLOGY, nodes=(router, troubled), links=(replace(fibre, drained=True),))
+    console = Console(width=300, no_color=True, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(topology_tables(view))
+    lines = captured.get().splitlines()
+    (node,) = [line for line in lines if " otn " in line]
+    assert "MISSING, drained" in node
+    assert node.rstrip().endswith("no control stream")
+    assert [line.count("drained") for line in lines if "F-a-b" in line or "zgc-r" in line] == [0, 1]
