@@ -89,6 +89,8 @@ async def test_a_node_that_is_silent_in_clean_is_named_and_waited_for_by_nobody(
     await controller.service.switch_profile(NAME, "training")
     await controller.settled(NAME)
     assert (now(controller).state, now(controller).active_profile) == (State.UP, "training")
+    assert "Draining" in conditions(controller), "another change is no answer of the silent node"
+    assert held(controller) == {*route(controller), *old}
     controller.network.watchers.clear()
     controller.network[middle].connect()
     await until(lambda: not conditions(controller), "it has let go")
