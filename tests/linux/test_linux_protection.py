@@ -107,7 +107,7 @@ def test_a_dead_port_is_taken_again_when_its_next_hop_stands(protected, chain):
     """The kernel drops next hops with the carrier: probes would come back long before traffic could."""
     _, _, news = protected
     whole = {router: chain.clients[router].read_all() for router in ("r1", "r2")}
-    with customer_flow(4) as lost:
+    with customer_flow(6) as lost:
         runs_by(1)
         inside("r2", "ip", "link", "set", "eth1", "down")
         try:
@@ -115,11 +115,11 @@ def test_a_dead_port_is_taken_again_when_its_next_hop_stands(protected, chain):
         finally:
             inside("r2", "ip", "link", "set", "eth1", "up")
         wait_until(lambda: "LOWER_UP" in inside("r1", "ip", "link", "show", "eth1").stdout, "the carrier is back")
-        runs_by(2)
-        time.sleep(2 * WAIT_TO_RESTORE_S)
+        restore(chain, {"r2": whole["r2"]})
+        time.sleep(4 * WAIT_TO_RESTORE_S)
         runs_by(2)
         assert news.take().moves == ["SIGNAL_FAIL"]
-        restore(chain, whole)
+        restore(chain, {"r1": whole["r1"]})
         runs_by(1)
     news.wait(lambda n: n.moves == ["SIGNAL_FAIL", "REVERTED"], "traffic has its own list again")
     print(f"dead port: {lost.outage_s * 1000:.1f} ms")

@@ -82,9 +82,8 @@ class Probing:
         self._close_ports({way.interface for way in wanted})
         return {session: self._probed[self._numbers[way]].path for session, way in ways.items()}
 
-    def take(self) -> bool:
-        """All that has come back by now; whether a path's health has changed."""
-        changed = False
+    def take(self) -> None:
+        """All that has come back by now."""
         # To a clock that may be set belongs the kernel's time stamp; between the two is only how old it is.
         while (received := self._receive()) is not None:
             frame, age_s = received
@@ -93,8 +92,7 @@ class Probing:
             if back is not None and probed is not None:
                 now = self._clock()
                 round_trip = now - back.sent_ns / 1e9 - age_s
-                changed |= probed.path.returned(back.sequence, round_trip, now)
-        return changed
+                probed.path.returned(back.sequence, round_trip, now)
 
     def lose(self, now: float) -> None:
         """Whatever leaves by an interface without carrier is down, at once.
@@ -120,10 +118,10 @@ class Probing:
             probed.due = max(due + interval, now + interval / 2)
             heapq.heappush(self._due, (probed.due, number))
 
-    def judge(self, now: float) -> bool:
-        """Whether a path's health has changed; to be called behind `take`."""
-        changed = [probed for probed in self._probed.values() if probed.path.judge(now)]
-        return bool(changed)
+    def judge(self, now: float) -> None:
+        """To be called behind `take`."""
+        for probed in self._probed.values():
+            probed.path.judge(now)
 
     def wakes_at(self) -> tuple[float | None, float | None]:
         """When the next probe is due, and when the next path would be found down."""
