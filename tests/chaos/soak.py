@@ -60,7 +60,7 @@ class Look:
     """Of memory, alive."""
     resident: int
     """Bytes."""
-    containers: dict[str, int]
+    containers: Counter[str]
     """Lengths, by where they are."""
     tasks: Counter[str]
     stored: dict[str, int]
@@ -213,11 +213,12 @@ class Soak:
         await self.lives.quiet()
         self.lives.invariants()
         self.calendar.ahead += REST
+        await asyncio.sleep(WAITS_S)
         await self._create_and_delete()
         tasks = Counter(task.get_name().rstrip("0123456789") for task in asyncio.all_tasks())
         stored = {table: len(each) for table, each in dump(f"sqlite:///{self.file}").items() if table in TABLES}
         size = sum(each.stat().st_size for each in self.file.parent.glob("corridor.db*"))
-        containers = dict(lengths(self.controller))
+        containers = lengths(self.controller)
         self._forget()
         gc.collect()
         return Look(operations, sys.getallocatedblocks(), _resident(), containers, tasks, stored, size)
@@ -231,24 +232,30 @@ class Soak:
         await self.lives.quiet()
 
 
+REPLACED = ".reading"
+"""What a device was last read back to hold otherwise: as much as it happens to be, until the next time."""
+WAITS_S = 15.0
+"""Longer than any task waits to look at a corridor again."""
 TABLES = ("records", "ledger", "ids", "resting_ids", "wiring", "routed", "events")
 
 
-def lengths(root: object) -> Iterator[tuple[str, int]]:
-    """Every container that the controller's own objects hold, by the way to it, and how much is in it."""
+def lengths(root: object) -> Counter[str]:
+    """How much is in the containers that the controller's own objects hold, by the way to them."""
     seen: set[int] = set()
+    found: Counter[str] = Counter()
     left: deque[tuple[str, object]] = deque([("", root)])
     while left:
         where, each = left.popleft()
-        if id(each) in seen:
+        if id(each) in seen or where.endswith(REPLACED):
             continue
         seen.add(id(each))
         if isinstance(each, dict | set | frozenset | list | deque | tuple):
-            yield f"{where} ({type(each).__name__})", len(each)
+            found[where] += len(each)
             inner = each.values() if isinstance(each, dict) else each
             left.extend((f"{where}[]", one) for one in inner if _ours(one))
         elif _ours(each):
             left.extend((f"{where}.{name}", value) for name, value in _fields(each))
+    return found
 
 
 def _resident() -> int:

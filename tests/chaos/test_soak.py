@@ -33,5 +33,4 @@ def test_random_operations_leave_nothing_behind(tmp_path: Path) -> None:
 
 
 def _grown(warm: Look, last: Look) -> dict[str, tuple[int, int]]:
-    found = {name: (warm.containers.get(name, 0), count) for name, count in last.containers.items()}
-    return {name: counts for name, counts in found.items() if counts[1] > counts[0]}
+    return {name: (warm.containers[name], count) for name, count in (last.containers - warm.containers).items()}
