@@ -92,6 +92,7 @@ class Progress:
         self._stage_timeout_s = stage_timeout_s
         self._retry_s = min(RETRY_S, stage_timeout_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
         self._withdrawn: set[str] = set()
         """Corridors that somebody waits to take away."""
         self._resized: set[str] = set()
@@ -130,6 +131,8 @@ class Progress:
 
     def drive(self, name: str, touched: Touched, *, doubtful: bool = False) -> None:
         """Take a change to its end in the background; `doubtful` where it was not committed just now."""
+        if self._closed:
+            return  # what is stored is resumed by the next controller
         task = background(self._drive(name, _Attempt(touched, doubtful)), f"progress {name}")
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._tasks.pop(name) if self._tasks.get(name) is done else None)
@@ -182,6 +185,7 @@ class Progress:
             self._withdrawn.discard(name)
 
     async def close(self) -> None:
+        self._closed = True
         await self._releases.close()
         await self._reports.close()
         await stopped(self._tasks.values())
