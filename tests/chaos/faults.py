@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 from cuttable import CuttablePath
 from postgres import Postgres
 
@@ -34,6 +35,19 @@ class System:
 
     def urls(self) -> list[str]:
         return [str(each.client.base_url).rstrip("/") for each in self.controllers]
+
+    def told(self, path: str, **params: Any) -> Any:
+        """What the leader answers; asked again where it goes meanwhile: on a busy machine one may lose its lease."""
+
+        def answered() -> httpx.Response | None:
+            self.revive()
+            try:
+                answer = self.leader().client.get(path, params=params)
+            except httpx.TransportError:
+                return None
+            return None if answer.is_server_error else answer
+
+        return wait_for(path, answered, 30).raise_for_status().json()
 
     def revive(self) -> None:
         """Whoever has ended, because he was killed or had to, is started again."""

@@ -70,6 +70,7 @@ class Chaos:
     def run(self, seconds: float) -> None:
         """Faults until so many seconds are over; the schedule is printed whatever comes."""
         end = time.monotonic() + seconds
+        self._calm()
         leader = self.system.leader()
         for name, (a, z, isolation, protection) in STEADY.items():
             leader.create(name, body(a, z, isolation, only=20) | {"protection": protection, "maxLatencyUs": 0})
@@ -83,8 +84,7 @@ class Chaos:
             self.caller.end()
 
     def _round(self) -> None:
-        leader = self.system.leader()
-        topology, before = leader.topology(), self._standing(leader)
+        topology, before = self._topology(), self._standing()
         fault = drawn(self.system, self.chance, topology)
         print(f"{len(self.rounds) + 1}: {fault.what}", flush=True)
         hit = {name: not fault.hits.isdisjoint(resources(topology, before[name])) for name in STEADY}
@@ -109,16 +109,15 @@ class Chaos:
         self.system.revive()
         calm_s = self._calm()
         leader = self.system.leader()
-        in_line_s = self._in_line(leader)
+        in_line_s = self._in_line()
         lost = {name: (int(result["lost"]), hit[name]) for name, result in results.items()}
         self.rounds.append(Round(len(self.rounds) + 1, fault.what, calm_s, in_line_s, lost))
         print(self.rounds[-1], flush=True)
-        assert not [name for name, (count, touched) in lost.items() if count and not touched], (
-            "a bystander lost packets"
-        )
+        bystanders = {name: count for name, (count, touched) in lost.items() if count and not touched}
+        assert not bystanders, f"lost, though not hit: {bystanders}"
         self._books(leader)
-        self._apart(before, self._standing(leader), wires)
-        self.caller.read_all(str(leader.client.base_url).rstrip("/"))
+        self._apart(before, self._standing(), wires)
+        self.caller.read_all(str(self.system.leader().client.base_url).rstrip("/"))
         assert not violations(self.caller.history), violations(self.caller.history)
 
     # -- what must hold -----------------------------------------------------------------------------------------------
@@ -135,26 +134,24 @@ class Chaos:
 
     def _unrest(self) -> list[object]:
         try:
-            leader = self.system.leader()
-            topology = leader.topology()
+            topology = self._topology()
             things = [*topology["nodes"], *topology["links"]]
             found: list[object] = [(each["name"], each["status"]) for each in things if each["status"] != "UP"]
-            for name, each in self._standing(leader).items():
+            for name, each in self._standing().items():
                 if each["state"] != "UP" or each["reconciling"]:
                     found.append((name, each["state"], each["stage"], each["conditions"]))
             return found
         except httpx.TransportError as failure:
             return [failure]
 
-    def _in_line(self, leader: Controller) -> float:
+    def _in_line(self) -> float:
         """Seconds until every device holds what it shall, read anew."""
         began = time.monotonic()
-        wait_for("desired = actual", lambda: not self._drift(leader), IN_LINE_S)
+        wait_for("desired = actual", lambda: not self._drift(), IN_LINE_S)
         return time.monotonic() - began
 
-    def _drift(self, leader: Controller) -> list[object]:
-        answer = leader.client.get(f"/v1/domains/{self.system.lab.domain}/topology:drift", params={"readNow": True})
-        devices = answer.raise_for_status().json()["devices"]
+    def _drift(self) -> list[object]:
+        devices = self.system.told(f"/v1/domains/{self.system.lab.domain}/topology:drift", readNow=True)["devices"]
         found = [each for each in devices if each.get("entries") or not each.get("connected")]
         if found:
             print(f"drift: {str(found)[:500]}")
@@ -162,7 +159,7 @@ class Chaos:
 
     def _books(self, leader: Controller) -> None:
         """What the line cards and the meters hold is what the API says of the corridors; no slot is held twice."""
-        nodes, standing = otn_nodes(leader), list(self._standing(leader).values())
+        nodes, standing = otn_nodes(leader), list(self._standing().values())
         trails = {link["sliceId"] for link in leader.topology()["links"] if link["kind"] == "ADJACENCY"}
         wanted_slots, wanted_meters = expected(leader, standing)
         held, measured = slots(self.system.lab, nodes), meters(self.system.lab, nodes)
@@ -189,9 +186,13 @@ class Chaos:
                 assert owners.get(number, name) == name, f"a packet of {name} on a slice of {owners[number]}"
         assert seen, "nothing was captured"
 
-    def _standing(self, leader: Controller) -> dict[str, dict[str, Any]]:
-        answer = leader.client.get("/v1/tenants/default/corridors").raise_for_status()
-        return {each["name"].rpartition("/")[2]: each for each in answer.json()["corridors"]}
+    def _topology(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.system.told(f"/v1/domains/{self.system.lab.domain}/topology")
+        return found
+
+    def _standing(self) -> dict[str, dict[str, Any]]:
+        found = self.system.told("/v1/tenants/default/corridors")["corridors"]
+        return {each["name"].rpartition("/")[2]: each for each in found}
 
 
 def resources(topology: dict[str, Any], corridor: dict[str, Any]) -> frozenset[str]:
