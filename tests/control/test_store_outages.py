@@ -115,11 +115,11 @@ async def test_a_doubt_ends_where_another_has_taken_over(line: Line, database: s
 async def test_a_restart_under_load_costs_time_and_nothing_else(
     postgres: Postgres, database: str, immediate: bool
 ) -> None:
-    stores = [await Store.open(database) for _ in range(3)]
+    store = await Store.open(database)
     told: dict[int, str] = {}
     over = asyncio.Event()
 
-    async def write(store: Store, writer: str) -> None:
+    async def write(writer: str) -> None:
         count = 0
         while not over.is_set():
             event = await create(store, f"{writer}{count}")
@@ -134,9 +134,8 @@ async def test_a_restart_under_load_costs_time_and_nothing_else(
             await asyncio.to_thread(postgres.restart, immediate)
         over.set()
 
-    await asyncio.gather(restart(), *(write(store, "abc"[n]) for n, store in enumerate(stores)))
-    for each in stores:
-        await each.close()
+    await asyncio.gather(restart(), *map(write, "abc"))
+    await store.close()
     names, sequences = stored(database)
     assert sequences == list(range(1, len(told) + 1))
     assert sorted(told.values()) == names
