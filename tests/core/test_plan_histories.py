@@ -276,7 +276,9 @@ def test_any_history_of_wishes_stages_cuts_and_removals(data: st.DataObject) -> 
     fresh = Network.of(net.topology)
     assert taken(net.ledger) == taken(fresh.ledger)
     left = set(net.ids.assigned) - set(fresh.ids.assigned)
-    assert not [key for key in left if key.kind in ("slice", "policy", "corridor", "session") or key.owner.startswith("slice:")]
+    assert not [
+        key for key in left if key.kind in ("slice", "policy", "corridor", "session") or key.owner.startswith("slice:")
+    ]
 
 
 def test_parallel_adjacencies_are_told_apart() -> None:
