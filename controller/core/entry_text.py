@@ -91,7 +91,8 @@ def _mac(value: int) -> str:
 
 
 def _rate(meter: MeterEntry) -> str:
-    peak = f", peak {meter.peak_rate}/s burst {meter.peak_burst or meter.burst}" if meter.peak_rate else ""
+    two = meter.peak_rate or meter.peak_burst
+    peak = f", peak {meter.highest_rate}/s burst {meter.peak_burst or meter.burst}" if two else ""
     return f"{meter.rate}/s, burst {meter.burst}{peak}"
 
 
