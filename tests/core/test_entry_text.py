@@ -88,7 +88,8 @@ def test_another_value_is_another_text(entry: Entry, data: st.DataObject) -> Non
         return
     name = data.draw(st.sampled_from(numbers))
     other = replace(entry, **{name: getattr(entry, name) + data.draw(st.integers(1, 1000))})
-    assert (entry_text(other) == entry_text(entry)) == (other == entry), "a peak that equals what is committed is none"
+    if other != entry or isinstance(entry, SliceMeter):  # a peak that equals what is committed is none
+        assert entry_text(other) != entry_text(entry)
 
 
 def test_whatever_is_rendered_is_told_in_one_short_line_each_its_own() -> None:
