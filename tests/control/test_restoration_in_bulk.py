@@ -135,6 +135,12 @@ async def stand(on: Bare | Controller, asked: list[Corridor]) -> None:
     assert {record.corridor.state for record in records.values()} == {State.UP}
 
 
+def _portions_of(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of one length."""
+    for name in ("FIRST_PORTION_S", "LAST_PORTION_S"):
+        monkeypatch.setattr(lost_corridors, name, seconds)
+
+
 def greedy(snapshot: Snapshot, names: list[str]) -> dict[str, bool]:
     """The oracle: who finds a path when each in turn is planned alone, on all that the ones before it left."""
     found = {}
@@ -157,7 +163,7 @@ async def test_who_is_restored_is_who_comes_first_by_priority(
     database: str, isolation: Isolation, seed: int, portion_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than there is room for the other way round; portions of any length make no difference."""
-    monkeypatch.setattr(lost_corridors, "PORTION_S", portion_s)
+    _portions_of(portion_s, monkeypatch)
     chance = random.Random(seed)
     (low, high), where, filler = ROOM[isolation]
     asked = [wanted(n, chance.randint(low, high), isolation=isolation, priority=chance.randrange(3)) for n in range(4)]
@@ -238,7 +244,7 @@ async def test_a_crash_in_the_middle_of_a_batch_loses_nobody(
     database: str, dies_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after so many transactions of a restoration: what was stored goes on, what was not is looked after."""
-    monkeypatch.setattr(lost_corridors, "PORTION_S", 0.002)
+    _portions_of(0.002, monkeypatch)
     async with bare(database) as on:
         await stand(on, [wanted(n, 5_000, isolation=Isolation.SOFT, priority=n) for n in range(5)])
         commit_all, stored, dead = on.store.commit_all, 0, asyncio.Event()
