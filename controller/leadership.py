@@ -176,8 +176,9 @@ class Election:
         if won is None:
             return False
         self._seen, self._seen_at, self._leads = won, asked, True
-        self._extend(asked)
-        self._leads = self.leads  # not where the answer came too late
+        if not self._extend(asked):
+            log.warning("the database took too long to give the lease: it is given back")
+            await self.resign()
         return self._leads
 
     async def _renew(self) -> None:
@@ -197,15 +198,18 @@ class Election:
             self._leads = False
             raise LeadLost("another controller leads")
         self._seen_at = asked
-        self._extend(asked)
-        if not self.leads:
+        if not self._extend(asked):
             self._leads = False
             raise LeadLost("the answer of the database came too late")
 
-    def _extend(self, asked: float) -> None:
+    def _extend(self, asked: float) -> bool:
+        """Whether it leads on: not where the answer came too late, and then nobody is told how long it may write."""
         self._end = asked + self._ttl_s * (1 - MARGIN)
+        if not self.leads:
+            return False
         if self._strict:
             self._when_safe(asked + self._ttl_s * (1 - MARGIN / 2) - self._clock())
+        return True
 
     def _left(self) -> float:
         if self._seen is None:

@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -100,6 +99,8 @@ class Contender:
 
     def __init__(self, number: int, leases: Leases) -> None:
         self.number, self.connection, self.lost = number, Connection(leases), 0
+        self.left_s: list[float] = []
+        """Of its lease, whenever it gave up."""
         self.election = self._new()
         self.task = asyncio.create_task(self._run())
 
@@ -109,8 +110,10 @@ class Contender:
     async def _run(self) -> None:
         while True:
             await self.election.win()
-            with suppress(LeadLost):
+            try:
                 await self.election.hold()
+            except LeadLost:
+                self.left_s.append(self.connection.leases.remaining())
             self.lost += 1
             self.election = self._new()
 
@@ -159,7 +162,7 @@ async def test_a_leader_that_hears_nothing_stops_before_another_begins(three: li
     (first,) = leading(three)
     three[first].connection.cut = True
     await until(lambda: three[first].lost, "it notices", MOST_S)
-    assert leases.remaining() > 0, "its lease has not ended when it stops"
+    assert three[first].left_s[0] > 0, "its lease has not ended when it stops"
     await until(lambda: set(leading(three)) - {first}, "another leads", MOST_S)
 
 
@@ -220,3 +223,20 @@ async def test_how_long_it_may_write_is_told_at_each_renewal(leases: Leases) -> 
     await until(lambda: len(told) > 3, "renewals", MOST_S)
     holding.cancel()
     assert all(until_when < ends for until_when, ends in told)
+
+
+class Slow(Connection):
+    """The database takes longer to act than a lease lasts, counted from when it was asked."""
+
+    async def acquire_lease(self, holder: str, grpc: str, rest: str, ttl_s: float) -> Lease | None:
+        await asyncio.sleep(ttl_s)
+        return self.leases.acquire(holder, grpc, rest, ttl_s)
+
+
+async def test_an_answer_that_comes_too_late_makes_no_leader(leases: Leases) -> None:
+    """No timer ends who never led, and the lease that nobody uses is free at once."""
+    told: list[float] = []
+    election = Election(Slow(leases), candidate(1), TTL_S, when_safe=told.append)
+    assert await election.try_to_win() == 0
+    assert leases.won == [(1, "c1")]
+    assert (told, election.leads, leases.lease_now) == ([], False, None)
