@@ -2,6 +2,7 @@
 
 A turn that comes late is made up for in time: what has come back meanwhile is taken first, and nothing is judged for
 as long again as the engine was not there. Real cuts are so found late at worst; what is well is never found broken.
+Between two judgements that is `LONGEST_GRACE_S` in all: on a machine that is never in time, paths are judged as well.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ class Engine:
         self._told_policies: dict[int, PolicyNews] = {}
         self._round_trips_at = 0.0
         self._judge_from = 0.0
+        self._grace_left_s = LONGEST_GRACE_S
+        """By which judging may still be put off before it is done."""
         self._retry_at = 0.0
         self._fresh = True
 
@@ -70,7 +73,7 @@ class Engine:
             )
             now = self._clock()
             if now - planned > LATE_S:
-                self._judge_from = max(self._judge_from, now + min(now - planned, LONGEST_GRACE_S))
+                self._put_off(now, now - planned)
             if self._target.socket in readable and not self._hear():
                 return
             self.turn(self._clock())
@@ -79,11 +82,20 @@ class Engine:
         self._probing.take()
         self._probing.lose(now)
         if now >= self._judge_from:
+            self._grace_left_s = LONGEST_GRACE_S
             self._probing.judge(now)
         # Before new probes leave: traffic first.
         self._switch(now)
         self._probing.send(now)
         self._tell(now)
+
+    def _put_off(self, now: float, late_s: float) -> None:
+        """Judge nothing for as long as this turn is late, or for what is left of the grace."""
+        from_when = max(self._judge_from, now)
+        until = now + min(late_s, self._grace_left_s)
+        if until > from_when:
+            self._grace_left_s -= until - from_when
+            self._judge_from = until
 
     def follow(self, watch: Watch) -> None:
         """What the entries say from now on. Traffic stays as it is, but for a policy that is protected no more."""
