@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -31,7 +33,7 @@ def engine_of(url: str) -> AsyncEngine:
     """Of `sqlite:///file` or `postgresql://user@host:port/database`; `Invalid` where it is neither."""
     full = _with_driver(url)
     if full.get_backend_name() == "sqlite":
-        engine = create_async_engine(full)
+        engine = create_async_engine(full, connect_args={"factory": _RollingBack})
         event.listen(engine.sync_engine, "connect", _durable)
         event.listen(engine.sync_engine, "begin", _begin)
         return engine
@@ -59,6 +61,20 @@ def _with_driver(url: str) -> URL:
     if known.get_backend_name() not in ("sqlite", *DRIVERS):
         raise Invalid(f"a database is sqlite:///file or postgresql://…, not {known.drivername}")
     return known.set(drivername=DRIVERS.get(known.drivername, known.drivername))
+
+
+class _RollingBack(sqlite3.Connection):
+    """Closing gives the write lock back at once.
+
+    SQLite keeps the transaction of a closed connection until its last statement is finalized (sqlite3_close_v2), and a
+    statement that was cancelled before its rows were fetched lives as long as whatever still refers to its task.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # closed already, or lost: nothing to give back
+            if self.in_transaction:
+                self.rollback()
+        super().close()
 
 
 def _durable(connection: Any, _record: object) -> None:
