@@ -17,6 +17,10 @@ from controller.leadership import Candidate, Election, LeadLost
 
 TTL_S = 0.4
 MOST_S = 20.0
+LEAST_S = 4.0
+"""Of trouble, also where the lead changes fast."""
+CHANGES = 3
+MANY_MOST_S = 60.0
 
 
 @dataclass
@@ -138,9 +142,14 @@ def leading(contenders: list[Contender]) -> list[int]:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_never_two_lead_and_always_one_comes_back(three: list[Contender], leases: Leases, seed: int) -> None:
-    """Connections are cut, slowed and refused at random; meanwhile everybody is asked all the time."""
-    dice, end = random.Random(seed), time.monotonic() + 4.0
-    while time.monotonic() < end:
+    """Connections are cut, slowed and refused at random; meanwhile everybody is asked all the time.
+
+    Until the lead was won often enough, however long that takes a slow machine.
+    """
+    dice, now = random.Random(seed), time.monotonic()
+    least, most = now + LEAST_S, now + MANY_MOST_S
+    while time.monotonic() < least or len(leases.won) <= CHANGES:
+        assert time.monotonic() < most, f"won {len(leases.won)} times: the lead has changed hands"
         victim = dice.choice(three).connection
         victim.cut, victim.refuses = dice.random() < 0.3, dice.random() < 0.2
         victim.delay_s = dice.choice((0.0, 0.0, 0.01, TTL_S / 4, TTL_S))
@@ -154,7 +163,6 @@ async def test_never_two_lead_and_always_one_comes_back(three: list[Contender], 
     await until(lambda: len(leading(three)) == 1, "somebody leads", MOST_S)
     epochs = [epoch for epoch, _ in leases.won]
     assert epochs == sorted(set(epochs))
-    assert len(epochs) > 3, "the lead has changed hands"
 
 
 async def test_a_leader_that_hears_nothing_stops_before_another_begins(three: list[Contender], leases: Leases) -> None:
