@@ -38,7 +38,7 @@ PORTION = 100
 """Corridors that are made at a time."""
 NEVER_S = 3600.0
 PATIENCE_S = 120.0
-LOOK_S = 0.002
+LOOK_S = 0.005
 
 
 class _Listener:
@@ -149,14 +149,16 @@ class Running:
         """Notes when the last of them has come how far."""
         records, steered = self.state.records, (Stage.CLEAN, Stage.SETTLED)
         waiting = {
-            "planned": lambda name: records[name].target != old[name],
-            "restored": lambda name: records[name].target != old[name] and records[name].stage in steered,
-            "cleaned": lambda name: records[name].target != old[name] and records[name].stage is Stage.SETTLED,
+            "planned": lambda name: records[name].target is not old[name],
+            "restored": lambda name: records[name].target is not old[name] and records[name].stage in steered,
+            "cleaned": lambda name: records[name].target is not old[name] and records[name].stage is Stage.SETTLED,
         }
-        left = dict.fromkeys(waiting, hit)
+        left, seen = dict.fromkeys(waiting, hit), self.state.sequence
         while any(left.values()):
             await asyncio.sleep(LOOK_S)
-            now = time.perf_counter() - began
+            if seen == self.state.sequence:
+                continue
+            seen, now = self.state.sequence, time.perf_counter() - began
             for what, reached in waiting.items():
                 if left[what]:
                     still = [name for name in left[what] if not reached(name)]
