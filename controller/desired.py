@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Collection, Hashable, Mapping
+from types import MappingProxyType
 
 from controller.core.entries import Entry
 from controller.core.render import Desired, merged
@@ -21,9 +22,9 @@ class DesiredEntries:
         """By device and key."""
         self._whole: dict[str, dict[Hashable, Entry]] = {}
 
-    def of(self, device: str) -> dict[Hashable, Entry]:
-        """All of one device; the caller's own."""
-        return dict(self._whole.get(device, {}))
+    def of(self, device: str) -> Mapping[Hashable, Entry]:
+        """All of one device, as it is until the next change."""
+        return MappingProxyType(self._whole.get(device, {}))
 
     def owners(self, device: str) -> list[str]:
         """The corridors that have a part in a device, by name."""
