@@ -19,8 +19,9 @@ from typing import IO, Any, NoReturn, TypeVar
 
 from sqlalchemy.engine import make_url
 
+from controller.core.errors import Invalid
 from controller.core.leadership import Lease
-from controller.leadership import Candidate, Election, LeadLost, LeaseStore, steady
+from controller.leadership import Candidate, Election, LeadLost, LeaseStore
 from controller.store import Store
 
 T = TypeVar("T")
@@ -50,16 +51,19 @@ def die_after(seconds: float) -> None:
 
 
 class LeaseKeeper:
-    """One candidate on a database. Its methods are for the event loop that it was started in."""
+    """One candidate on a database. Its methods are for the event loop that it was started in.
+
+    `Invalid` where the database is in memory."""
 
     def __init__(self, database: str, candidate: Candidate, ttl_s: float) -> None:
         self._database = database
         self._shared = not database.startswith("sqlite")
+        self._lock = None if self._shared else lock_of(database)
         self._candidate = candidate
         self._ttl_s = ttl_s if self._shared else FILE_LEASE_S
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lease", daemon=True)
-        self._beat = steady()
+        self._beats = 0
         self._beating: asyncio.Task[None] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._store: Store
@@ -96,12 +100,12 @@ class LeaseKeeper:
 
     async def _live(self) -> None:
         while True:
-            self._beat = steady()
+            self._beats += 1
             await asyncio.sleep(BEAT_S)
 
     async def _open(self) -> None:
         self._store = await Store.open(self._database)
-        store: LeaseStore = self._store if self._shared else OneMachine(self._store, self._database)
+        store: LeaseStore = self._store if self._lock is None else OneMachine(self._store, self._lock)
         when_safe: Callable[[float], None] = die_after if self._shared else lambda _seconds: None
         self.election = Election(store, self._candidate, self._ttl_s, strict=self._shared, when_safe=when_safe)
 
@@ -123,8 +127,11 @@ class LeaseKeeper:
             lead_lost(lost)
 
     async def _listen(self) -> None:
-        while steady() - self._beat < STUCK_S:  # noqa: ASYNC110 - a loop that is stuck signals nothing
+        """Looks are counted, not seconds: while all of this process is stopped, its loop misses nothing."""
+        heard, missed = self._beats, 0
+        while missed * BEAT_S < STUCK_S:
             await asyncio.sleep(BEAT_S)
+            heard, missed = self._beats, missed + 1 if self._beats == heard else 0
         lead_lost(f"the event loop has done nothing for {STUCK_S:g} s")
 
     async def _end(self) -> None:
@@ -137,13 +144,21 @@ class LeaseKeeper:
         await self.election.resign()
 
 
+def lock_of(database: str) -> Path:
+    """Beside the file of `sqlite:///file`, by whatever name it is called; `Invalid` where it is in memory."""
+    url = make_url(database)
+    file = url.database or ":memory:"
+    if ":memory:" in file or url.query.get("mode") == "memory":
+        raise Invalid("a database in memory is of one connection, and a controller needs two: say sqlite:///file")
+    return Path(f"{Path(file).resolve()}.lock")
+
+
 class OneMachine:
     """Leases on a database that is a file: who holds its lock leads, as long as he lives; the kernel knows."""
 
-    def __init__(self, store: LeaseStore, database: str) -> None:
+    def __init__(self, store: LeaseStore, lock: Path) -> None:
         self._store = store
-        file = make_url(database).database
-        self._path = Path(f"{file}.lock") if file and file != ":memory:" else None
+        self._path = lock
         self._lock: IO[str] | None = None
 
     async def acquire_lease(self, holder: str, grpc: str, rest: str, ttl_s: float) -> Lease | None:
@@ -169,7 +184,7 @@ class OneMachine:
         return None if self._locked() else await self._store.lease()
 
     def _locked(self) -> bool:
-        if self._lock is None and self._path is not None:
+        if self._lock is None:
             lock = self._path.open("a")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from databases import execute
 from running_controller import Controller, corridor
 from simulated_network import SimulatedNetwork
 
-from controller.core.errors import Conflict
+from controller import lease_keeper
+from controller.core.errors import Conflict, Invalid
 from controller.core.model import Isolation
 from controller.leadership import Candidate
 from controller.lease_keeper import LEAD_LOST, LeaseKeeper
@@ -23,9 +25,13 @@ from controller.store import Store
 
 TTL_S = 2.0
 LEADER = """
-import asyncio, sys, time
+import asyncio, os, signal, sys, time
+from controller import lease_keeper
 from controller.leadership import Candidate
 from controller.lease_keeper import LeaseKeeper
+
+if "short" in sys.argv:
+    lease_keeper.BEAT_S, lease_keeper.STUCK_S = 0.1, 2.0
 
 async def lead():
     keeper = LeaseKeeper(sys.argv[1], Candidate("child", "child:1", "http://child"), float(sys.argv[2]))
@@ -35,6 +41,13 @@ async def lead():
         if "busy" in sys.argv:
             time.sleep(2 * float(sys.argv[2]))  # as a long plan does: the loop stands still
             print("done", flush=True)
+        if "stopped" in sys.argv:
+            sys.argv.remove("stopped")
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.5)  # the thread that keeps the lease is the first to look
+            print("awake", flush=True)
+        if "stuck" in sys.argv:
+            time.sleep(60)
         await asyncio.sleep(0.05)
 
 asyncio.run(lead())
@@ -57,6 +70,14 @@ def leader(database: str, *words: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def shared(postgres: Any) -> str:
     return str(postgres.create())
+
+
+@pytest.fixture(autouse=True)
+def armed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What a keeper in this process says to the kernel's timer, which the time limit of a test needs for itself."""
+    told: list[float] = []
+    monkeypatch.setattr(lease_keeper, "die_after", told.append)
+    return told
 
 
 def test_a_leader_that_is_stopped_for_longer_than_its_lease_wakes_to_nothing(shared: str) -> None:
@@ -89,13 +110,16 @@ def test_a_leader_whose_lease_is_taken_ends_loudly(shared: str) -> None:
     assert "another controller leads" in complaint
 
 
-async def test_a_planned_hand_over(shared: str) -> None:
+async def test_a_planned_hand_over(shared: str, armed: list[float]) -> None:
     first, second = (LeaseKeeper(shared, candidate(name), TTL_S) for name in ("first", "second"))
     await first.start()
     await second.start()
     assert await first.win() == 1
     assert await second.try_to_win() == 0
+    assert armed
+    assert all(0 < seconds < TTL_S for seconds in armed)
     await first.resign()
+    assert armed[-1] == 0, "who resigned lives on"
     assert await second.win() == 2
     assert second.election.leads
     await first.close()
@@ -124,6 +148,28 @@ async def test_on_a_file_who_lives_leads(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_file_has_one_lock_whatever_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "corridor.db")
+    first, second = (
+        LeaseKeeper(f"sqlite:///{tmp_path}/{name}.db", candidate(name), TTL_S) for name in ("corridor", "link")
+    )
+    await first.start()
+    await second.start()
+    assert await first.try_to_win() == 1
+    assert await second.try_to_win() == 0
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.parametrize(
+    "place", ["", "/:memory:", "/file::memory:?uri=true", "/file:corridor?mode=memory&cache=shared&uri=true"]
+)
+def test_no_controller_on_a_database_in_memory(place: str) -> None:
+    """The keeper's connection would see another one."""
+    with pytest.raises(Invalid, match="in memory"):
+        LeaseKeeper(f"sqlite://{place}", candidate("first"), TTL_S)
+
+
 async def test_a_stopped_leader_on_a_file_leads_on(tmp_path: Path) -> None:
     """As a controller alone always did: a machine that slept finds its controller as it was."""
     child = await asyncio.to_thread(leader, f"sqlite:///{tmp_path}/corridor.db")
@@ -134,6 +180,28 @@ async def test_a_stopped_leader_on_a_file_leads_on(tmp_path: Path) -> None:
     assert child.poll() is None
     child.kill()
     await asyncio.to_thread(child.communicate)
+
+
+def test_a_loop_was_not_stuck_while_all_of_its_process_was_stopped(tmp_path: Path) -> None:
+    child = leader(f"sqlite:///{tmp_path}/corridor.db", "short", "stopped")
+    try:
+        assert os.waitid(os.P_PID, child.pid, os.WSTOPPED) is not None
+        time.sleep(2.5)  # longer than a loop may be stuck for
+        child.send_signal(signal.SIGCONT)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "awake\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(0.5)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_leader_whose_loop_is_stuck_ends_loudly(tmp_path: Path) -> None:
+    child = leader(f"sqlite:///{tmp_path}/corridor.db", "short", "stuck")
+    _, complaint = child.communicate(timeout=20)
+    assert child.returncode == LEAD_LOST
+    assert "the event loop has done nothing for 2 s" in complaint
 
 
 async def test_a_change_that_is_fenced_off_is_heard_of(network: SimulatedNetwork, either_database: str) -> None:
