@@ -48,7 +48,6 @@ class Maintenance:
         async with self._state.writer:
             if self._drained(name):
                 await self._state.drain(name, False)
-        self._state.when_released()
         return Draining(name)
 
     def _known(self, name: str) -> str:

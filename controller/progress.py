@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
-from controller.background import background, stopped
+from controller.background import background, stopped, to_the_end
 from controller.core import leftovers, slice_sizes
 from controller.core.conditions import ConditionType, with_condition, without_condition
 from controller.core.errors import Conflict, DeviceError, DeviceUnreachable
@@ -115,13 +115,13 @@ class Progress:
         """
         topology, now = self._state.topology, self._state.now()
         require_consent(topology, change, occasion)
-        await _to_the_end(self._begin([(with_move(topology, change, occasion, now), kind)]))
+        await to_the_end(self._begin([(with_move(topology, change, occasion, now), kind)]))
 
     async def begin_all(self, changes: Sequence[Plan]) -> None:
         """As `begin` of restorations, each planned on the one before; of what is settled something is said."""
         topology, now = self._state.topology, self._state.now()
         moves = [with_move(topology, change, Occasion.RESTORED, now) for change in changes]
-        await _to_the_end(self._begin([(change, EventType.UPDATED) for change in moves]))
+        await to_the_end(self._begin([(change, EventType.UPDATED) for change in moves]))
 
     async def _begin(self, changes: Sequence[tuple[Plan, EventType]]) -> None:
         touched = await self._state.commit_all(changes)
@@ -337,18 +337,6 @@ class Progress:
         touched = await self._stored(before, after, self._state.now())
         self._releases.await_nodes(record.name)
         return touched
-
-
-async def _to_the_end(storing: Coroutine[Any, Any, None]) -> None:
-    """Also where the caller is cancelled meanwhile."""
-    work = asyncio.ensure_future(storing)
-    try:
-        await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait({work})
-        if not work.cancelled():
-            work.exception()  # nobody is left to hear a refusal
-        raise
 
 
 def _dated(record: Record, now: datetime) -> tuple[Record, EventType]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controller.audience import Audience
+from controller.background import to_the_end
 from controller.core.batch import Batch
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
@@ -54,7 +55,7 @@ class NetworkState:
         self.measured = Measured()
         """Delays of corridors, as headends tell them."""
         self.when_released: Callable[[], None] = lambda: None
-        """Called after a commit that gave slots or bandwidth back."""
+        """Called after a commit that gave slots or bandwidth back, and at the end of a maintenance."""
         self.when_settled: Callable[[str], None] = lambda _name: None
         """Called with the name of a corridor when a change of it is through."""
         self.when_lists_leave: Callable[[], None] = lambda: None
@@ -144,8 +145,7 @@ class NetworkState:
             if kind is not EventType.DELETED and _settles(plan):
                 self.when_settled(plan.record.name)
         if self._routing.changed([plan.record for plan, _ in changes], self._topology, self._ids):
-            await self._reroute()
-            self._render_infrastructure()
+            await self._reroute_after_all()
         return touched
 
     async def step(self, name: str, make: Make) -> Touched:
@@ -194,9 +194,15 @@ class NetworkState:
                 self.reconciler.changed(self._render(self._records[name]))
 
     async def drain(self, name: str, drained: bool) -> None:
-        """Under the writer: keep a node or link free from now on, or no longer; remembered across restarts."""
+        """Under the writer: keep a node or link free from now on, or no longer; remembered across restarts. Stored and
+        in memory or neither, even if the caller is cancelled meanwhile."""
+        await to_the_end(self._drain(name, drained))
+
+    async def _drain(self, name: str, drained: bool) -> None:
         await self._store.put_drained(name, drained)
         self._topology = self._topology.apply(DrainChanged(name, drained))
+        if not drained:
+            self.when_released()
 
     def owners(self, device: str, keys: Collection[Hashable]) -> tuple[str, ...]:
         """The corridors that these entries of a device are of."""
@@ -235,6 +241,17 @@ class NetworkState:
         """Routes follow the topology, and are stored before a device hears of them."""
         if self._follow():
             await self._store.put_routed(self._routing.underlays[0].links)
+
+    async def _reroute_after_all(self) -> None:
+        """After a commit, which its caller is not refused any more: where routes are not stored this process must end,
+        and a new start goes on from what is."""
+        try:
+            await self._reroute()
+        except Exception as failure:  # noqa: BLE001 - whatever it is, memory is ahead of the store
+            context = {"message": "routes that follow a change are not stored", "exception": failure}
+            asyncio.get_running_loop().call_exception_handler(context)
+            return
+        self._render_infrastructure()
 
     def _follow(self) -> bool:
         """At once, or when the lists that mind are gone. True where the routes in force changed."""
