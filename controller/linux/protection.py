@@ -7,7 +7,7 @@ backup has a chain that gives packets its mark; the engine sends a policy's pack
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import grpc
 
@@ -87,11 +87,7 @@ class PolicyBackups:
             if step.new is not None:
                 lines = (*_chain(param(step.new, "backup")), *block.lines)
                 block = Block(block.keys, lines)
-            elif step.old is not None and exact(step.old, "policy") in switched:
-                # Of its own: the engine may have taken it back already, and does so in any case.
-                line = f"delete element {_TABLE} {MAP} {{ {exact(step.old, 'policy'):#x} }}"
-                work.blocks.append(Block(frozenset(), (line,)))
-            work.blocks.append(block)
+            work.blocks += (block, *_diversion(step, switched))
         work.blocks += _spare_chains(steps, after)
         return work
 
@@ -156,10 +152,26 @@ def _chain(backup: int) -> Iterator[str]:
     yield f"add rule {_TABLE} {name} meta mark set meta mark & {VRF_MASK:#x} | {backup:#x}"
 
 
+def _diversion(step: Step, switched: Mapping[int, int]) -> Iterator[Block]:
+    """Traffic on a backup that is its policy's no more: to the new one, or to the policy's own list.
+
+    A block of its own: the engine may have taken it back already, and does the same in any case.
+    """
+    if step.old is None:
+        return
+    policy, backup = exact(step.old, "policy"), None if step.new is None else param(step.new, "backup")
+    if switched.get(policy, backup) == backup:
+        return
+    lines = [f"delete element {_TABLE} {MAP} {{ {policy:#x} }}"]
+    if backup is not None:
+        lines.append(f"add element {_TABLE} {MAP} {{ {policy:#x} : goto {chain(backup)} }}")
+    yield Block(frozenset(), tuple(lines))
+
+
 def _spare_chains(steps: Sequence[Step], after: Entries) -> Iterator[Block]:
     """Each by itself, where traffic may still go: the engine takes that back a moment later."""
     used = {param(entry, "backup") for entry in after.values()}
-    left = {param(step.old, "backup") for step in steps if step.old is not None and step.new is None}
+    left = {param(step.old, "backup") for step in steps if step.old is not None}
     for backup in sorted(left - used):
         name = chain(backup)
         yield Block(frozenset(), (f"flush chain {_TABLE} {name}", f"delete chain {_TABLE} {name}"))

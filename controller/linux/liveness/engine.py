@@ -100,9 +100,13 @@ class Engine:
     def follow(self, watch: Watch) -> None:
         """What the entries say from now on. Traffic stays as it is, but for a policy that is protected no more."""
         self._sessions = self._probing.follow(watch.sessions, watch.ports)
-        standing = watch.switched if self._fresh else self._on_backup()
-        self._fresh = False
-        gone = [n for n, backup in standing.items() if n not in watch.policies or watch.policies[n].backup != backup]
+        fresh, self._fresh = self._fresh, False
+        # What the kernel has refused may be another thing now.
+        self._retry_at = 0.0
+        standing = watch.switched if fresh else self._on_backup()
+        backups = {number: entry.backup for number, entry in watch.policies.items()}
+        # What an engine before this one has left may be another backup than it is taken for.
+        gone = [number for number, backup in standing.items() if fresh or backups.get(number) != backup]
         moves = [Move(number, None) for number in gone]
         # Also what stands already: somebody may have emptied the kernel's table meanwhile.
         moves += [Move(number, entry.backup) for number, entry in watch.policies.items() if number in standing]
