@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from controller.audience import Audience
 from controller.background import background, stopped
 from controller.core.errors import OutOfRange, Unavailable
-from controller.core.model import Corridor, CorridorEvent, EventType
+from controller.core.model import Capabilities, Corridor, CorridorEvent, EventType
 from controller.core.topology import NodeChanged, Topology
+from controller.leadership import RETRY_AFTER_S
 from controller.store import Store
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,21 @@ class Replica:
         self._records: dict[str, Known] = {}
         self._audience = Audience()
         self._task: asyncio.Task[None] | None = None
-        self.sequence = 0
+        self._sequence = 0
         self.loaded = False
         """Whether there is anything to read yet."""
 
+    # Before anything is read these three refuse: no corridor, and no event, is missing yet.
+
     @property
     def records(self) -> Mapping[str, Known]:
+        self._require_loaded()
         return self._records
+
+    @property
+    def sequence(self) -> int:
+        self._require_loaded()
+        return self._sequence
 
     @property
     def topology(self) -> Topology:
@@ -58,6 +67,7 @@ class Replica:
         return datetime.now(UTC)
 
     def watch(self) -> asyncio.Queue[CorridorEvent]:
+        self._require_loaded()
         return self._audience.join()
 
     def unwatch(self, queue: asyncio.Queue[CorridorEvent]) -> None:
@@ -73,6 +83,11 @@ class Replica:
         if self._task is not None:
             await stopped((self._task,))
 
+    def _require_loaded(self) -> None:
+        if not self.loaded:
+            why = f"nothing is read from the database yet; try again in {RETRY_AFTER_S} s"
+            raise Unavailable(why, reason="NOT_READY", metadata={"retryAfterS": str(RETRY_AFTER_S)})
+
     async def _follow(self) -> None:
         while True:
             try:
@@ -86,25 +101,30 @@ class Replica:
         """All of it; events that are stored meanwhile are taken over once more, which does no harm."""
         sequence = await self._store.newest_sequence()
         stored = await self._store.load()
-        for node, capabilities in stored.capabilities.items():
-            if node in self._topology.nodes:
-                status = self._topology.nodes[node].status
-                self._topology = self._topology.apply(NodeChanged(node, status, capabilities))
+        self._equip(stored.capabilities)
         self._records = {name: Known(record.corridor) for name, record in stored.records.items()}
-        self.sequence, self.loaded = sequence, True
+        self._sequence, self.loaded = sequence, True
 
     async def _catch_up(self) -> None:
+        """Events tell of corridors; what nodes can do is read with them."""
+        self._equip(await self._store.capabilities())
         try:
-            while portion := await self._store.events(self.sequence):
+            while portion := await self._store.events(self._sequence):
                 for event in portion:
                     self._take(event)
         except OutOfRange:  # this controller was away for longer than events are kept
             await self._load()
+
+    def _equip(self, capabilities: Mapping[str, Capabilities]) -> None:
+        for name, able in capabilities.items():
+            node = self._topology.nodes.get(name)
+            if node is not None and node.capabilities != able:
+                self._topology = self._topology.apply(NodeChanged(name, node.status, able))
 
     def _take(self, event: CorridorEvent) -> None:
         if event.type is EventType.DELETED:
             self._records.pop(event.corridor.name, None)
         else:
             self._records[event.corridor.name] = Known(event.corridor)
-        self.sequence = event.sequence
+        self._sequence = event.sequence
         self._audience.tell(event)

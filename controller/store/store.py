@@ -29,7 +29,7 @@ from controller.store.ledger import open_ledger, write_claims, write_ledger
 from controller.store.migrating import migrate
 from controller.store.records import stored_records, write_records
 from controller.store.rows import put
-from controller.store.stored import Stored, Wiring, capabilities_codec, load
+from controller.store.stored import Stored, Wiring, capabilities_codec, load, stored_capabilities
 from controller.store.transactions import Head, Transactions
 
 
@@ -137,6 +137,10 @@ class Store:
     async def put_capabilities(self, node: str, capabilities: Capabilities) -> None:
         """What a router can do: a restart renders for what it is before it connects."""
         await self._put(schema.capabilities, node=node, body=capabilities_codec.dump_json(capabilities).decode())
+
+    async def capabilities(self) -> Mapping[str, Capabilities]:
+        """By router: what it could do when it last connected."""
+        return await self._transactions.read(stored_capabilities)
 
     async def put_drained(self, name: str, drained: bool) -> None:
         """Keep a node or link free for maintenance, or no longer."""

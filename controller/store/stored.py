@@ -53,7 +53,6 @@ async def load(connection: AsyncConnection) -> Stored:
     seen = await connection.execute(select(wiring.link, wiring.a_port, wiring.z_port, wiring.down))
     carried = await connection.execute(select(routed.link, routed.igp_metric, routed.delay_us))
     drained = await connection.execute(select(schema.maintenance.c.name))
-    able = await connection.execute(select(schema.capabilities.c.node, schema.capabilities.c.body))
     return Stored(
         await stored_records(connection),
         await stored_ids(connection),
@@ -61,5 +60,11 @@ async def load(connection: AsyncConnection) -> Stored:
         {link: Wiring(*values) for link, *values in seen},
         {link: LinkMetrics(*values) for link, *values in carried},
         frozenset(drained.scalars()),
-        {node: capabilities_codec.validate_json(body) for node, body in able},
+        await stored_capabilities(connection),
     )
+
+
+async def stored_capabilities(connection: AsyncConnection) -> dict[str, Capabilities]:
+    """By router."""
+    able = await connection.execute(select(schema.capabilities.c.node, schema.capabilities.c.body))
+    return {node: capabilities_codec.validate_json(body) for node, body in able}
