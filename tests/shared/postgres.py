@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -11,15 +12,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 ROOT = Path("/usr/lib/postgresql")
 START_S = 60.0
+ANSWER_S = 30.0
+ABSENT = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "fsync": "off",  # processes crash here, the machine does not
@@ -43,9 +48,7 @@ class Postgres:
     def __init__(self) -> None:
         self._programs = require()
         self.directory = Path(tempfile.mkdtemp(prefix="pg-"))
-        self._identity = _unprivileged()
-        if self._identity:
-            os.chown(self.directory, self._identity["user"], self._identity["group"])
+        self._as_user = _unprivileged(self.directory)
         self.port = _free_port()
         self._names = count(1)
         self._server: subprocess.Popen[bytes] | None = None
@@ -67,25 +70,37 @@ class Postgres:
     def create(self) -> str:
         """URL of a new, empty database."""
         name = f"test{next(self._names)}"
-        self.sql(f"CREATE DATABASE {name}")
+        try:
+            self.sql(f"CREATE DATABASE {name}")
+        except ABSENT as error:
+            raise AssertionError(f"PostgreSQL makes no database {name}: {error!r}; {self._log()}") from error
         return self.url(name)
 
-    def sql(self, statement: str, database: str = "postgres") -> str:
-        """What psql prints of it; `CalledProcessError` where it fails."""
-        where = "-h", str(self.directory), "-p", str(self.port), "-U", "corridor", "-d", database
-        return self._run("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *where, "-c", statement)
+    def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """The rows it gives. In a thread with a loop of its own: a test that calls it may be running in one."""
+
+        async def ask() -> list[tuple[Any, ...]]:
+            url = self.url(database)
+            connection = await asyncpg.connect(url, timeout=ANSWER_S, command_timeout=ANSWER_S, ssl=False)
+            try:
+                return [tuple(row) for row in await connection.fetch(statement)]
+            finally:
+                await connection.close()
+
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, ask()).result()
 
     def start(self) -> None:
         """Return when it answers. It goes with the test's own process, however that ends."""
-        command = str(self._programs / "postgres"), "-D", str(self._data)
+        command = *self._as_user, str(self._programs / "postgres"), "-D", str(self._data)
         with (self.directory / "log").open("ab") as log:
-            self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **self._identity)
-        guard = "sh", "-c", "cat; kill -QUIT $0", str(self._server.pid)
-        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, **self._identity)
+            self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        guard = *self._as_user, "sh", "-c", "cat; kill -QUIT $0", str(self._server.pid)
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE)
         end = time.monotonic() + START_S
         while not self._answers():
             if self._server.poll() is not None or time.monotonic() > end:
-                raise AssertionError(f"PostgreSQL does not start: {(self.directory / 'log').read_text()}")
+                raise AssertionError(f"PostgreSQL does not start: {self._log()}")
             time.sleep(0.02)
 
     def stop(self, immediate: bool = False) -> None:
@@ -107,13 +122,17 @@ class Postgres:
 
     def _answers(self) -> bool:
         try:
-            return self.sql("SELECT 1") == "1\n"
-        except subprocess.CalledProcessError:
+            return self.sql("SELECT 1") == [(1,)]
+        except ABSENT:
             return False
 
-    def _run(self, program: str, *arguments: str) -> str:
-        command = [str(self._programs / program), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, cwd="/", **self._identity).stdout
+    def _log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._as_user, str(self._programs / program), *arguments]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/")
+        assert done.returncode == 0, f"{program} ends with {done.returncode}: {done.stdout}"
 
 
 @contextmanager
@@ -127,13 +146,18 @@ def running() -> Iterator[Postgres]:
         cluster.remove()
 
 
-def _unprivileged() -> dict[str, Any]:
-    """Whom `subprocess` shall be; empty: whoever runs the test."""
+def _unprivileged(directory: Path) -> tuple[str, ...]:
+    """Gives it to whom the cluster runs as; the program that makes others run as he does. Nothing unless root tests.
+
+    Not `subprocess`'s own `user`: with it a child is made by `fork`, which runs what gRPC has to do at a fork, in a
+    process of many threads, and may crash before the program begins. Without it is `vfork`, which runs nothing.
+    """
     if os.getuid() != 0:
-        return {}
+        return ()
     users = {each.pw_name: each for each in pwd.getpwall()}
     chosen = users.get("postgres") or users["nobody"]
-    return {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": []}
+    os.chown(directory, chosen.pw_uid, chosen.pw_gid)
+    return "setpriv", f"--reuid={chosen.pw_uid}", f"--regid={chosen.pw_gid}", "--clear-groups", "--"
 
 
 def _free_port() -> int:
