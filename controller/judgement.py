@@ -44,6 +44,11 @@ class Judgement:
         fails, watched = self._signal_fails(record), self._reports.watched(record)
         return service_of(self._state.topology, record.corridor, record.target, fails, watched)
 
+    def dark(self, record: Record) -> bool:
+        """By its links alone nothing carries it: line cards and headends have nothing to switch to."""
+        assert record.target is not None
+        return service_of(self._state.topology, record.corridor, record.target) is Service.LOST
+
     def suspects(self, record: Record) -> tuple[str, ...]:
         """Links of a path that headends find dead, and nobody else does."""
         assert record.target is not None

@@ -15,7 +15,7 @@ from controller.core.hitless import plan_anew
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, Protection, Stage
 from controller.core.plan import Plan, advance, moved
-from controller.core.protection import EXPOSED, SWITCHED, Service
+from controller.core.protection import EXPOSED, SWITCHED, Service, links_down
 from controller.core.records import Record, same_ways
 from controller.core.snapshot import Snapshot
 from controller.judgement import Judgement
@@ -24,8 +24,9 @@ from controller.state import NetworkState
 
 log = logging.getLogger(__name__)
 
-PORTION_S = 0.05
-"""Of planning: what was planned by then is stored and goes to the devices before the next is planned."""
+FIRST_PORTION_S, LAST_PORTION_S = 0.05, 0.4
+"""Of planning: what was planned by then is stored and goes to the devices before the next is planned. The most
+important are on their way early; for the rest, a transaction of many costs less than many."""
 
 
 class LostCorridors:
@@ -37,15 +38,17 @@ class LostCorridors:
         self._judgement = judgement
 
     async def move_all(self, names: Iterable[str]) -> None:
-        """In this order, each on what those before leave; those that are settled, and that nothing stands in for.
+        """In this order, each on what those before leave; those that are settled, and that nothing stands in for
+        or whose links are down over both ways.
 
         The rest, and what another controller forestalls, is left to whoever looks after each of them.
         """
-        left = deque(names)
+        left, portion_s = deque(names), FIRST_PORTION_S
         while left:
             try:
                 async with self._state.writer:
-                    changes = self._portion(left)
+                    changes = self._portion(left, portion_s)
+                    portion_s = min(2 * portion_s, LAST_PORTION_S)
                     if changes:
                         await self._progress.begin_all(changes)
             except Conflict as busy:
@@ -64,9 +67,14 @@ class LostCorridors:
             corridor = without_condition(corridor, kind)
         if corridor.protection is Protection.UNPROTECTED:
             return _said(snapshot, record, corridor, "UNPROTECTED", reason)
+        suspects = self._judgement.suspects(record)
+        cut = links_down(snapshot.topology, record.target)
+        around = snapshot.without(suspects) if suspects and cut else snapshot  # where none is cut, it waits for probes
         try:
-            change = _elsewhere(snapshot, _lost(snapshot, corridor, "RESTORING", reason))
+            change = _elsewhere(around, _lost(snapshot, corridor, "RESTORING", reason))
         except Refused as refusal:
+            if suspects:  # there may be a path over them, but headends know it to be dead
+                return _said(snapshot, record, corridor, "SIGNAL_FAIL", reason)
             why = refusal.reason if isinstance(refusal, Infeasible) else "REFUSED"
             return _said(snapshot, record, corridor, why, f"{reason}; {refusal}")
         new = change.record.target
@@ -76,10 +84,10 @@ class LostCorridors:
             return _said(snapshot, record, corridor, "SIGNAL_FAIL", reason)
         return change
 
-    def _portion(self, left: deque[str]) -> list[Plan]:
+    def _portion(self, left: deque[str], portion_s: float) -> list[Plan]:
         """Under the writer."""
         clock = asyncio.get_running_loop().time
-        batch, end = Batch(self._state.snapshot()), clock() + PORTION_S
+        batch, end = Batch(self._state.snapshot()), clock() + portion_s
         while left and (not batch.plans or clock() < end):
             record = self._state.records.get(left.popleft())
             if record is None or not self._is_ready(record):
@@ -90,8 +98,10 @@ class LostCorridors:
         return batch.plans
 
     def _is_ready(self, record: Record) -> bool:
-        if record.stage is not Stage.SETTLED or record.target is None or record.target.stood_in_for:
+        if record.stage is not Stage.SETTLED or record.target is None:
             return False
+        if record.target.stood_in_for:
+            return self._judgement.dark(record)
         return self._judgement.service(record) is Service.LOST
 
 

@@ -11,7 +11,7 @@ from controller.background import background, stopped
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, Stage, State, Status
 from controller.core.plan import Plan, plan
-from controller.core.protection import Service, links_of
+from controller.core.protection import Service, links_of, tellers
 from controller.core.records import Record, paths_of
 from controller.core.topology import Event, LinkChanged, NodeChanged
 from controller.drivers.device import PathWatch, Selector
@@ -79,8 +79,9 @@ class Restoration:
             changed += await self._trails_follow(fibre)
         nodes = [self._state.topology.nodes[e.node] for e in events if isinstance(e, NodeChanged)]
         answers = any(node.status is Status.UP and node != before.nodes[node.name] for node in nodes)
+        came = {node.name for node in nodes if Status.UP is node.status is not before.nodes[node.name].status}
         if answers or any(link.status in (Status.DOWN, Status.UP) for link in changed):
-            self._start(changed, answers)
+            self._start(changed, answers, came)
 
     async def _trails_follow(self, carrier: Link) -> list[Link]:
         """An IP adjacency is down the moment what carries it is; it is up again when its own probes say so."""
@@ -98,10 +99,10 @@ class Restoration:
         clients = self._state.topology.client_links
         return (*adjacency.trail, clients[adjacency.a_node].name, clients[adjacency.z_node].name)
 
-    def _start(self, changed: list[Link], answers: bool) -> None:
-        """`answers`: a node came back, over which there may be a path again."""
+    def _start(self, changed: list[Link], answers: bool, came: set[str]) -> None:
+        """`answers`: a node came back, over which there may be a path again. `came`: what these nodes say counts."""
         down = {link.name for link in changed if link.status is Status.DOWN}
-        self._look(down, answers or any(link.status is Status.UP for link in changed))
+        self._look(down, answers or any(link.status is Status.UP for link in changed), came)
 
     def _room(self) -> None:
         """A corridor left slots or bandwidth: who found none may find some now."""
@@ -109,7 +110,7 @@ class Restoration:
         for name in gone:
             del self._unprotected_since[name]
         if any(record.corridor.state in FAILED for record in self._state.records.values()):
-            self._look(set(), True)
+            self._look(set(), True, set())
 
     def _settled(self, name: str) -> None:
         """Of a protected corridor, or one that was, more is to be said than that its change is through."""
@@ -126,15 +127,15 @@ class Restoration:
             self._in_hand.add(name)
             self._run(self._restore(name))
 
-    def _look(self, down: set[str], back: bool) -> None:
-        self._run(self._restore_all(down, back))
+    def _look(self, down: set[str], back: bool, came: set[str]) -> None:
+        self._run(self._restore_all(down, back, came))
 
     def _run(self, work: Coroutine[Any, Any, None], name: str = "restoration") -> None:
         task = background(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _restore_all(self, down: set[str], back: bool) -> None:
+    async def _restore_all(self, down: set[str], back: bool, came: set[str]) -> None:
         async with self._state.writer:  # a corridor that was planned before this news is stored by now
             concerned = [
                 record
@@ -143,6 +144,7 @@ class Restoration:
                 and (
                     not down.isdisjoint(links_of(self._state.topology, record.target))
                     or (back and record.corridor.state in FAILED)
+                    or not came.isdisjoint(tellers(self._state.topology, record.target))
                 )
             ]
             self._again |= {record.name for record in concerned} & self._in_hand
@@ -156,7 +158,8 @@ class Restoration:
         """One task per corridor: it looks again after each change, and after news that came while it looked."""
         try:
             record = self._state.records.get(name)
-            if record is not None and record.target is not None and record.target.stood_in_for:
+            protected = record is not None and record.target is not None and record.target.stood_in_for
+            if record is not None and protected and not self._judgement.dark(record):
                 await asyncio.sleep(HOLD_OFF_S)
             await self._restore_until_settled(name)
         finally:
@@ -175,7 +178,7 @@ class Restoration:
                     moved = await self._look_after(self._state.records.get(name))
             except Conflict as busy:
                 log.warning("%s; its path is looked after when that is through", busy)
-                if busy.reason == "CONCURRENT_CHANGE":  # another controller's: nothing here to wait for
+                if busy.reason != "CHANGE_UNDER_WAY":  # another controller's: nothing here to wait for
                     await asyncio.sleep(RETRY_S)
                 continue
             if not moved:

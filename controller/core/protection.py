@@ -80,7 +80,7 @@ def service_of(
         return Service.LOST
     if placement.protection is not None and any(failed):
         return Service.SWITCHED if failed[0] else Service.EXPOSED
-    if any(topology.links[name].status is not Status.UP for name in links_of(topology, placement)):
+    if not _is_seen(topology, placement):
         return Service.UNKNOWN
     promised = corridor.protection is Protection.PROTECT
     return Service.EXPOSED if promised and placement.protection is None else Service.WHOLE
@@ -95,9 +95,22 @@ def _service_of_paths(topology: Topology, placement: Placement, watched: Watched
         return Service.EXPOSED
     if failed[0] or (watched.on_backup and placement.recovery.revertive):
         return Service.SWITCHED
-    if any(topology.links[name].status is not Status.UP for name in links_of(topology, placement)):
-        return Service.UNKNOWN
-    return Service.WHOLE
+    return Service.WHOLE if _is_seen(topology, placement) else Service.UNKNOWN
+
+
+def tellers(topology: Topology, placement: Placement) -> tuple[str, ...]:
+    """Nodes that say which slice or path carries it, each for what it sends; none where there is no choice."""
+    if not placement.stood_in_for:
+        return ()
+    ends = (placement.a_end.node, placement.z_end.node)
+    return ends if placement.slice is None else tuple(topology.otn_of(end) for end in ends)
+
+
+def _is_seen(topology: Topology, placement: Placement) -> bool:
+    """Every link is up, and whoever would know of another fault answers."""
+    links = (topology.links[name].status for name in links_of(topology, placement))
+    nodes = (topology.nodes[name].status for name in tellers(topology, placement))
+    return all(status is Status.UP for status in (*links, *nodes))
 
 
 def failed_paths(topology: Topology, placement: Placement, watched: Watched) -> tuple[bool, bool]:
