@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from sqlalchemy.engine import make_url
 
 from controller.api.rest_face import rest_app
 from controller.cli import app
@@ -121,7 +122,9 @@ def test_the_password_is_in_no_file() -> None:
     (url,) = (each for each in CONTAINER["env"] if each["name"] == "CORRIDOR_DATABASE")
     assert url["valueFrom"]["secretKeyRef"]["key"] == "url"
     for name, service in COMPOSED.items():
-        assert "${CORRIDOR_DATABASE_PASSWORD:?}" in service["environment"]["CORRIDOR_DATABASE"], name
+        stated_for = service["environment"]
+        assert stated_for["PGPASSWORD"] == "${CORRIDOR_DATABASE_PASSWORD:?}", name
+        assert make_url(stated_for["CORRIDOR_DATABASE"]).password is None, "none that would have to be escaped"
 
 
 def test_composed_controllers_come_back_and_are_watched() -> None:
@@ -133,6 +136,23 @@ def test_composed_controllers_come_back_and_are_watched() -> None:
         assert probed[1] in served_paths()
         assert stated(service["command"])["--rest"] == f"0.0.0.0:{probed[0]}"
         assert any(port.endswith(f":{probed[0]}") for port in service["ports"])
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_a_composed_controller_sends_callers_where_the_host_reaches_it(name: str) -> None:
+    """Who writes to a follower from outside follows its answer: names of containers mean nothing there."""
+    service, given = COMPOSED[name], stated(COMPOSED[name]["command"])
+    published = {inside: outside for outside, inside in (port.split(":") for port in service["ports"])}
+    rest, grpc = (given[face].rpartition(":")[2] for face in ("--rest", "--grpc"))
+    assert given["--advertise-rest"] == f"http://localhost:{published[rest]}"
+    assert given["--advertise-grpc"] == f"localhost:{published[grpc]}"
+
+
+def test_composed_controllers_differ_in_what_they_publish_alone() -> None:
+    outside = [port.split(":")[0] for service in COMPOSED.values() for port in service["ports"]]
+    assert len(set(outside)) == len(outside)
+    shared = [{k: v for k, v in stated(each["command"]).items() if "advertise" not in k} for each in COMPOSED.values()]
+    assert all(each == shared[0] for each in shared)
 
 
 def test_the_image_is_this_version_from_the_locked_requirements() -> None:
