@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, DateTime, MetaData, Table, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    MetaData,
+    Row,
+    Table,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    tuple_,
+    update,
+)
 
 from controller.core.errors import FailedPrecondition, Invalid
 from controller.store.connecting import engine_of, reading, writing
@@ -30,13 +44,19 @@ BATCH = 500
 
 
 async def back_up(url: str, file: Path) -> int:
-    """Write all that stands at one moment, while controllers go on; the number of rows."""
+    """Write all that stands at one moment, while controllers go on; the number of rows.
+
+    `FailedPrecondition` where the file system refuses, or another backup into this file is under way.
+    """
     engine = engine_of(url)
     part = file.with_name(f"{file.name}.part")
+    with _file_faults(part):
+        sink = part.open("x")
     try:
-        with outages_told(), part.open("x") as sink:
-            async with reading(engine).begin() as connection:
-                count = await connection.run_sync(_dump, sink)
+        with _file_faults(part), sink:
+            with outages_told():
+                async with reading(engine).begin() as connection:
+                    count = await connection.run_sync(_dump, sink, part)
             sink.flush()
             os.fsync(sink.fileno())
         part.rename(file)
@@ -61,17 +81,46 @@ async def restore(url: str, file: Path) -> int:
         await engine.dispose()
 
 
-def _dump(connection: Connection, sink: IO[str]) -> int:
+def _dump(connection: Connection, sink: IO[str], part: Path) -> int:
+    if connection.dialect.name == "postgresql":  # a file system may be slower than any change is
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     revision, count = revision_of(connection), 0
     if revision is None:
         raise FailedPrecondition("the database is empty, or of a controller before revisions: migrate it first")
     print(json.dumps({"kind": KIND, "revision": revision}), file=sink)
     for table in _tables(connection):
-        for row in connection.execute(select(table).order_by(*table.primary_key)):
-            print(json.dumps({"table": table.name, "row": _plain(row._asdict())}, ensure_ascii=False), file=sink)
-            count += 1
+        for page in _pages(connection, table):
+            with _file_faults(part):
+                for row in page:
+                    line = {"table": table.name, "row": _plain(row._asdict())}
+                    print(json.dumps(line, ensure_ascii=False), file=sink)
+            count += len(page)
     print(json.dumps({"rows": count}), file=sink)
     return count
+
+
+def _pages(connection: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
+    """All rows by the primary key, never many at once: neither memory nor the time of a statement grows with them."""
+    key = [*table.primary_key]
+    first = select(table).order_by(*key).limit(BATCH)
+    page = connection.execute(first).all()
+    while page:
+        yield page
+        last = page[-1]._mapping
+        past = tuple_(*key) > tuple_(*(literal(last[column], column.type) for column in key))
+        page = connection.execute(first.where(past)).all()
+
+
+@contextmanager
+def _file_faults(file: Path) -> Iterator[None]:
+    """Told as what they are: the database has nothing to do with them."""
+    try:
+        yield
+    except FileExistsError as present:
+        why = f"{file} exists: another backup is writing it, or one that was broken off has left it; then remove it"
+        raise FailedPrecondition(why) from present
+    except OSError as refusal:
+        raise FailedPrecondition(f"{file} cannot be written: {refusal.strerror or refusal}") from refusal
 
 
 def _fill(connection: Connection, source: IO[str], file: Path) -> int:
