@@ -6,12 +6,13 @@ import sqlite3
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from controller.core.errors import Invalid
+from controller.store.outages import READ_ONLY
 
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 CONNECT_S = 5.0
@@ -29,6 +30,9 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", f"journa
 """WAL with a sync at each commit: what was acknowledged survives a power cut."""
 
 
+FORMS = "write sqlite:///file or postgresql://user@host:port/database"
+
+
 def engine_of(url: str) -> AsyncEngine:
     """Of `sqlite:///file` or `postgresql://user@host:port/database`; `Invalid` where it is neither."""
     full = _with_driver(url)
@@ -38,7 +42,9 @@ def engine_of(url: str) -> AsyncEngine:
         event.listen(engine.sync_engine, "begin", _begin)
         return engine
     arguments = {"timeout": CONNECT_S, "command_timeout": ANSWER_S, "server_settings": SESSION}
-    return create_async_engine(full, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args=arguments)
+    engine = create_async_engine(full, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args=arguments)
+    event.listen(engine.sync_engine, "handle_error", _leave_if_read_only)
+    return engine
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:
@@ -56,10 +62,10 @@ def writing(engine: AsyncEngine) -> AsyncEngine:
 def _with_driver(url: str) -> URL:
     try:
         known = make_url(url)
-    except ArgumentError as wrong:
-        raise Invalid(f"not a database: {url!r}") from wrong
+    except (ArgumentError, ValueError):  # both may quote it, with its password
+        raise Invalid(f"not a database: {FORMS}") from None
     if known.get_backend_name() not in ("sqlite", *DRIVERS):
-        raise Invalid(f"a database is sqlite:///file or postgresql://…, not {known.drivername}")
+        raise Invalid(f"not a database of a kind that is known: {FORMS}")
     return known.set(drivername=DRIVERS.get(known.drivername, known.drivername))
 
 
@@ -75,6 +81,12 @@ class _RollingBack(sqlite3.Connection):
             if self.in_transaction:
                 self.rollback()
         super().close()
+
+
+def _leave_if_read_only(context: ExceptionContext) -> None:
+    """All connections of the pool are given up: the next one may reach another server."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _durable(connection: Any, _record: object) -> None:

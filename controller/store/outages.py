@@ -18,9 +18,11 @@ PATIENCE_S = 10.0
 """A restart of the database takes less; who waits longer is refused."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
 
-_ABSENT = ("08", "40", "53", "55P03", "57P", "25P03", "25P04", "58")
-"""SQLSTATEs (PostgreSQL, appendix A): connection, rolled back for others' sake, out of resources, not got a lock,
-ended by the operator, a session that stood idle, its machine."""
+READ_ONLY = "25006"
+"""What was the primary is a standby now: the name may lead to another one meanwhile."""
+_ABSENT = ("08", READ_ONLY, "40", "53", "55P03", "57P", "25P03", "25P04", "58")
+"""SQLSTATEs (PostgreSQL, appendix A): connection, read only, rolled back for others' sake, out of resources, not got a
+lock, ended by the operator, a session that stood idle, its machine."""
 _ABSENT_FILE = ("SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")
 
 

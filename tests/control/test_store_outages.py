@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from traceback import format_exception
 
 import pytest
 from cut_line import Line, line_to
@@ -15,13 +16,14 @@ from databases import dump
 from postgres import Postgres
 from waiting import until
 
-from controller.core.errors import Conflict, DatabaseUnavailable
+from controller.core.errors import Conflict, DatabaseUnavailable, Invalid
 from controller.core.ids import Ids
 from controller.core.model import Corridor, CorridorEvent, EventType, Stage
 from controller.core.otn import Ledger
 from controller.core.plan import Plan
 from controller.core.records import Record
 from controller.store import Store
+from controller.store.connecting import engine_of
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 AT_COMMIT = b"COMMIT;"
@@ -143,7 +145,7 @@ async def test_a_restart_under_load_costs_time_and_nothing_else(
 
 
 async def test_readers_wait_for_a_restart_too(postgres: Postgres, database: str) -> None:
-    store = await Store.open(database)
+    store = await Store.open(database, patience_s=60)
     await create(store, "c")
     postgres.stop()
     waits = [asyncio.ensure_future(each) for each in (store.load(), store.events(0), store.newest_sequence())]
@@ -164,6 +166,40 @@ async def test_who_waits_in_vain_is_refused_with_what_to_do(postgres: Postgres, 
     await asyncio.to_thread(postgres.start)
     assert (await create(store, "c")).sequence == 1
     await store.close()
+
+
+async def test_a_server_that_only_reads_is_waited_for_and_not_clung_to(postgres: Postgres, database: str) -> None:
+    """As after a failover: what was the primary answers on, and the name leads elsewhere."""
+    name = database.rpartition("/")[2]
+    store = await Store.open(database, patience_s=0.1)
+    await create(store, "before")
+    postgres.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    postgres.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    for call in create(store, "c"), store.raise_epoch(), store.renew_lease("a", 1, 1.0):
+        with pytest.raises(DatabaseUnavailable):
+            await call
+    postgres.sql(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert (await create(store, "after")).sequence == 2
+    await store.close()
+
+
+SECRET = "sesame"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql//corridor:{SECRET}@host/db",
+        f"postgresql:/corridor:{SECRET}@host/db",
+        f"postgresql://corridor:{SECRET}@host:x/db",
+        f"mysql://corridor:{SECRET}@host/db",
+        f"{SECRET}://host/db",
+    ],
+)
+def test_what_is_no_database_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        engine_of(url)
+    assert SECRET not in "".join(format_exception(refusal.value))
 
 
 MIDWAY = """
