@@ -54,8 +54,19 @@ async def test_one_way_light_is_no_link(network: SimulatedNetwork, database: str
     hear = device.punt
     device.punt = lambda number, frame: None if number == port else hear(number, frame)  # type: ignore[method-assign]
     controller = await Controller(network, database).start()
-    await until(lambda: len(controller.links_not(Status.UP)) <= 3, "everything else is up")
-    assert controller.link("F-zgc-cp") is Status.MISSING
+    seen = set[Status]()
+
+    def given_up() -> bool:
+        seen.add(controller.link("F-zgc-cp"))
+        return Status.DOWN in seen
+
+    def else_up() -> bool:
+        return len(controller.links_not(Status.UP)) <= 3
+
+    await until(lambda: given_up() and else_up(), "everything else is up, and it is no longer waited for")
+    assert Status.UP not in seen
+    await controller.rounds(1)
+    assert controller.link("F-zgc-cp") is Status.DOWN
     await controller.stop()
 
 
