@@ -46,6 +46,17 @@ def test_soft_protection_is_refused_where_a_headend_sees_its_own_ports_only(cont
     assert controller.client.get(f"{CORRIDORS}/unsafe").status_code == 404
 
 
+def test_soft_protection_takes_the_way_around_where_both_headends_see_beyond_their_ports(
+    corridor: Make, mix: Mix
+) -> None:
+    """Of the two trails neither shares a fibre, nor a node but the ends, with the other: the longer one stands in."""
+    if "bmv2" in mix:
+        return
+    leg = corridor("safe", body("SOFT", only=2) | {"protection": "PROTECT"})["legs"][0]
+    ways = leg["links"], leg["backup"]["links"]
+    assert [[link.rpartition("/")[2] for link in way] for way in ways] == [["A-direct"], ["A-around"]]
+
+
 def test_hard_protection_is_the_optical_layer_s(
     lab: Lab, controller: Controller, corridor: Make, fibres: list[str]
 ) -> None:
