@@ -125,6 +125,9 @@ class LeaseKeeper:
             await self.election.hold()
         except LeadLost as lost:
             lead_lost(lost)
+        except Exception as defect:
+            log.exception("a defect")
+            lead_lost(f"the lease cannot be renewed: {defect}")
 
     async def _listen(self) -> None:
         """Looks are counted, not seconds: while all of this process is stopped, its loop misses nothing."""

@@ -110,6 +110,16 @@ def test_a_leader_whose_lease_is_taken_ends_loudly(shared: str) -> None:
     assert "another controller leads" in complaint
 
 
+def test_a_leader_whose_lease_is_past_understanding_ends_loudly(shared: str) -> None:
+    """No outage, and nothing that time heals."""
+    child = leader(shared)
+    execute(shared, "DROP TABLE lease")
+    _, complaint = child.communicate(timeout=20)
+    assert child.returncode == LEAD_LOST
+    assert "the lease cannot be renewed" in complaint
+    assert 'relation "lease" does not exist' in complaint
+
+
 async def test_a_planned_hand_over(shared: str, armed: list[float]) -> None:
     first, second = (LeaseKeeper(shared, candidate(name), TTL_S) for name in ("first", "second"))
     await first.start()
