@@ -22,9 +22,8 @@ from controller.core.errors import Conflict, DeviceError, DeviceUnreachable
 from controller.core.hitless import Occasion, require_consent, with_move
 from controller.core.model import Corridor, EventType, ResizeState, Stage
 from controller.core.plan import Plan, advance
-from controller.core.protection import links_down
 from controller.core.records import Placement, Record, paths_of
-from controller.core.stages import next_record, rolled_back
+from controller.core.stages import abandoned, is_hopeless, next_record, rolled_back
 from controller.drivers.device import SliceResizer
 from controller.move_reports import MoveReports
 from controller.releases import Releases
@@ -316,26 +315,20 @@ class Progress:
                 record = rolled_back(record, before.previous, failure, snapshot.now)
                 # Only what the given-up change was about to alter: elsewhere it has nothing to wait for.
                 return await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
-            if self._given_up(before, failure):
+            if isinstance(failure, DeviceUnreachable) and is_hopeless(snapshot.topology, before):
                 return await self._abandoned(before, record)
             if record != before:
                 await self._state.commit(advance(snapshot, before, record), EventType.UPDATED)
             return self._state.touching(name)
 
-    def _given_up(self, record: Record, failure: DeviceError) -> bool:
-        """A silent node keeps traffic from a path that is dead itself, off one that is: there is nothing to wait for,
-        and another path may be looked for."""
-        dead = [bool(links_down(self._state.topology, each)) for each in record.placements]
-        steering = record.stage is Stage.STEER and None not in (record.current, record.target)
-        return steering and isinstance(failure, DeviceUnreachable) and all(dead)
-
     async def _abandoned(self, before: Record, record: Record) -> Touched:
-        """Under the writer. Settled on the dead path that it was steered to; the other goes where nodes answer."""
-        corridor = replace(record.corridor, stage=Stage.SETTLED, reconciling=False)
-        after = replace(record, corridor=corridor, current=record.target, stage=Stage.SETTLED, previous=None)
+        """Under the writer. Settled, as there is nothing to wait for; what it leaves goes where nodes answer."""
+        after = abandoned(self._state.topology, record, self._state.now())
         after = leftovers.settled(self._state.topology, after, before.current, self._state.topology.nodes)
         touched = await self._stored(before, after, self._state.now())
         self._releases.await_nodes(record.name)
+        if before.current is None:
+            self._state.when_released()  # its path may have died before it was its own: nobody looks after it yet
         return touched
 
 

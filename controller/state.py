@@ -9,14 +9,16 @@ from datetime import datetime
 
 from controller.audience import Audience
 from controller.background import to_the_end
+from controller.core import leftovers
 from controller.core.batch import Batch
 from controller.core.entries import Entry
 from controller.core.errors import Invalid
+from controller.core.ids import Ids
 from controller.core.model import Capabilities, Container, CorridorEvent, EventType, Link, Slice, Stage, Status
 from controller.core.otn import Ledger, RowKey, narrowest, resumed, slot_bps, slots_for
 from controller.core.otn.servers import stands_in
 from controller.core.plan import Plan, advance
-from controller.core.records import Placement, Record, claims_of, with_reference_packets
+from controller.core.records import Placement, Record, claims_of, own_ids, with_reference_packets
 from controller.core.render import render_infrastructure, render_record
 from controller.core.segments.igp import Underlay
 from controller.core.segments.locators import ALGORITHMS, as_it_was, routed
@@ -80,10 +82,18 @@ class NetworkState:
             topology = topology.apply(DrainChanged(name, True))
         for node in stored.capabilities.keys() & topology.nodes.keys():  # what stands there was rendered for these
             topology = topology.apply(NodeChanged(node, topology.nodes[node].status, stored.capabilities[node]))
-        records = {name: with_reference_packets(record) for name, record in stored.records.items()}
+        found = {name: with_reference_packets(record) for name, record in stored.records.items()}
+        records = {name: leftovers.known(topology, record) for name, record in found.items()}
         claims = frozenset(claim for record in records.values() for claim in claims_of(record))
         planned_ledger = initial_ledger(topology)
         _require_planned(topology, planned_ledger, records)
+        for before in [found[name] for name, record in records.items() if record is not found[name]]:
+            plan = _forgetting(before, records.pop(before.name), planned_ledger, ids, clock())
+            kind = EventType.DELETED if plan.record.gone else EventType.UPDATED
+            await store.commit(plan, planned_ledger, ids, kind, clock())
+            ids = plan.ids
+            if not plan.record.gone:
+                records[before.name] = plan.record
         ledger = resumed(planned_ledger.change(frozenset(), claims), stored.ledger_versions)
         await store.open_ledger(ledger)
         state = cls(store, Snapshot(topology, ledger, ids, records, clock()), clock)
@@ -316,6 +326,12 @@ class NetworkState:
 def _settles(plan: Plan) -> bool:
     before = plan.before
     return before is not None and before.stage is not Stage.SETTLED and plan.record.stage is Stage.SETTLED
+
+
+def _forgetting(before: Record, after: Record, ledger: Ledger, ids: Ids, now: datetime) -> Plan:
+    """A record without leftovers that the topology file has no more, and without what they alone needed."""
+    told = replace(after, corridor=replace(leftovers.told(after, now), update_time=now))
+    return Plan(before, told, ledger, ids.free(own_ids(before) - own_ids(after), now))
 
 
 def _require_planned(topology: Topology, ledger: Ledger, records: Mapping[str, Record]) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from controller.core.conditions import ConditionType, with_condition, without_condition
 from controller.core.ids import Ids
 from controller.core.model import Corridor, SliceHop, Stage
-from controller.core.records import Leftover, Placement, Record
+from controller.core.records import Leftover, Placement, Record, paths_of
 from controller.core.render import render_record
 from controller.core.topology import Topology
 
@@ -61,11 +61,19 @@ def keys_at(topology: Topology, ids: Ids, record: Record, leftover: Leftover) ->
 
 
 def known(topology: Topology, record: Record) -> Record:
-    """The record as a new start finds it: what the topology file has no more holds nothing."""
-    vanished = [(each, node) for each in record.leftovers for node in each.nodes if node not in topology.nodes]
-    lost = [each for each in record.leftovers if any(hop.link not in topology.links for hop in each.hops)]
-    gone = {*vanished, *((each, node) for each in lost for node in each.nodes)}
-    return released(topology, record, gone) if gone else record
+    """The record as a new start finds it: of what the topology file has no more nobody is waited for."""
+    left = tuple(each for each in record.leftovers if _is_planned(topology, each))
+    return record if left == record.leftovers else replace(record, leftovers=left)
+
+
+def _is_planned(topology: Topology, leftover: Leftover) -> bool:
+    """Whether all of it is in the topology, so that its entries can be told."""
+    placement, leg = leftover.placement, leftover.placement.leg
+    ends = (placement.a_end, placement.z_end)
+    nodes = {*leftover.nodes, *leg.nodes, *(leg.backup.nodes if leg.backup else ()), *(end.node for end in ends)}
+    links = {link for path in paths_of(leg) for link in path} | {hop.link for part in leg.slices for hop in part.hops}
+    there = nodes <= topology.nodes.keys() and links <= topology.links.keys()
+    return there and all(topology.access_port(end.node, end.port) is not None for end in ends)
 
 
 def holders(topology: Topology, placement: Placement) -> set[str]:

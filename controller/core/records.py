@@ -64,6 +64,11 @@ class Leftover:
     hops: tuple[SliceHop, ...] = ()
     """Whose slots stay claimed: an end of each fibre is such a node."""
 
+    @property
+    def may_send(self) -> bool:
+        """Whether an end is among the nodes: soft, what it may send stays claimed all along the path."""
+        return not {self.placement.a_end.node, self.placement.z_end.node}.isdisjoint(self.nodes)
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -134,6 +139,8 @@ def claims_of(record: Record) -> frozenset[Claim]:
         for claim in slice_claims(record.name, leftover.hops, ClaimRole.MOVE):
             held = slots.get(claim.row, claim)
             slots[claim.row] = held._replace(bitmap=held.bitmap | claim.bitmap)
+        for claim in _rate_claims(record.name, leftover.placement) if leftover.may_send else ():
+            rates[claim.row] = _larger(rates.get(claim.row, claim), claim)
     return frozenset([*slots.values(), *rates.values()])
 
 

@@ -61,6 +61,26 @@ def rolled_back(record: Record, previous: Corridor, failure: DeviceError, now: d
     return slice_sizes.with_resize_state(back, slice_sizes.changing(record), ResizeState.MODIFY_FAILED)
 
 
+def is_hopeless(topology: Topology, record: Record) -> bool:
+    """Whether a node that is silent keeps traffic from nothing: from a path that is dead itself, off one that is, or
+    out of a corridor that goes and whose path is dead."""
+    if record.then is not None or record.stage not in (Stage.BUILD, Stage.STEER):
+        return False
+    if record.current is None:  # first builds wait: there was nothing before, and nothing is lost
+        worth = any(each.type == ConditionType.INTERRUPTED for each in record.corridor.conditions)
+    else:
+        worth = record.stage is Stage.STEER or record.target is None
+    return worth and all(_lost(topology, record.corridor, each) for each in record.placements)
+
+
+def abandoned(topology: Topology, record: Record, now: datetime) -> Record:
+    """Settled where the change led to, on a dead path or on none, whether or not all nodes agree."""
+    corridor = _steered(topology, record, record.corridor, now)
+    corridor = without_condition(corridor, ConditionType.BLOCKED)
+    corridor = replace(corridor, stage=Stage.SETTLED, reconciling=False)
+    return replace(record, corridor=corridor, current=record.target, stage=Stage.SETTLED, previous=None)
+
+
 def _steered(topology: Topology, record: Record, corridor: Corridor, now: datetime) -> Corridor:
     """It is carried by its new path, unless that was lost meanwhile: never up on a dead one."""
     if corridor.state is State.DELETING:

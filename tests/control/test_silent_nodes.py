@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from running_controller import DOMAIN, Controller, corridor, dump
+from running_controller import DOMAIN, METRO, Controller, corridor, dump, load
 from simulated_device import Write
 from simulated_network import SimulatedNetwork
-from small_domain import ring
+from small_domain import SITES, part_of, ring
 from waiting import until
 
 from controller.core.entries import CrossConnect, Operation, TableEntry
-from controller.core.model import Corridor, PathConstraints, State
+from controller.core.hitless import Occasion
+from controller.core.model import Corridor, EventType, Isolation, PathConstraints, State
 from controller.core.names import short
+from controller.core.plan import interrupting
 from controller.core.records import claims_of
 
 NAME = "tenants/default/corridors/c1"
@@ -184,5 +187,119 @@ async def test_a_silent_headend_keeps_nobody_on_two_dead_paths(controller: Contr
     await until(lambda: route(controller) == old and now(controller).state is State.UP, "it is back on the first")
     await controller.settled(NAME)
     await until(lambda: set(conditions(controller)) <= {"RolledBack"}, "nothing is left of the other")
+    assert held(controller) == set(old)
+    await controller.in_line()
+
+
+async def test_a_dead_site_that_only_leftovers_name_can_leave_the_topology_file(
+    controller: Controller, database: str
+) -> None:
+    old = await stands(controller)
+    middle, _ = between(old)
+    falls_silent_when_steered(controller, middle)
+    await moved_away(controller, old)
+    await until(lambda: "Draining" in conditions(controller), "one node is waited for")
+    await controller.stop()
+    site = middle.removesuffix("-o")
+    less = part_of(load(METRO), [each for each in SITES if each != site])
+    after = Controller(SimulatedNetwork.wired(less), database, stage_timeout_s=0.5)
+    await after.start(less)
+    await after.bootstrapped()
+    assert conditions(after) == {}
+    assert not after.state.records[NAME].leftovers
+    assert held(after) == set(route(after))
+    stored = (await after.store.load()).records[NAME]
+    assert stored.leftovers == (), "nor does another start find them"
+    await after.stop()
+    await controller.start(ring())
+
+
+@pytest.mark.parametrize("lost", ["end", "middle"])
+@pytest.mark.parametrize("isolation", [Isolation.HARD, Isolation.SOFT])
+async def test_a_deletion_from_a_dead_path_ends_and_dead_sites_can_leave_the_file(
+    controller: Controller, database: str, isolation: Isolation, lost: str
+) -> None:
+    old = await stands(controller, isolation=isolation)
+    for node in ("zgc-r", "zgc-o"):
+        controller.network[node].disconnect()
+    for fibre in ("F-zgc-yz", "F-zgc-cp"):
+        controller.network.cut(fibre)
+    await until(lambda: now(controller).state is State.DOWN, "its path is lost")
+    await controller.service.delete_corridor(NAME)
+    await until(lambda: "Draining" in conditions(controller), "only silent nodes are waited for")
+    assert "Blocked" not in conditions(controller)
+    if isolation is Isolation.HARD:
+        await until(lambda: held(controller) == {"F-zgc-yz", "F-zgc-cp"} & set(old), "what is alive is free")
+    await until(lambda: "tz-r" not in now(controller).conditions[-1].message, "the end that answers has let go")
+    await controller.stop()
+    gone = "zgc" if lost == "end" else between(old)[0].removesuffix("-o")
+    less = part_of(load(METRO), [each for each in SITES if each != gone])
+    network = SimulatedNetwork.wired(less)
+    for node in {"zgc-r", "zgc-o"} & {short(each.name) for each in less.nodes}:
+        network[node].connect = lambda: None  # type: ignore[method-assign]
+    after = Controller(network, database, stage_timeout_s=0.5)
+    await after.start(less)
+    assert NAME not in after.state.records
+    assert not [key for key in after.state.snapshot().ids.assigned if NAME in key.owner]
+    assert NAME not in (await after.store.load()).records
+    await after.stop()
+    await controller.start(ring())
+
+
+async def test_a_silent_headend_may_still_send_at_its_rate_over_the_path_that_was_given_up(
+    controller: Controller,
+) -> None:
+    old = await stands(controller, isolation=Isolation.SOFT)
+    first = soft_rates(controller)
+    falls_silent_when_steered(controller, "tz-r")
+    controller.network.cut("F-zgc-yz" if any("yz" in each for each in old) else "F-zgc-cp")
+    await until(lambda: "Blocked" in conditions(controller), "the headend is waited for")
+    controller.network.cut("F-zgc-cp" if any("yz" in each for each in old) else "F-zgc-yz")
+    await until(lambda: not now(controller).reconciling, "nothing is waited for any more")
+    assert first
+    assert first.items() <= soft_rates(controller).items(), "nobody else is promised what it may send"
+    controller.network.watchers.clear()
+    controller.network["tz-r"].connect()
+    await until(lambda: "Draining" not in conditions(controller), "it has let go")
+    assert set(soft_rates(controller)) == {(each, way) for each in route(controller) for way in (0, 1)}
+
+
+def soft_rates(controller: Controller) -> dict[tuple[str, int], int]:
+    """By adjacency and direction, in kbit/s."""
+    claims = claims_of(controller.state.records[NAME])
+    return {(short(claim.row.link), claim.row.direction): claim.kbps for claim in claims}
+
+
+@pytest.mark.parametrize("died", ["later", "while the old path goes"])
+async def test_a_path_that_dies_before_it_is_built_in_the_place_of_the_old_keeps_nobody_down(
+    controller: Controller, died: str
+) -> None:
+    old = await stands(controller)
+    _, other = between(old)
+    record = controller.state.records[NAME]
+    away = PathConstraints(exclude_links=(f"{DOMAIN}/links/{old[0]}",))
+    wanted = replace(record.corridor, path_constraints=away, allow_interruption=True)
+    async with controller.progress.undisturbed(NAME):
+        change = interrupting(controller.state.snapshot(), wanted)
+        assert change.record.then is not None
+        new = [short(link) for link in change.record.then.leg.links]
+        controller.network[other].disconnect()
+        if died == "while the old path goes":
+            controller.network.cut(new[0])
+        await controller.progress.begin(change, EventType.UPDATED, Occasion.OWNER)
+    if died == "later":
+        both = {"Blocked", "Interrupted"}
+        await until(lambda: both <= conditions(controller).keys(), "the silent node is waited for")
+        controller.network.cut(new[0])
+    await until(lambda: not now(controller).reconciling, "it is waited for no more")
+    assert now(controller).state is State.DOWN
+    assert "PathLost" in conditions(controller)
+    assert conditions(controller).keys().isdisjoint({"Blocked", "Interrupted"})
+    await controller.service.update_corridor(
+        corridor(name=NAME, path_constraints=PathConstraints()), ("path_constraints",)
+    )
+    await until(lambda: route(controller) == old and now(controller).state is State.UP, "another path is found")
+    controller.network[other].connect()
+    await until(lambda: not now(controller).reconciling and not conditions(controller), "the silent node has let go")
     assert held(controller) == set(old)
     await controller.in_line()
