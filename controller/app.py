@@ -12,16 +12,17 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
 from controller.api.grpc_face import grpc_server
 from controller.api.rest_face import rest_app
 from controller.api.switchboard import Switchboard
+from controller.background import stopped
 from controller.config import Inventory, Settings, load_inventory
 from controller.core import names
 from controller.core.errors import Invalid, Unavailable
@@ -46,6 +47,7 @@ from controller.state import NetworkState
 from controller.store import KEEP_EVENTS, Store
 from controller.topology_file import TopologyFile, load
 
+T = TypeVar("T")
 READY_S = 2.0
 """For the database to answer a probe."""
 
@@ -68,7 +70,12 @@ async def _serve(settings: Settings) -> None:
     plan, inventory = load(settings.topology), load_inventory(settings.inventory)
     _require_complete(plan, inventory, settings)
     async with AsyncExitStack() as stack:
-        node = await Node.opened(stack, settings, plan, inventory, end)
+        keep = settings.keep_events or KEEP_EVENTS
+        store = await end.unless(Store.open(settings.database, keep, endless=True))
+        if store is None:
+            return
+        stack.push_async_callback(store.close)
+        node = await Node.opened(stack, settings, store, plan, inventory, end)
         async with AsyncExitStack() as leading:
             alone = await node.lead_at_once(leading)
             await node.answer(stack)
@@ -89,6 +96,16 @@ class End:
         loop.set_exception_handler(self.give_up)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.asked.set)
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What comes of it; None where the process is to end before."""
+        working, ending = asyncio.ensure_future(work), asyncio.ensure_future(self.asked.wait())
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if working.done():
+            return working.result()
+        await stopped([working])
+        return None
 
     def give_up(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A defect ends the process: what is stored is whole, and a restart resumes every change."""
@@ -113,11 +130,15 @@ class Node:
 
     @classmethod
     async def opened(
-        cls, stack: AsyncExitStack, settings: Settings, plan: TopologyFile, inventory: Inventory, end: End
+        cls,
+        stack: AsyncExitStack,
+        settings: Settings,
+        store: Store,
+        plan: TopologyFile,
+        inventory: Inventory,
+        end: End,
     ) -> Node:
         """It reads, and hears switches; it leads nothing."""
-        store = await Store.open(settings.database, settings.keep_events or KEEP_EVENTS)
-        stack.push_async_callback(store.close)
         planned = Topology.planned(plan.domain, plan.srv6_block, plan.nodes, plan.links)
         node = cls(settings, store, planned, inventory, end)
         await node._door.open()

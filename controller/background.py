@@ -21,7 +21,7 @@ def report(task: asyncio.Task[None]) -> None:
         task.get_loop().call_exception_handler(context)
 
 
-async def stopped(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def stopped(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they are gone."""
     tasks = tuple(tasks)
     for task in tasks:

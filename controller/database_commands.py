@@ -51,12 +51,12 @@ def migrate(*, db: Database = DATABASE) -> None:
 
 async def _migrate(url: str) -> str:
     from controller.store.connecting import engine_of
-    from controller.store.migrating import migrate as bring
-    from controller.store.migrating import newest_revision
+    from controller.store.migrating import migrate_patiently, newest_revision
+    from controller.store.outages import PATIENCE_S
 
     engine = engine_of(url)
     try:
-        await bring(engine)
+        await migrate_patiently(engine, PATIENCE_S)
         return f"revision {newest_revision()}"
     finally:
         await engine.dispose()

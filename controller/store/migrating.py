@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from controller.core.errors import Invalid
+from controller.core.errors import DatabaseUnavailable, Invalid
 from controller.store.connecting import writing
-from controller.store.outages import outages_told
+from controller.store.outages import outages_told, patiently
+
+log = logging.getLogger(__name__)
 
 STEPS = Path(__file__).parent / "migrations"
 LOCK = 0x636F7272
@@ -34,6 +37,24 @@ async def migrate(engine: AsyncEngine) -> None:
         async with writing(engine).begin() as connection:
             await connection.run_sync(serialise)
             await connection.run_sync(upgrade, newest_revision())
+
+
+async def migrate_patiently(engine: AsyncEngine, patience_s: float, *, endless: bool = False) -> None:
+    """As `migrate`, once the database answers. `endless`: however long that takes, and saying so now and then.
+
+    What keeps a file from being opened is told at once: it does not go by itself.
+    """
+    if engine.dialect.name == "sqlite":
+        await migrate(engine)
+        return
+    while True:
+        try:
+            await patiently(lambda: migrate(engine), patience_s)
+            return
+        except DatabaseUnavailable as away:
+            if not endless:
+                raise
+            log.warning("waiting for the database: %s", away)
 
 
 def revision_of(connection: Connection) -> str | None:

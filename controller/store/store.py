@@ -26,7 +26,7 @@ from controller.store import changes, events, lease, outages, schema
 from controller.store.connecting import engine_of
 from controller.store.ids import write_ids
 from controller.store.ledger import open_ledger, write_claims, write_ledger
-from controller.store.migrating import migrate
+from controller.store.migrating import migrate_patiently
 from controller.store.records import stored_records, write_records
 from controller.store.rows import put
 from controller.store.stored import Stored, Wiring, capabilities_codec, load, stored_capabilities
@@ -47,14 +47,23 @@ class Store:
 
     @classmethod
     async def open(
-        cls, url: str, keep_events: int = events.KEEP_EVENTS, patience_s: float = outages.PATIENCE_S
+        cls,
+        url: str,
+        keep_events: int = events.KEEP_EVENTS,
+        patience_s: float = outages.PATIENCE_S,
+        *,
+        endless: bool = False,
     ) -> Self:
         """Open `sqlite:///file` or `postgresql://…`, and bring it to the present schema.
 
-        A transaction that finds the database away is tried again for `patience_s`.
+        A transaction that finds the database away is tried again for `patience_s`; `endless`: this first one for ever.
         """
         engine = engine_of(url)
-        await migrate(engine)
+        try:
+            await migrate_patiently(engine, patience_s, endless=endless)
+        except BaseException:
+            await engine.dispose()
+            raise
         store = cls(engine)
         store.keep_events = keep_events
         store._transactions.patience_s = patience_s

@@ -144,6 +144,22 @@ async def test_a_restart_under_load_costs_time_and_nothing_else(
     assert sorted(told) == sequences
 
 
+async def test_who_opens_it_while_it_is_away_waits_and_says_so(
+    postgres: Postgres, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres.stop()
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await Store.open(database, patience_s=0.1)
+        opening = asyncio.ensure_future(Store.open(database, patience_s=0.1, endless=True))
+        await until(lambda: "waiting for the database" in caplog.text, "it says so")
+        assert not opening.done()
+    finally:
+        await asyncio.to_thread(postgres.start)
+    store = await asyncio.wait_for(opening, 60)
+    await store.close()
+
+
 async def test_readers_wait_for_a_restart_too(postgres: Postgres, database: str) -> None:
     store = await Store.open(database, patience_s=60)
     await create(store, "c")
