@@ -215,7 +215,7 @@ class Soak:
         self.calendar.ahead += REST
         await asyncio.sleep(WAITS_S)
         await self._create_and_delete()
-        tasks = Counter(task.get_name().rstrip("0123456789") for task in asyncio.all_tasks())
+        tasks = Counter(sys.intern(task.get_name().rstrip("0123456789")) for task in asyncio.all_tasks())
         stored = {table: len(each) for table, each in dump(f"sqlite:///{self.file}").items() if table in TABLES}
         size = sum(each.stat().st_size for each in self.file.parent.glob("corridor.db*"))
         containers = lengths(self.controller)
@@ -255,7 +255,7 @@ def lengths(root: object) -> Counter[str]:
             left.extend((f"{where}[]", one) for one in inner if _ours(one))
         elif _ours(each):
             left.extend((f"{where}.{name}", value) for name, value in _fields(each))
-    return found
+    return Counter({sys.intern(where): count for where, count in found.items()})  # or each look's names count as blocks
 
 
 def _resident() -> int:
