@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from places import ADDRESS, YZ, ZGC, Make, body
+from silence import silenced
 
 from topologies.lab import Lab
 from topologies.system import Controller, wait_for
@@ -51,18 +48,6 @@ def held_up(got: dict[str, Any]) -> int:
     """Packets of a flow that this machine itself kept for a while: here nodes are processes that wait for their turn,
     and one that takes another road meanwhile overtakes them, whatever the fibres' lengths."""
     return math.ceil((got["one_way_us"]["max"] - got["one_way_us"]["min"]) * LOAD_KBPS / (8000 * 1400))
-
-
-@contextmanager
-def silenced(lab: Lab, process: str) -> Iterator[None]:
-    """It is there, holds its connections, and says nothing."""
-    pid, alive = lab.status().processes[process]
-    assert alive
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_move_under_two_flows_loses_nothing_and_tells_what_it_let_overtake(
