@@ -100,6 +100,9 @@ class Service(Reading):
                 await self._progress.begin(change, EventType.CREATED)
         return self._told(change.record.corridor)
 
+    async def changeable_corridor(self, name: str) -> Corridor:
+        return await self.get_corridor(name)
+
     async def update_corridor(self, corridor: Corridor, update_mask: tuple[str, ...], *, etag: str = "") -> Corridor:
         """Change the named fields (AIP-134); a change under way is waited for.
 

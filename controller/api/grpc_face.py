@@ -119,7 +119,7 @@ class Corridors(corridors_pb2_grpc.CorridorsServicer):
         stated = writable(decode(request.corridor, Corridor))
         if not (nested := nested_paths(request.update_mask.paths)):
             return stated, stated.etag
-        current = await self._service.get_corridor(stated.name)
+        current = await self._service.changeable_corridor(stated.name)
         return merged(current, stated, nested), stated.etag or current.etag
 
     async def SwitchProfile(

@@ -156,7 +156,7 @@ def _writing(router: APIRouter, service: CorridorService) -> None:
 
 async def _merge(service: CorridorService, name: str, body: Body, etag: str) -> Corridor:
     """Update with the fields that the body states. What is merged into an object must be what the object still is."""
-    current = await service.get_corridor(name)
+    current = await service.changeable_corridor(name)
     stated = overlay(current, body)
     if stated.name != name:
         raise Invalid.field("name", f"is {name} by the address of this request")

@@ -26,6 +26,10 @@ class CorridorService(Protocol):
 
     async def get_corridor(self, name: str) -> Corridor: ...
 
+    async def changeable_corridor(self, name: str) -> Corridor:
+        """What a change of it begins from: as `get_corridor`, but by nobody who may lag behind who leads."""
+        ...
+
     async def list_corridors(
         self, parent: str, page_size: int = 0, page_token: str = ""
     ) -> tuple[tuple[Corridor, ...], str]:

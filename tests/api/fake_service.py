@@ -168,6 +168,9 @@ class FakeService:
             if profile.bandwidth_kbps == 0:
                 raise Invalid.field(f"profiles[{index}].bandwidth_kbps", "must be positive")
 
+    async def changeable_corridor(self, name: str) -> Corridor:
+        return await self.get_corridor(name)
+
     async def get_corridor(self, name: str) -> Corridor:
         if (fault := FAULTS.get(name.rpartition("/")[2])) is not None:
             raise fault

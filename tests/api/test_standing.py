@@ -101,6 +101,7 @@ async def test_the_controller_that_answers(follower: httpx.AsyncClient) -> None:
     [
         ("POST", "/v1/tenants/default/corridors?corridorId=c%20%2F1&validateOnly=true", {}),
         ("PATCH", "/v1/tenants/default/corridors/c1", {"displayName": "x"}),
+        ("PATCH", "/v1/tenants/default/corridors/not-heard-of-yet", {"displayName": "x"}),
         ("DELETE", "/v1/tenants/default/corridors/c1", None),
         ("POST", "/v1/tenants/default/corridors/c1:switchProfile", {"profile": "training"}),
         ("POST", "/v1/domains/-/topology:defragment", {"maxMoves": 1}),
