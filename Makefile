@@ -24,7 +24,7 @@ unit: setup
 	$(PY) -m pytest -n auto --dist loadfile -m "not e2e and not root"
 
 e2e: setup
-	$(PY) -m pytest -m "e2e or root"
+	$(PY) -m pytest -m "(e2e or root) and not chaos"
 
 # One after the other: traffic is measured on a machine that does nothing else.
 test: check unit e2e

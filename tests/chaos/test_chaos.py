@@ -36,6 +36,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(900)
+@pytest.mark.chaos
 def test_chaos(system: System) -> None:
     chaos = Chaos(system, SEED)
     try:
