@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from controller.core.conditions import ConditionType
 from controller.core.errors import Conflict, FailedPrecondition, Invalid, Refused
 from controller.core.hitless import Occasion
 from controller.core.model import EventType
@@ -67,7 +68,11 @@ def _slices(record: Record) -> tuple[int, ...]:
 
 
 def _why(record: Record | None) -> str:
-    told = [each.message for each in record.corridor.conditions if each.type == "RolledBack"] if record else []
+    told = (
+        [each.message for each in record.corridor.conditions if each.type == ConditionType.ROLLED_BACK]
+        if record
+        else []
+    )
     return f": {'; '.join(told)}" if told else ""
 
 

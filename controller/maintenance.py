@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from controller.core.conditions import ConditionType
 from controller.core.draining import ending_at, foreseen, moved_off, on_it
 from controller.core.errors import NotFound, Refused
 from controller.core.hitless import Occasion
@@ -98,7 +99,7 @@ class Maintenance:
         record = self._state.records.get(corridor)
         if record is None or not self._stands_on(record, name):
             return True
-        told = [each.message for each in record.corridor.conditions if each.type == "RolledBack"]
+        told = [each.message for each in record.corridor.conditions if each.type == ConditionType.ROLLED_BACK]
         return Staying(corridor, NOT_MOVED, "; ".join(["it was moved back", *told]))
 
     def _stands_on(self, record: Record, name: str) -> bool:

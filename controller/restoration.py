@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from controller.background import background, stopped
+from controller.core.conditions import ConditionType
 from controller.core.errors import Conflict, Infeasible, Refused
 from controller.core.model import Corridor, EventType, Link, LinkKind, Protection, Stage, State, Status
 from controller.core.plan import Plan, plan
@@ -270,4 +271,4 @@ class Restoration:
 
 def _undone(corridor: Corridor) -> bool:
     """Its last change was rolled back: the same again would be too."""
-    return any(condition.type == "RolledBack" for condition in corridor.conditions)
+    return any(condition.type == ConditionType.ROLLED_BACK for condition in corridor.conditions)

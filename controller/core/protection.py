@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from controller.core.conditions import with_condition, without_condition
+from controller.core.conditions import ConditionType, with_condition, without_condition
 from controller.core.lifecycle import Happening, after
 from controller.core.model import Corridor, Protection, Slice, Status
 from controller.core.names import short
 from controller.core.records import Placement, paths_of
 from controller.core.topology import Topology
 
-SWITCHED, EXPOSED = "ProtectionSwitched", "ProtectionLost"
+SWITCHED, EXPOSED = ConditionType.PROTECTION_SWITCHED, ConditionType.PROTECTION_LOST
 """Types of conditions."""
 
 
@@ -139,9 +139,12 @@ def judged(
     watched: Watched = UNWATCHED,
 ) -> Corridor:
     """The public face of a corridor that is carried, after a look at it. `why`: no other protection was found."""
-    over = {Service.WHOLE: ("PathLost", SWITCHED, EXPOSED), Service.SWITCHED: ("PathLost", EXPOSED)}
-    for kind in over.get(service, ("PathLost", SWITCHED)):
-        corridor = without_condition(corridor, kind)
+    over = {
+        Service.WHOLE: (ConditionType.PATH_LOST, SWITCHED, EXPOSED),
+        Service.SWITCHED: (ConditionType.PATH_LOST, EXPOSED),
+    }
+    for ended in over.get(service, (ConditionType.PATH_LOST, SWITCHED)):
+        corridor = without_condition(corridor, ended)
     if service is Service.WHOLE:
         return replace(corridor, state=after(corridor.state, Happening.PATH_BACK))
     if placement.slice is None:

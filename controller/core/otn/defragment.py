@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from controller.core.addresses import A_TO_Z, Z_TO_A
-from controller.core.conditions import without_condition
+from controller.core.conditions import ConditionType, without_condition
 from controller.core.errors import FailedPrecondition, Infeasible
 from controller.core.maintenance import stood_on
 from controller.core.model import ResizeState, Slice, SliceHop, Stage, State
@@ -50,7 +50,7 @@ def moved(snapshot: Snapshot, move: SliceMove) -> Plan:
                 ids = ids.assign(new, snapshot.now) if old in ids.assigned else ids
         slices.append(_beside(snapshot.ledger, part, number, move))
     leg = replace(record.target.leg, slices=tuple(slices))
-    public = without_condition(record.corridor, "RolledBack")  # that was another change
+    public = without_condition(record.corridor, ConditionType.ROLLED_BACK)  # that was another change
     public = replace(public, legs=(leg,), stage=Stage.BUILD, reconciling=True)
     target = replace(record.target, leg=leg)
     change = replace(
